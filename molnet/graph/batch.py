@@ -1,0 +1,77 @@
+"""Many structures as one disconnected graph.
+
+Everything that becomes a batch passes through :func:`collate`: structures stay concatenated in flat
+arrays, and joining them is arithmetic on indices, with no work per structure.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch_geometric.data import Batch
+
+from molnet.properties import Property
+
+
+def collate(
+    species: NDArray[np.integer],
+    pos: NDArray[np.floating],
+    counts: NDArray[np.integer],
+    cell: NDArray[np.floating],
+    pbc: NDArray[np.bool_],
+    senders: NDArray[np.integer],
+    receivers: NDArray[np.integer],
+    edge_counts: NDArray[np.integer],
+    shifts: NDArray[np.integer] | None = None,
+    labels: Mapping[Property, NDArray[np.floating]] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Batch:
+    """Joins G structures with N atoms and E edges in all.
+
+    Args:
+        species: [N], atomic numbers, one structure after the other.
+        pos: [N, 3], in Å.
+        counts: [G], atoms in each structure.
+        cell: [G, 3, 3], in Å. Wholly non-periodic structures get a zero cell whatever is given.
+        pbc: [G, 3].
+        senders: [E], counted within each structure.
+        receivers: [E], likewise, ascending within each structure.
+        edge_counts: [G], edges of each structure.
+        shifts: [E, 3], whole-numbered; needed where a structure is periodic.
+        labels: [G, ...] or [N, ...] for each property, in internal units.
+        dtype: of positions, cells, shifts and labels; total energies are float64 always.
+
+    Returns:
+        A batch with ``species``, ``pos``, ``edge_index`` (senders, receivers), ``cell``, ``pbc``,
+        ``batch``, ``ptr``, the labels under their names, and ``shifts`` if any structure is
+        periodic.
+    """
+    ptr = np.concatenate([[0], np.cumsum(counts)])
+    first_atom = np.repeat(ptr[:-1], edge_counts)  # of each edge's structure
+    periodic = np.asarray(pbc.any(axis=1))
+    cell = np.where(periodic[:, None, None], cell, 0.0)
+
+    def real(array: NDArray[np.generic]) -> torch.Tensor:
+        return torch.tensor(np.asarray(array), dtype=dtype)  # a copy: arrays may be memory-mapped
+
+    def whole(array: NDArray[np.generic]) -> torch.Tensor:
+        return torch.tensor(np.asarray(array), dtype=torch.int64)
+
+    graph = Batch(
+        species=whole(species),
+        pos=real(pos),
+        edge_index=whole(np.stack([senders + first_atom, receivers + first_atom])),
+        cell=real(cell),
+        pbc=torch.tensor(np.asarray(pbc)),
+        batch=whole(np.repeat(np.arange(len(counts)), counts)),
+        ptr=whole(ptr),
+    )
+    if periodic.any():
+        if shifts is None:
+            raise ValueError("a batch with periodic structures needs the shifts of its edges")
+        graph.shifts = real(shifts)
+    for property, values in (labels or {}).items():
+        label_dtype = torch.float64 if property.is_total_energy else dtype
+        graph[property.name] = torch.tensor(np.asarray(values), dtype=label_dtype)
+    return graph

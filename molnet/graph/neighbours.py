@@ -1,0 +1,116 @@
+"""Which atoms are within the cutoff of which, periodic images included.
+
+An edge runs from a sender j to a receiver i and carries a whole-numbered shift S, so that
+
+    r_ij = r_j − r_i + S · cell,      |r_ij| < cutoff.
+
+A direction in which a structure is not periodic has S = 0, and its cell vector plays no part.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import vesin
+from numpy.typing import ArrayLike, NDArray
+
+COINCIDENT = 1e-3
+"""Atoms nearer to each other than this, in Å, are at the same place: an error in the structure."""
+
+
+class StructureError(ValueError):
+    """A structure that cannot be made into a graph.
+
+    Attributes:
+        index: the structure's place in the list that was being read, where there was a list.
+    """
+
+    def __init__(self, message: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+class Neighbours(NamedTuple):
+    """Directed edges in ascending order of receiver."""
+
+    senders: NDArray[np.int64]  # [E]
+    receivers: NDArray[np.int64]  # [E]
+    shifts: NDArray[np.int64]  # [E, 3]
+
+
+def find_neighbours(
+    positions: ArrayLike, cell: ArrayLike, pbc: ArrayLike, cutoff: float
+) -> Neighbours:
+    """All pairs of atoms within the cutoff, each in both directions.
+
+    A periodic structure may be smaller than the cutoff: an atom is then a neighbour of its own
+    images, and a pair may have many edges with different shifts. Positions may lie outside the
+    cell, which may be skewed or left-handed.
+
+    Args:
+        positions: [N, 3], in Å.
+        cell: [3, 3], in Å; rows are the vectors. Those of non-periodic directions are ignored.
+        pbc: [3], whether each direction is periodic.
+        cutoff: in Å.
+
+    Raises:
+        StructureError: for positions or cells that are not finite, for a periodic direction
+            without a cell vector of its own, and for two atoms at the same place.
+    """
+    positions = np.asarray(positions, dtype=np.float64)
+    pbc = np.asarray(pbc, dtype=bool)
+    cell = np.where(pbc[:, None], np.asarray(cell, dtype=np.float64), 0.0)
+    if not 0.0 < cutoff < np.inf:
+        raise ValueError(f"expected a positive cutoff in Å, received {cutoff}")
+    _check_positions(positions)
+    _check_cell(cell, pbc)
+
+    search = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True)
+    receivers, senders, shifts, distances = search.compute(positions, cell, pbc, "ijSd")
+    if len(distances) and distances.min() < COINCIDENT:
+        closest = distances.argmin()
+        _raise_coincident(int(receivers[closest]), int(senders[closest]), distances[closest])
+    return Neighbours(senders.astype(np.int64), receivers.astype(np.int64), shifts.astype(np.int64))
+
+
+def _check_positions(positions: NDArray[np.float64]) -> None:
+    finite = np.isfinite(positions).all(axis=1)
+    if not finite.all():
+        atom = int(np.flatnonzero(~finite)[0])
+        x, y, z = positions[atom]
+        raise StructureError(
+            f"the position of atom {atom} (counted from 0) is not finite: ({x}, {y}, {z}) Å. "
+            "Correct or leave out this structure."
+        )
+
+
+def _check_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> None:
+    """Periodic directions need linearly independent, finite vectors."""
+    if not np.isfinite(cell).all():
+        raise StructureError(f"the cell is not finite: {cell.tolist()} Å. Correct it.")
+    lengths = np.linalg.norm(cell, axis=1)
+    for direction in np.flatnonzero(pbc):
+        if lengths[direction] < COINCIDENT:
+            raise StructureError(
+                f"the structure is periodic in direction {direction} (pbc = {pbc.tolist()}), but "
+                f"that cell vector is zero: {cell[direction].tolist()} Å. Give the cell vector, or "
+                "switch off pbc in this direction; a molecule needs neither."
+            )
+    directions = cell[pbc] / lengths[pbc, None]
+    if np.linalg.matrix_rank(directions, tol=1e-6) < len(directions):
+        raise StructureError(
+            f"the cell vectors of the periodic directions are not independent: "
+            f"{cell[pbc].tolist()} Å. Correct the cell, or switch off pbc where it does not apply."
+        )
+
+
+def _raise_coincident(first: int, second: int, distance: float) -> None:
+    if first == second:
+        raise StructureError(
+            f"atom {first} (counted from 0) is {distance:.2g} Å from its own periodic image. "
+            "Correct the cell."
+        )
+    low, high = sorted((first, second))
+    raise StructureError(
+        f"atoms {low} and {high} (counted from 0) are at the same place: {distance:.2g} Å apart, "
+        f"less than {COINCIDENT} Å. Remove one of them, or leave out this structure."
+    )
