@@ -1,0 +1,114 @@
+"""Where built data sets are kept, and how a folder comes into being whole or not at all."""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+ABANDONED_AFTER = 24 * 3600.0  # seconds without a write, after which a build is taken for dead
+
+
+def cache_folder(chosen: str | Path | None = None) -> Path:
+    """The folder of built data sets: the chosen one, else $MOLNET_CACHE, else the user's cache."""
+    place = chosen or os.environ.get("MOLNET_CACHE") or platformdirs.user_cache_dir("molnet")
+    return Path(place).expanduser()
+
+
+def store_folder(cache: str | Path | None, name: str, settings: Mapping[str, Any]) -> Path:
+    """The folder of one built data set: its name and a hash of everything that shaped it.
+
+    Args:
+        cache: see :func:`cache_folder`.
+        name: what people call the data set.
+        settings: JSON-able: the checksums of the source and every setting of the build. Another
+            source or another setting leads to another folder, so that nothing stale is ever read.
+    """
+    text = json.dumps(settings, sort_keys=True, ensure_ascii=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return cache_folder(cache) / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}-{digest}"
+
+
+def file_checksum(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Names the folder, and the way out, in an operating-system error met while writing there.
+
+    Raises:
+        OSError: the same kind of error (read-only place, full disk, ...) with that message.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(
+            error.errno or errno.EIO,
+            f"cannot write the data set to {folder}: {reason}. Choose a place with room and write "
+            "permission: set the environment variable MOLNET_CACHE or dataset.cache=FOLDER",
+        ) from error
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """A new temporary folder that becomes ``target`` when the block ends well.
+
+    Whatever ends the block early removes the temporary folder: ``target`` is whole or absent. When
+    another process has made ``target`` meanwhile, that one stays and this one is dropped, so two
+    processes that build the same thing both end well.
+
+    Yields:
+        The temporary folder, beside ``target`` (a rename must not cross file systems).
+    """
+    with writing(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(target)
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+        partial.mkdir()
+    try:
+        yield partial
+        with writing(target.parent):
+            _synchronise(partial)
+            try:
+                partial.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            _synchronise(target.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _synchronise(folder: Path) -> None:
+    """Waits until the folder's entries are on the disk (where the system can do that)."""
+    if os.name == "nt":
+        return  # Windows cannot open a folder to synchronise it
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Removes what killed builds of the same target have left behind."""
+    for partial in target.parent.glob(f".{target.name}.*.partial"):
+        try:
+            last_write = max(entry.stat().st_mtime for entry in (partial, *partial.rglob("*")))
+        except FileNotFoundError:
+            continue  # its process is just finishing
+        if time.time() - last_write > ABANDONED_AFTER:
+            shutil.rmtree(partial, ignore_errors=True)
