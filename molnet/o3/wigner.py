@@ -1,0 +1,194 @@
+r"""Wigner D matrices and 3j symbols of SO(3) in the real basis of the spherical harmonics.
+
+The basis of degree l is that of `spherical_harmonics`: components m = −l … l about the axis Y, so
+that l = 1 is (x, y, z). Constants are computed in float64 on the CPU once and cached; callers
+receive copies in their dtype and on their device.
+"""
+
+import math
+from functools import cache
+
+import torch
+from torch import Tensor
+
+
+def su2_generators(j: int) -> Tensor:
+    """Generators of SU(2) for integer j in the basis |m⟩, m = −j … j, complex128 [3, 2j+1, 2j+1].
+
+    (X0, X1, X2) = ((J₊ + J₋)/2, i·Jz, −i(J₊ − J₋)/2), where the ladder matrices carry the signs
+    that make all three anti-Hermitian; they obey [X0, X1] = X2 and its cyclic permutations.
+    """
+    _require_degrees(j)
+    m = torch.arange(-j, j, dtype=torch.float64)
+    ladder = torch.sqrt(j * (j + 1) - m * (m + 1)).to(torch.complex128)
+    up, down = torch.diag(-ladder, diagonal=-1), torch.diag(ladder, diagonal=1)
+    m = torch.arange(-j, j + 1, dtype=torch.float64)
+    return torch.stack([(up + down) / 2, torch.diag(1j * m), -0.5j * (up - down)])
+
+
+def change_basis_real_to_complex(
+    l: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> Tensor:
+    """Unitary matrix [2l+1, 2l+1] from real spherical harmonics to complex ones, times (−i)^l.
+
+    Row m, columns ±|m|: complex Y_m = (Y_{|m|} ∓ i Y_{−|m|})/√2 with the Condon–Shortley sign. The
+    phase (−i)^l makes the 3j symbols real.
+
+    Args:
+        dtype: real precision of the result, the default dtype by default.
+    """
+    dtype = dtype or torch.get_default_dtype()
+    return _real_to_complex(l).to(dtype=dtype.to_complex(), device=_device(device), copy=True)
+
+
+def so3_generators(
+    l: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> Tensor:
+    """Generators of rotations about X, Y and Z in the real basis, antisymmetric [3, 2l+1, 2l+1].
+
+    D^l(rotation by θ about axis a) = exp(θ X_a).
+
+    >>> so3_generators(1)[1].tolist()  # d/dθ Ry(θ) at θ = 0
+    [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]
+    """
+    dtype = dtype or torch.get_default_dtype()
+    return _so3_generators(l).to(dtype=dtype, device=_device(device), copy=True)
+
+
+def wigner_D(l: int, alpha: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
+    """Matrices D^l of the rotations Ry(α) Rx(β) Ry(γ).
+
+    D is orthogonal, D(R1 R2) = D(R1) D(R2), D^1(R) = R, and Y^l(R r) = D^l(R) Y^l(r).
+    Rotations about Y are cosines and sines on two diagonals; the one about X is turned into one
+    about Y by a constant matrix J: D = D_y(α) J D_y(β) Jᵀ D_y(γ).
+
+    Args:
+        l: degree.
+        alpha, beta, gamma: angles in radian, shapes that broadcast to [...].
+
+    Returns:
+        [..., 2l + 1, 2l + 1] of the angles' dtype.
+
+    Raises:
+        ValueError: if l is not a non-negative integer.
+
+    >>> a, b, c = torch.rand(3, 5, dtype=torch.float64)
+    >>> D = wigner_D(11, a, b, c)
+    >>> torch.allclose(D @ D.mT, torch.eye(23, dtype=torch.float64), atol=1e-13)
+    True
+    """
+    _require_degrees(l)
+    alpha, beta, gamma = torch.broadcast_tensors(alpha, beta, gamma)
+    J = _x_from_y(l).to(alpha)
+    return (
+        _rotation_about_y(l, alpha)
+        @ J
+        @ _rotation_about_y(l, beta)
+        @ J.mT
+        @ _rotation_about_y(l, gamma)
+    )
+
+
+def wigner_3j(
+    l1: int,
+    l2: int,
+    l3: int,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """Wigner 3j symbols C in the real basis: the invariant of l1 ⊗ l2 ⊗ l3, of norm 1.
+
+    C_{ijk} = Σ_{abc} D^{l1}_{ai} D^{l2}_{bj} D^{l3}_{ck} C_{abc} for every rotation, and
+    Σ C_{ijk}² = 1; the remaining sign is e3nn's. Computed in float64 whatever the dtype.
+
+    Args:
+        l1, l2, l3: degrees with |l1 − l2| ≤ l3 ≤ l1 + l2.
+        dtype, device: of the result; torch's defaults by default.
+
+    Returns:
+        [2·l1 + 1, 2·l2 + 1, 2·l3 + 1], a copy that the caller may change.
+
+    Raises:
+        ValueError: if a degree is negative or no integer, or the triangle inequality fails.
+
+    >>> C = wigner_3j(1, 1, 1, dtype=torch.float64)  # proportional to the Levi-Civita symbol
+    >>> (C[:, :, 2] * 6**0.5).round().tolist()
+    [[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+    _require_degrees(l1, l2, l3)
+    if not abs(l1 - l2) <= l3 <= l1 + l2:
+        raise ValueError(
+            f"expected degrees with |l1 - l2| <= l3 <= l1 + l2, got l1 = {l1}, l2 = {l2}, l3 = {l3}"
+        )
+    dtype = dtype or torch.get_default_dtype()
+    return _real_3j(l1, l2, l3).to(dtype=dtype, device=_device(device), copy=True)
+
+
+@cache
+def _real_3j(l1: int, l2: int, l3: int) -> Tensor:
+    coupling = _clebsch_gordan(l1, l2, l3).to(torch.complex128)
+    Q1, Q2, Q3 = _real_to_complex(l1), _real_to_complex(l2), _real_to_complex(l3)
+    C = torch.einsum("mnk,mi,nj,kl->ijl", coupling, Q1, Q2, Q3.conj()).real
+    C[C.abs() < 1e-15] = 0
+    return C / C.norm()
+
+
+def _clebsch_gordan(l1: int, l2: int, l3: int) -> Tensor:
+    """⟨l1 m1 l2 m2|l3 m3⟩ up to a positive constant, from Racah's formula in binomials.
+
+    Wei, Comput. Phys. Commun. 120, 222 (1999), eq. 4; every sum is one of integers, so exact.
+    """
+    C = torch.zeros(2 * l1 + 1, 2 * l2 + 1, 2 * l3 + 1, dtype=torch.float64)
+    a, b, c = l1 + l2 - l3, l1 - l2 + l3, -l1 + l2 + l3
+    for m1 in range(-l1, l1 + 1):
+        for m2 in range(max(-l2, -l3 - m1), min(l2, l3 - m1) + 1):
+            p, q, m3 = l1 - m1, l2 + m2, m1 + m2
+            terms = range(max(0, p - b, q - c), min(a, p, q) + 1)
+            total = sum(
+                (-1) ** k * math.comb(a, k) * math.comb(b, p - k) * math.comb(c, q - k)
+                for k in terms
+            )
+            norm = math.comb(2 * l1, p) * math.comb(2 * l2, q) * math.comb(2 * l3, l3 + m3)
+            C[l1 + m1, l2 + m2, l3 + m3] = total / math.sqrt(norm)
+    return C
+
+
+@cache
+def _real_to_complex(l: int) -> Tensor:
+    _require_degrees(l)
+    Q = torch.zeros(2 * l + 1, 2 * l + 1, dtype=torch.complex128)
+    Q.real[l, l] = 1
+    for m in range(1, l + 1):
+        Q.real[l - m, l + m], Q.imag[l - m, l - m] = math.sqrt(0.5), -math.sqrt(0.5)
+        Q.real[l + m, l + m] = Q.imag[l + m, l - m] = (-1) ** m * math.sqrt(0.5)
+    return Q * (-1j) ** (l % 4)
+
+
+@cache
+def _so3_generators(l: int) -> Tensor:
+    Q = _real_to_complex(l)
+    return (Q.mH @ su2_generators(l) @ Q).real
+
+
+@cache
+def _x_from_y(l: int) -> Tensor:
+    """D of the turn about Z by −90°, which takes the axis Y to X: exp(βX0) = J exp(βX1) Jᵀ."""
+    return torch.linalg.matrix_exp(-math.pi / 2 * _so3_generators(l)[2])
+
+
+def _rotation_about_y(l: int, angle: Tensor) -> Tensor:
+    """exp(angle·X1) = cos(m·angle) on the diagonal, sin(m·angle) on the antidiagonal."""
+    m = torch.arange(-l, l + 1, dtype=angle.dtype, device=angle.device)
+    phase = angle[..., None] * m
+    cosines, sines = torch.diag_embed(phase.cos()), torch.diag_embed(phase.sin()).flip(-1)
+    return cosines - sines
+
+
+def _device(device: torch.device | str | None) -> torch.device | str:
+    return torch.get_default_device() if device is None else device
+
+
+def _require_degrees(*degrees: int) -> None:
+    for l in degrees:
+        if not isinstance(l, int) or l < 0:
+            raise ValueError(f"expected a degree l that is a non-negative integer, got {l!r}")
