@@ -1,0 +1,87 @@
+"""What a convolution couples: plain integers, shared by every implementation.
+
+Features are stored with channels contiguous (``ir_mul``): an irrep of dimension ``dim`` and
+multiplicity ``mul`` is a block of ``dim * mul`` numbers, seen as ``[dim, mul]``.
+
+A *path* takes input block ``i`` to output block ``o``. On every edge it owns
+
+- one dense matrix ``M[k, i]`` of ``dim_out × dim_in`` numbers (Clebsch–Gordan coefficients times
+  spherical harmonics), the same for all channels, and
+- one row ``w[c]`` of ``mul_in`` weights.
+
+Output blocks hold the channels of all their paths side by side.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import NamedTuple
+
+
+class Block(NamedTuple):
+    """One irrep of a feature vector: ``dim = 2l + 1`` components of ``mul`` channels."""
+
+    dim: int
+    mul: int
+
+    @property
+    def size(self) -> int:
+        return self.dim * self.mul
+
+
+class Path(NamedTuple):
+    """A coupling of input block ``source`` to output block ``target`` (indices of blocks)."""
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Input blocks, dimensions of the output blocks, and the paths between them.
+
+    Args:
+        inputs: the irreps of the features.
+        output_dims: ``2l + 1`` of every output irrep.
+        paths: sorted by ``source``; their order is that of the rows of ``w``, of the matrices in
+            ``M``, and of the channels in each output block.
+    """
+
+    inputs: tuple[Block, ...]
+    output_dims: tuple[int, ...]
+    paths: tuple[Path, ...]
+
+    def __post_init__(self) -> None:
+        if list(self.paths) != sorted(self.paths, key=lambda path: path.source):
+            raise ValueError(f"paths must be sorted by their input block, got {self.paths}")
+
+    @cached_property
+    def outputs(self) -> tuple[Block, ...]:
+        """Output blocks: each as wide as the channels of all its paths together."""
+        widths = [0] * len(self.output_dims)
+        for path in self.paths:
+            widths[path.target] += self.inputs[path.source].mul
+        return tuple(Block(dim, mul) for dim, mul in zip(self.output_dims, widths, strict=True))
+
+    @cached_property
+    def matrix_sizes(self) -> tuple[int, ...]:
+        """Numbers of ``M`` on one edge, for each path."""
+        return tuple(self.output_dims[p.target] * self.inputs[p.source].dim for p in self.paths)
+
+    @cached_property
+    def weight_sizes(self) -> tuple[int, ...]:
+        """Numbers of ``w`` on one edge, for each path."""
+        return tuple(self.inputs[p.source].mul for p in self.paths)
+
+    @property
+    def matrix_offsets(self) -> tuple[int, ...]:
+        """Where the matrix of each path starts in ``M``."""
+        return tuple(accumulate(self.matrix_sizes, initial=0))[:-1]
+
+    @property
+    def input_size(self) -> int:
+        return sum(block.size for block in self.inputs)
+
+    @property
+    def output_size(self) -> int:
+        return sum(block.size for block in self.outputs)

@@ -1,0 +1,57 @@
+"""The convolution in plain PyTorch: any device, any dtype, differentiable any number of times."""
+
+import torch
+from torch import Tensor
+
+from molnet.kernels.plan import Plan
+
+
+def convolve(
+    x: Tensor, matrices: Tensor, weights: Tensor, senders: Tensor, receivers: Tensor, plan: Plan
+) -> Tensor:
+    r"""Sum over the edges of every node what their senders contribute.
+
+    For node :math:`a`, path :math:`p`, component :math:`k`, channel :math:`c`:
+
+    .. math:: out_{a,p,k,c} = \sum_{e \to a} w_{e,p,c} \sum_i M_{e,p,k,i}\, x_{s(e),i,c}
+
+    Args:
+        x: node features ``[N, plan.input_size]``, channels contiguous.
+        matrices: ``[E, sum(plan.matrix_sizes)]``, each path's matrix row-major in ``(k, i)``.
+        weights: ``[E, sum(plan.weight_sizes)]``.
+        senders, receivers: node indices of the edges, ``[E]``.
+        plan: the irreps and paths.
+
+    Returns:
+        ``[N, plan.output_size]``; each output block is ``[dim, channels of its paths]``.
+    """
+    num_nodes, num_edges = x.shape[0], senders.shape[0]
+    paths_of = [[p for p in plan.paths if p.source == i] for i in range(len(plan.inputs))]
+    rows_of = [[plan.output_dims[p.target] for p in paths] for paths in paths_of]
+
+    x_blocks = x.split([block.size for block in plan.inputs], dim=1)
+    matrix_blocks = matrices.split(
+        [block.dim * sum(rows) for block, rows in zip(plan.inputs, rows_of, strict=True)], dim=1
+    )
+    weight_blocks = weights.split(
+        [block.mul * len(paths) for block, paths in zip(plan.inputs, paths_of, strict=True)], dim=1
+    )
+
+    pieces: list[list[Tensor]] = [[] for _ in plan.output_dims]
+    for i, (dim, mul) in enumerate(plan.inputs):
+        if not paths_of[i]:
+            continue
+        # One matrix product contracts all the paths that read this input block.
+        sent = x_blocks[i].reshape(num_nodes, dim, mul).index_select(0, senders)  # [E, dim, mul]
+        coupled = torch.bmm(matrix_blocks[i].reshape(num_edges, sum(rows_of[i]), dim), sent)
+        path_weights = weight_blocks[i].reshape(num_edges, len(paths_of[i]), mul).unbind(1)
+        for path, message, weight in zip(
+            paths_of[i], coupled.split(rows_of[i], dim=1), path_weights, strict=True
+        ):
+            total = x.new_zeros(num_nodes, message.shape[1], mul)
+            pieces[path.target].append(
+                total.index_add(0, receivers, message * weight.unsqueeze(1))  # [N, k, mul]
+            )
+
+    blocks = [torch.cat(parts, dim=2).flatten(1) for parts in pieces if parts]
+    return torch.cat(blocks, dim=1) if blocks else x.new_zeros(num_nodes, 0)

@@ -1,0 +1,291 @@
+"""Heads: from the network's node features to physical properties, in internal units.
+
+Every head is equivariant by construction. What it learns is of order one: the statistics of the
+training set (references, mean, scale) enter as plain numbers at construction.
+
+Dimension letters: N atoms, G structures.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+from torch_geometric.utils import softmax
+
+from molnet.graph.elements import ATOMIC_NUMBERS, MASSES
+from molnet.models.network import Features
+from molnet.o3.constants import Constants
+from molnet.o3.irreps import Irrep, Irreps
+from molnet.o3.linear import Linear
+from molnet.o3.wigner import wigner_3j
+
+
+def sum_over_structures(values: Tensor, graph: Batch) -> Tensor:
+    """Sum per-atom values ``[N, ...]`` to ``[G, ...]``."""
+    total = values.new_zeros(graph.num_graphs, *values.shape[1:])
+    return total.index_add(0, graph.batch, values)
+
+
+def mean_over_structures(values: Tensor, graph: Batch) -> Tensor:
+    """Average per-atom values ``[N, ...]`` to ``[G, ...]``."""
+    counts = graph.ptr.diff().to(values).reshape(-1, *[1] * (values.dim() - 1))
+    return sum_over_structures(values, graph) / counts
+
+
+def readout(num_scalars: int, num_out: int) -> nn.Sequential:
+    """A small network that reads ``num_out`` numbers from the invariants of an atom."""
+    hidden = max(num_scalars // 2, 16)
+    return nn.Sequential(nn.Linear(num_scalars, hidden), nn.SiLU(), nn.Linear(hidden, num_out))
+
+
+def positions_from_centre(graph: Batch) -> Tensor:
+    """Positions relative to the centre of mass of their structure, ``[N, 3]``, Å."""
+    masses = torch.tensor(MASSES).to(graph.pos)[graph.species].unsqueeze(1)
+    centres = sum_over_structures(masses * graph.pos, graph) / sum_over_structures(masses, graph)
+    return graph.pos - centres[graph.batch]
+
+
+class Head(nn.Module, ABC):
+    """What all heads have in common.
+
+    Args:
+        num_scalars: width of ``Features.scalars``.
+        irreps_in: irreps of ``Features.tensors``, layout ``ir_mul``.
+        statistics: of the property that the head predicts.
+    """
+
+    def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
+        super().__init__()
+        self.scale = float(statistics.get("scale", 1.0))
+
+    @staticmethod
+    def l_required(**options: Any) -> int:
+        """Highest degree of the node features that the head reads."""
+        return 0
+
+    @abstractmethod
+    def forward(self, features: Features, graph: Batch) -> Tensor:
+        """Predict the property of every structure, ``[G, ...]``, or atom, ``[N, ...]``."""
+
+
+class Extensive(Head):
+    r"""A scalar that adds up over atoms, such as a total energy.
+
+    .. math:: E = \sum_i \bigl( E^{ref}_{Z_i} + s\, e_\theta(\text{scalars}_i) \bigr)
+
+    The references are summed in float64 and so is the total: an energy of −10⁴ eV keeps its meV.
+
+    Args:
+        statistics: ``references`` (symbol -> value in the property's unit) and ``scale``.
+    """
+
+    def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
+        super().__init__(num_scalars, irreps_in, statistics)
+        self.readout = readout(num_scalars, 1)
+        table = torch.zeros(len(MASSES), dtype=torch.float64)
+        for symbol, value in statistics.get("references", {}).items():
+            table[ATOMIC_NUMBERS[symbol]] = value
+        # Not a buffer: it must stay float64 when the model moves to float32.
+        self._references = table
+
+    def forward(self, features: Features, graph: Batch) -> Tensor:
+        """Totals ``[G]``, float64 wherever the device has it."""
+        exact = torch.float32 if graph.pos.device.type == "mps" else torch.float64
+        learned = self.scale * self.readout(features.scalars).squeeze(1)  # (N,)
+        references = self._references.to(graph.pos.device, exact)[graph.species]
+        return sum_over_structures(learned.to(exact) + references, graph)
+
+
+class Intensive(Head):
+    r"""A scalar of the whole structure that does not grow with it, such as an orbital energy.
+
+    .. math:: y = \bar y + s \sum_i a_i\, y_\theta(\text{scalars}_i), \quad
+              a = \mathrm{softmax}_i\, a_\theta(\text{scalars}_i)
+
+    The weights let a few atoms decide, as frontier orbitals are localised.
+
+    Args:
+        statistics: ``mean`` and ``scale``.
+    """
+
+    def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
+        super().__init__(num_scalars, irreps_in, statistics)
+        self.mean = float(statistics.get("mean", 0.0))
+        self.readout = readout(num_scalars, 2)
+
+    def forward(self, features: Features, graph: Batch) -> Tensor:
+        """Values ``[G]``."""
+        value, logit = self.readout(features.scalars).unbind(1)
+        weight = softmax(logit, graph.batch, num_nodes=graph.num_graphs)
+        return self.mean + self.scale * sum_over_structures(weight * value, graph)
+
+
+class Charges(Head):
+    """Partial charges of the atoms, shifted evenly so that each structure is neutral.
+
+    Args:
+        total_charge: what the charges of each structure add up to, in e.
+    """
+
+    def __init__(
+        self,
+        num_scalars: int,
+        irreps_in: Irreps,
+        statistics: dict[str, Any],
+        total_charge: float = 0.0,
+    ) -> None:
+        super().__init__(num_scalars, irreps_in, statistics)
+        self.total_charge = total_charge
+        self.readout = readout(num_scalars, 1)
+
+    def forward(self, features: Features, graph: Batch) -> Tensor:
+        """Charges ``[N]`` in e."""
+        charges = self.scale * self.readout(features.scalars).squeeze(1)
+        counts = graph.ptr.diff()
+        excess = (sum_over_structures(charges, graph) - self.total_charge) / counts
+        return charges - excess[graph.batch]
+
+
+class Dipole(Head):
+    r"""Dipole moment of a neutral molecule from charges and atomic dipoles.
+
+    .. math:: \boldsymbol\mu = \sum_i q_i \mathbf r_i + \boldsymbol\mu_i, \qquad \sum_i q_i = 0
+
+    Args:
+        magnitude: predict the norm instead of the vector.
+    """
+
+    def __init__(
+        self,
+        num_scalars: int,
+        irreps_in: Irreps,
+        statistics: dict[str, Any],
+        magnitude: bool = False,
+    ) -> None:
+        super().__init__(num_scalars, irreps_in, statistics)
+        self.magnitude = magnitude
+        self.charges = Charges(num_scalars, irreps_in, {})
+        self.atomic = Linear(irreps_in, "1o", layout="ir_mul")
+
+    @staticmethod
+    def l_required(**options: Any) -> int:
+        return 1
+
+    def forward(self, features: Features, graph: Batch) -> Tensor:
+        """Dipoles ``[G, 3]``, or their norms ``[G]``, in e·Å."""
+        charges = self.charges(features, graph).unsqueeze(1)
+        atomic = self.atomic(features.tensors)
+        dipole = self.scale * sum_over_structures(
+            charges * positions_from_centre(graph) + atomic, graph
+        )
+        return torch.linalg.vector_norm(dipole, dim=1) if self.magnitude else dipole
+
+
+class Polarizability(Head):
+    r"""Polarizability tensor as a sum of isotropic and anisotropic atomic parts.
+
+    .. math:: \alpha = \sum_i \bigl( a_i\, I + T(t_i) \bigr)
+
+    with a scalar :math:`a_i` and a symmetric traceless :math:`T(t_i)` from the ``2e`` features.
+
+    Args:
+        statistics: ``scale``.
+    """
+
+    def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
+        super().__init__(num_scalars, irreps_in, statistics)
+        self.readout = readout(num_scalars, 1)
+        self.anisotropic = Linear(irreps_in, "2e", layout="ir_mul")
+        # The 3j symbol couples two vectors to l = 2: an orthonormal basis of traceless matrices.
+        self.constants = Constants([wigner_3j(1, 1, 2, dtype=torch.float64)])
+
+    @staticmethod
+    def l_required(**options: Any) -> int:
+        return 2
+
+    def forward(self, features: Features, graph: Batch) -> Tensor:
+        """Tensors ``[G, 3, 3]`` in Å³."""
+        isotropic = sum_over_structures(self.readout(features.scalars), graph)  # (G, 1)
+        tensors = sum_over_structures(self.anisotropic(features.tensors), graph)  # (G, 5)
+        identity = torch.eye(3).to(isotropic)
+        return self.scale * (
+            isotropic.unsqueeze(2) * identity
+            + torch.einsum("gm,ijm->gij", tensors, self.constants[0])
+        )
+
+
+class SpatialExtent(Head):
+    r"""Electronic spatial extent :math:`\langle R^2 \rangle` about the centre of mass.
+
+    .. math:: R^2 = \sum_i \bigl( (Z_i + a_i)\, |\mathbf r_i - \mathbf r_{cm}|^2 + s\, b_i \bigr)
+
+    Neutral atoms carry about :math:`Z_i` electrons, so the learned :math:`a_i` and :math:`b_i`
+    only correct for bonding and for the size of the atoms.
+    """
+
+    def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
+        super().__init__(num_scalars, irreps_in, statistics)
+        self.readout = readout(num_scalars, 2)
+
+    def forward(self, features: Features, graph: Batch) -> Tensor:
+        """Extents ``[G]`` in Å²."""
+        electrons, size = self.readout(features.scalars).unbind(1)
+        distances2 = positions_from_centre(graph).square().sum(1)
+        extent = (graph.species + electrons) * distances2 + size
+        return sum_over_structures(extent, graph)
+
+
+class TensorProperty(Head):
+    """A declared property of any irreps, of each atom or summed over the structure.
+
+    Args:
+        irreps: irreps of the value, e.g. ``"1o"``; its components in the order of
+            :mod:`molnet.o3` (a vector is x, y, z).
+        per: ``"atom"`` or ``"structure"``.
+    """
+
+    def __init__(
+        self,
+        num_scalars: int,
+        irreps_in: Irreps,
+        statistics: dict[str, Any],
+        irreps: str = "0e",
+        per: str = "structure",
+    ) -> None:
+        super().__init__(num_scalars, irreps_in, statistics)
+        if per not in ("atom", "structure"):
+            raise ValueError(f"expected per='atom' or 'structure', got {per!r}")
+        self.per = per
+        out = Irreps(irreps)
+        missing = [str(ir) for _, ir in out if irreps_in.count(ir) == 0 and ir != Irrep("0e")]
+        if missing:
+            raise ValueError(
+                f"the network's features {irreps_in} hold no {', '.join(missing)}: "
+                "raise model.l_max, or set model.parity=true"
+            )
+        self.linear = Linear(irreps_in, out, layout="ir_mul")
+
+    @staticmethod
+    def l_required(**options: Any) -> int:
+        return max(ir.l for _, ir in Irreps(options.get("irreps", "0e")))
+
+    def forward(self, features: Features, graph: Batch) -> Tensor:
+        """Values ``[N, dim]`` or ``[G, dim]``; a single scalar has no last dimension."""
+        values = self.scale * self.linear(features.tensors)
+        if values.shape[1] == 1:
+            values = values.squeeze(1)
+        return values if self.per == "atom" else sum_over_structures(values, graph)
+
+
+HEADS: dict[str, type[Head]] = {
+    "extensive": Extensive,
+    "intensive": Intensive,
+    "charges": Charges,
+    "dipole": Dipole,
+    "polarizability": Polarizability,
+    "spatial_extent": SpatialExtent,
+    "tensor": TensorProperty,
+}
+"""The heads that a configuration may name as ``kind``."""

@@ -1,0 +1,262 @@
+"""The whole model: graph in, physical properties out, forces and stress by differentiation."""
+
+import copy
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from molnet.graph import StructureError, edge_vectors, from_atoms, strained, volumes
+from molnet.graph.elements import SYMBOLS
+from molnet.graph.structure import Atoms
+from molnet.models.heads import HEADS, Head
+from molnet.models.network import Network
+from molnet.properties import Property, get_property
+
+
+class UnknownElementError(ValueError):
+    """A structure holds an element that the model has not been trained on.
+
+    Attributes:
+        index: position of the structure in its batch.
+    """
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+class Model(nn.Module):
+    """A network with heads, built from plain values only, so that it can be saved as JSON.
+
+    Forces are −∂E/∂r and the stress is (1/V) ∂E/∂ε of the one head that asks for ``forces``.
+
+    Args:
+        network: settings of :class:`~molnet.models.network.Network` (``cutoff``, ``channels`` ...).
+        heads: for each predicted property its ``kind`` (a key of
+            :data:`~molnet.models.heads.HEADS`) and that head's options. An ``extensive`` energy may
+            have ``forces: true``, and ``stress: true`` if it is trained on stress as well.
+        species: atomic numbers that the model knows.
+        statistics: of the training set: ``mean_neighbours``, and for each property under
+            ``targets`` its ``references``, ``mean``, ``scale``.
+        properties: properties that the built-in table lacks.
+        provenance: where the model comes from; kept with it, not used.
+
+    Raises:
+        ValueError: for settings that do not fit together, saying which.
+    """
+
+    def __init__(
+        self,
+        network: Mapping[str, Any],
+        heads: Mapping[str, Mapping[str, Any]],
+        species: Iterable[int],
+        statistics: Mapping[str, Any],
+        properties: Mapping[str, Property] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.species = sorted({int(number) for number in species})
+        self._settings = copy.deepcopy(
+            {"network": dict(network), "heads": {k: dict(v) for k, v in heads.items()}}
+        )
+        self.statistics = copy.deepcopy(dict(statistics))
+        self.provenance = dict(provenance or {})
+        self.cutoff = float(network["cutoff"])
+
+        self.energy, self.trained_on_stress = _energy_to_differentiate(heads)
+        derived = ["forces", "stress"] if self.energy else []
+        self.properties = {name: get_property(name, properties) for name in [*heads, *derived]}
+
+        options = {name: _head_options(name, settings) for name, settings in heads.items()}
+        kinds = {name: _head_class(name, settings) for name, settings in heads.items()}
+        self.network = Network(
+            len(self.species),
+            float(statistics["mean_neighbours"]),
+            **network,
+            l_out=max(kinds[name].l_required(**options[name]) for name in heads),
+        )
+        self.heads = nn.ModuleDict(
+            {
+                name: kinds[name](
+                    self.network.num_scalars,
+                    self.network.irreps_out,
+                    statistics.get("targets", {}).get(name, {}),
+                    **options[name],
+                )
+                for name in heads
+            }
+        )
+        index = torch.full((len(SYMBOLS),), -1)
+        index[self.species] = torch.arange(len(self.species))
+        self.register_buffer("_species_index", index, persistent=False)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights, and of the graphs that the model takes."""
+        return self.network.embedding.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.network.embedding.weight.device
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Everything but the weights, as plain values that JSON can hold."""
+        return {
+            **copy.deepcopy(self._settings),
+            "species": [SYMBOLS[number] for number in self.species],
+            "properties": {name: asdict(prop) for name, prop in self.properties.items()},
+            "statistics": copy.deepcopy(self.statistics),
+            "provenance": copy.deepcopy(self.provenance),
+        }
+
+    def forward(self, graph: Batch) -> dict[str, Tensor]:
+        """Predict every property of a batch of G structures with N atoms.
+
+        Args:
+            graph: as :func:`molnet.graph.from_atoms` makes it, on the model's device and in its
+                dtype.
+
+        Returns:
+            For each name in :attr:`properties` a tensor in internal units: ``[G, ...]`` or
+            ``[N, ...]``. Total energies are float64. The stress is NaN where a structure has no
+            volume; it is left out for batches without periodic structures, and while training on
+            forces alone. Results can be differentiated again when gradients are enabled.
+
+        Raises:
+            UnknownElementError: for an element that the model has not been trained on.
+        """
+        species = self._species_indices(graph)
+        if self.energy is None:
+            return self._evaluate(graph, species)
+
+        differentiable = torch.is_grad_enabled()
+        with torch.enable_grad():
+            moved = copy.copy(graph)
+            moved.pos = graph.pos.detach().requires_grad_()
+            variables = [moved.pos]
+            wants_stress = self.trained_on_stress or ("shifts" in graph and not self.training)
+            if wants_stress:
+                strain = graph.pos.new_zeros(graph.num_graphs, 3, 3).requires_grad_()
+                variables.append(strain)
+                outputs = self._evaluate(strained(moved, strain), species)
+            else:
+                outputs = self._evaluate(moved, species)
+            gradients = torch.autograd.grad(
+                outputs[self.energy].sum(),
+                variables,
+                create_graph=differentiable,
+                # Isolated atoms have no edges, so their energy does not depend on positions.
+                materialize_grads=True,
+            )
+        if not differentiable:
+            outputs = {name: value.detach() for name, value in outputs.items()}
+        outputs["forces"] = -gradients[0]
+        if wants_stress:
+            outputs["stress"] = gradients[1] / volumes(graph).reshape(-1, 1, 1)
+        return outputs
+
+    def predict(
+        self, structures: Sequence[Atoms], batch_size: int = 32
+    ) -> list[dict[str, NDArray[Any]]]:
+        """Predict structures given as ASE's atoms.
+
+        Args:
+            structures: any number of them.
+            batch_size: how many to evaluate at once.
+
+        Returns:
+            For each structure its properties by name, in internal units (see
+            :attr:`properties`). Structures without a volume have no stress.
+
+        Raises:
+            UnknownElementError, StructureError: ``index`` is the structure's place in the list.
+        """
+        training = self.training
+        self.eval()
+        try:
+            results: list[dict[str, NDArray[Any]]] = []
+            for start in range(0, len(structures), batch_size):
+                chunk = structures[start : start + batch_size]
+                try:
+                    graph = from_atoms(chunk, self.cutoff, self.dtype).to(self.device)
+                    with torch.no_grad():
+                        outputs = self(graph)
+                except (UnknownElementError, StructureError) as error:
+                    error.index += start
+                    raise
+                results += self._of_each_structure(outputs, graph)
+            return results
+        finally:
+            self.train(training)
+
+    def _evaluate(self, graph: Batch, species: Tensor) -> dict[str, Tensor]:
+        senders, receivers = graph.edge_index
+        features = self.network(species, edge_vectors(graph), senders, receivers)
+        return {name: head(features, graph) for name, head in self.heads.items()}
+
+    def _species_indices(self, graph: Batch) -> Tensor:
+        indices = self._species_index[graph.species]
+        unknown = (indices < 0).nonzero()
+        if len(unknown):
+            atom = int(unknown[0])
+            symbol = SYMBOLS[int(graph.species[atom])]
+            structure = int(graph.batch[atom])
+            raise UnknownElementError(
+                f"the structure holds {symbol} (atom {atom - int(graph.ptr[structure])}), which "
+                f"the model has not been trained on; it knows "
+                f"{', '.join(SYMBOLS[number] for number in self.species)}. Leave the structure "
+                "out, or train on data that contain this element.",
+                structure,
+            )
+        return indices
+
+    def _of_each_structure(
+        self, outputs: Mapping[str, Tensor], graph: Batch
+    ) -> list[dict[str, NDArray[Any]]]:
+        counts = graph.ptr.diff().tolist()
+        results: list[dict[str, NDArray[Any]]] = [{} for _ in counts]
+        for name, values in outputs.items():
+            per_atom = self.properties[name].per == "atom"
+            parts = values.cpu().split(counts) if per_atom else values.cpu().unbind()
+            for result, part in zip(results, parts, strict=True):
+                if name != "stress" or torch.isfinite(part).all():
+                    result[name] = part.numpy()
+        return results
+
+
+def _energy_to_differentiate(heads: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, bool]:
+    """Name of the head whose gradients are the forces, and whether stress is a target too."""
+    names = [name for name, head in heads.items() if head.get("forces") or head.get("stress")]
+    if not heads:
+        raise ValueError("expected at least one head, got none: choose a target")
+    if len(names) > 1:
+        raise ValueError(f"expected one head with forces, got {', '.join(names)}")
+    if not names:
+        return None, False
+    if heads[names[0]].get("kind") != "extensive":
+        raise ValueError(
+            f"forces are derivatives of an energy of kind 'extensive', but the head "
+            f"{names[0]!r} is of kind {heads[names[0]].get('kind')!r}"
+        )
+    return names[0], bool(heads[names[0]].get("stress"))
+
+
+def _head_class(name: str, settings: Mapping[str, Any]) -> type[Head]:
+    kind = settings.get("kind", "")
+    if kind not in HEADS:
+        nearest = difflib.get_close_matches(str(kind), HEADS, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise ValueError(f"head {name!r}: unknown kind {kind!r}.{hint} Known: {', '.join(HEADS)}.")
+    return HEADS[kind]
+
+
+def _head_options(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in settings.items() if k not in ("kind", "forces", "stress")}

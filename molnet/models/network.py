@@ -1,0 +1,235 @@
+"""The message-passing network: species and edge vectors in, equivariant node features out.
+
+Dimension letters: N nodes, E edges, S species, C channels, T layers.
+Features are kept in layout ``ir_mul`` throughout (components outermost, channels contiguous).
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from molnet.nn.convolution import Convolution
+from molnet.nn.gate import Gate
+from molnet.nn.mlp import FullyConnectedNet
+from molnet.nn.radial import BesselBasis, PolynomialEnvelope
+from molnet.nn.species_linear import SpeciesLinear, SpeciesOrder
+from molnet.o3.irreps import Irrep, Irreps
+from molnet.o3.linear import Linear
+from molnet.o3.spherical_harmonics import SphericalHarmonics
+
+
+class Features(NamedTuple):
+    """What the network knows of each node.
+
+    Attributes:
+        scalars: the invariants of all layers side by side, ``[N, T * C]``.
+        tensors: the features of the last layer, ``[N, Network.irreps_out.dim]``, ``ir_mul``.
+    """
+
+    scalars: Tensor
+    tensors: Tensor
+
+
+class RadialWeights(nn.Module):
+    r"""Weights of the convolution's paths as smooth functions of the distance.
+
+    .. math:: w(r) = u(r)\; \mathrm{MLP}\bigl(B_1(r), \dots, B_n(r)\bigr)
+
+    with Bessel functions :math:`B_n` and a polynomial envelope :math:`u` that takes value, slope
+    and curvature to zero at the cutoff (Gasteiger et al., ICLR 2020, eqs. 7 and 8).
+
+    Args:
+        cutoff: Å.
+        num_radial: number of Bessel functions.
+        hidden: widths of the hidden layers.
+        envelope_power: ``p`` of the envelope; a larger one falls off later.
+        weight_numel: number of functions.
+    """
+
+    def __init__(
+        self,
+        cutoff: float,
+        num_radial: int,
+        hidden: list[int],
+        envelope_power: int,
+        weight_numel: int,
+    ) -> None:
+        super().__init__()
+        self.basis = BesselBasis(cutoff, num_radial)
+        self.envelope = PolynomialEnvelope(cutoff, envelope_power)
+        self.mlp = FullyConnectedNet([num_radial, *hidden, weight_numel], silu)
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """Distances ``[E]`` in Å to weights ``[E, weight_numel]``."""
+        return self.mlp(self.basis(distances)) * self.envelope(distances).unsqueeze(-1)
+
+
+class Interaction(nn.Module):
+    """One round of message passing.
+
+    Linear -> convolution over the neighbours -> Linear; plus a linear map of the node's own
+    features with weights of its species; then a gate (Batzner et al., Nat. Commun. 2022, Fig. 1).
+
+    Args:
+        irreps_in: features coming in.
+        irreps_harmonics: edge harmonics.
+        irreps_hidden: features to come out, as far as they can be reached.
+        num_species: number of species.
+        mean_neighbours: sums over neighbours are divided by it.
+        radial: settings of :class:`RadialWeights`.
+    """
+
+    def __init__(
+        self,
+        irreps_in: Irreps,
+        irreps_harmonics: Irreps,
+        irreps_hidden: Irreps,
+        num_species: int,
+        mean_neighbours: float,
+        radial: dict,
+    ) -> None:
+        super().__init__()
+        self.mean_neighbours = mean_neighbours
+        self.linear_in = Linear(irreps_in, irreps_in, layout="ir_mul")
+        self.convolution = Convolution(irreps_in, irreps_harmonics, irreps_hidden)
+        self.radial = RadialWeights(**radial, weight_numel=self.convolution.weight_numel)
+
+        reachable = {ir for _, ir in self.convolution.irreps_out}
+        kept = [(mul, ir) for mul, ir in irreps_hidden if ir in reachable]
+        scalars = Irreps([(mul, ir) for mul, ir in kept if ir.l == 0])
+        gated = Irreps([(mul, ir) for mul, ir in kept if ir.l > 0])
+        gates = Irreps([(mul, Irrep("0e")) for mul, _ in gated])
+        self.gate = Gate(
+            scalars,
+            [silu if ir.p == 1 else torch.tanh for _, ir in scalars],
+            gates,
+            [torch.sigmoid for _ in gates],
+            gated,
+            layout="ir_mul",
+        )
+        self.linear_out = Linear(self.convolution.irreps_out, self.gate.irreps_in, layout="ir_mul")
+        self.self_connection = SpeciesLinear(num_species, irreps_in, self.gate.irreps_in)
+        self.irreps_out = self.gate.irreps_out
+
+    def scalars(self, features: Tensor) -> Tensor:
+        """The even scalars among the outgoing features."""
+        parts = features.split([mul_ir.dim for mul_ir in self.irreps_out], dim=1)
+        return parts[[ir for _, ir in self.irreps_out].index(Irrep("0e"))]
+
+    def forward(
+        self,
+        x: Tensor,
+        species: SpeciesOrder,
+        distances: Tensor,
+        harmonics: Tensor,
+        senders: Tensor,
+        receivers: Tensor,
+    ) -> Tensor:
+        """Features ``[N, irreps_in.dim]`` to ``[N, irreps_out.dim]``."""
+        weights = self.radial(distances)  # (E, weight_numel)
+        messages = self.convolution(self.linear_in(x), harmonics, weights, senders, receivers)
+        update = self.linear_out(messages / self.mean_neighbours)
+        return self.gate(update + self.self_connection(x, species))
+
+
+class Network(nn.Module):
+    """Embedding of the species, then ``num_layers`` interactions.
+
+    Args:
+        num_species: number of species S.
+        mean_neighbours: average number of neighbours in the training set.
+        cutoff: radius of the graph in Å.
+        channels: multiplicity C of every irrep.
+        l_max: highest degree of features and harmonics.
+        num_layers: number of interactions T.
+        parity: keep both parities of each degree (twice the features), or only those of the
+            harmonics, ``0e + 1o + 2e + ...``.
+        num_radial: number of Bessel functions.
+        radial_hidden: widths of the hidden layers of the radial networks.
+        envelope_power: ``p`` of the polynomial envelope.
+        l_out: highest degree that the last layer has to provide.
+    """
+
+    def __init__(
+        self,
+        num_species: int,
+        mean_neighbours: float,
+        *,
+        cutoff: float = 5.0,
+        channels: int = 64,
+        l_max: int = 2,
+        num_layers: int = 3,
+        parity: bool = False,
+        num_radial: int = 8,
+        radial_hidden: list[int] | None = None,
+        envelope_power: int = 6,
+        l_out: int = 0,
+    ) -> None:
+        super().__init__()
+        if l_out > l_max:
+            raise ValueError(
+                f"the targets need features of degree {l_out}, but the network stops at "
+                f"l_max={l_max}: set model.l_max={l_out} or more"
+            )
+        if num_layers < 1 or channels < 1:
+            raise ValueError(
+                f"expected num_layers >= 1 and channels >= 1, got {num_layers} and {channels}"
+            )
+        irreps_harmonics = Irreps.spherical_harmonics(l_max)
+        parities = (1, -1) if parity else (1,)
+        radial = {
+            "cutoff": cutoff,
+            "num_radial": num_radial,
+            "hidden": list(radial_hidden if radial_hidden is not None else [64, 64]),
+            "envelope_power": envelope_power,
+        }
+        self.num_species = num_species
+        self.harmonics = SphericalHarmonics(
+            irreps_harmonics, normalize=True, normalization="component"
+        )
+        self.embedding = nn.Embedding(num_species, channels)
+        self.interactions = nn.ModuleList()
+        irreps = Irreps([(channels, Irrep(0, 1))])
+        for layer in range(num_layers):
+            last = layer == num_layers - 1
+            hidden = (
+                Irreps(
+                    [
+                        (channels, Irrep(l, sign * (-1) ** l))
+                        for l in range((l_out if last else l_max) + 1)
+                        for sign in parities
+                    ]
+                )
+                .sort()
+                .irreps
+            )
+            interaction = Interaction(
+                irreps, irreps_harmonics, hidden, num_species, mean_neighbours, radial
+            )
+            self.interactions.append(interaction)
+            irreps = interaction.irreps_out
+        self.irreps_out = irreps
+        self.num_scalars = num_layers * channels
+
+    def forward(
+        self, species: Tensor, vectors: Tensor, senders: Tensor, receivers: Tensor
+    ) -> Features:
+        """Features of all nodes.
+
+        Args:
+            species: species indices ``[N]``.
+            vectors: ``r_j − r_i + S·cell``, from receiver i to sender j, ``[E, 3]``, Å.
+            senders, receivers: ``[E]``.
+        """
+        distances = vectors.norm(dim=1)  # (E,)
+        harmonics = self.harmonics(vectors)  # (E, (l_max + 1)²)
+        order = SpeciesOrder.of(species, self.num_species)
+
+        x = self.embedding(species)  # (N, C)
+        scalars = []
+        for interaction in self.interactions:
+            x = interaction(x, order, distances, harmonics, senders, receivers)
+            scalars.append(interaction.scalars(x))  # (N, C)
+        return Features(torch.cat(scalars, dim=1), x)

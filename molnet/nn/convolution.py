@@ -1,0 +1,107 @@
+"""Equivariant convolution over the edges of a graph: harmonics times features, summed."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from molnet.kernels import Block, Path, Plan, convolve
+from molnet.o3.constants import Constants
+from molnet.o3.irreps import Irrep, Irreps
+from molnet.o3.wigner import wigner_3j
+
+
+class Convolution(nn.Module):
+    r"""Tensor product of the senders' features with edge harmonics, summed at the receivers.
+
+    .. math::
+        out_{a}^{(p)} = \sum_{e \to a} w_{e}^{(p)} \odot
+            \sqrt{2 l_3 + 1}\; C^{l_1 l_2 l_3} : x_{s(e)}^{(l_1)} \otimes Y^{(l_2)}(\hat r_e)
+
+    There is one path :math:`p` for every admissible :math:`(l_1, l_2 \to l_3)`, with one weight for
+    each edge and channel. It equals gathering, then e3nn's ``TensorProduct`` with ``uvu``
+    instructions (component normalisation) and scattering, but never multiplies features by
+    harmonics channel by channel: the Clebsch–Gordan algebra is done once for each edge, and all
+    channels then share one small matrix.
+
+    Args:
+        irreps_in: irreps of the node features.
+        irreps_harmonics: irreps of the edge harmonics, each of multiplicity one.
+        irreps_kept: output irreps to keep (multiplicities are ignored); unreachable ones drop out.
+
+    Attributes:
+        irreps_out: sorted; the multiplicity of an irrep is the number of channels of all its paths.
+        weight_numel: numbers that :meth:`forward` needs as weights of each edge.
+    """
+
+    def __init__(
+        self,
+        irreps_in: Irreps | str,
+        irreps_harmonics: Irreps | str,
+        irreps_kept: Irreps | str,
+    ) -> None:
+        super().__init__()
+        self.irreps_in = Irreps(irreps_in)
+        self.irreps_harmonics = Irreps(irreps_harmonics)
+        if any(mul != 1 for mul, _ in self.irreps_harmonics):
+            raise ValueError(
+                f"expected harmonics of multiplicity one, got irreps_harmonics={irreps_harmonics}"
+            )
+        kept = {ir for _, ir in Irreps(irreps_kept)}
+
+        couplings = [
+            (source, harmonic, ir_out)
+            for source, (_, ir_in) in enumerate(self.irreps_in)
+            for harmonic, (_, ir_harmonic) in enumerate(self.irreps_harmonics)
+            for ir_out in ir_in * ir_harmonic
+            if ir_out in kept
+        ]
+        reached: list[Irrep] = sorted({ir_out for _, _, ir_out in couplings})
+        self.plan = Plan(
+            inputs=tuple(Block(ir.dim, mul) for mul, ir in self.irreps_in),
+            output_dims=tuple(ir.dim for ir in reached),
+            paths=tuple(Path(source, reached.index(ir_out)) for source, _, ir_out in couplings),
+        )
+        self.irreps_out = Irreps(
+            [(block.mul, ir) for block, ir in zip(self.plan.outputs, reached, strict=True)]
+        )
+        self.weight_numel = sum(self.plan.weight_sizes)
+        self.constants = Constants([self._coupling_matrix(couplings)])
+
+    def _coupling_matrix(self, couplings: list[tuple[int, int, Irrep]]) -> Tensor:
+        """The constant that turns harmonics into the matrices of all paths."""
+        matrix = torch.zeros(
+            self.irreps_harmonics.dim, sum(self.plan.matrix_sizes), dtype=torch.float64
+        )
+        rows = self.irreps_harmonics.slices()
+        for (source, harmonic, ir_out), offset, size in zip(
+            couplings, self.plan.matrix_offsets, self.plan.matrix_sizes, strict=True
+        ):
+            l_in, l_harmonic = self.irreps_in[source].ir.l, self.irreps_harmonics[harmonic].ir.l
+            tensor = wigner_3j(l_in, l_harmonic, ir_out.l, dtype=torch.float64)  # [i, j, k]
+            block = math.sqrt(ir_out.dim) * tensor.permute(1, 2, 0)  # [j, k, i]
+            matrix[rows[harmonic], offset : offset + size] = block.flatten(1)
+        return matrix
+
+    def forward(
+        self, x: Tensor, harmonics: Tensor, weights: Tensor, senders: Tensor, receivers: Tensor
+    ) -> Tensor:
+        """Messages of all edges, summed at their receivers.
+
+        Args:
+            x: node features ``[N, irreps_in.dim]`` in layout ``ir_mul``.
+            harmonics: ``[E, irreps_harmonics.dim]``, component normalisation.
+            weights: ``[E, weight_numel]``.
+            senders, receivers: ``[E]`` node indices.
+
+        Returns:
+            ``[N, irreps_out.dim]`` in layout ``ir_mul``.
+        """
+        matrices = harmonics @ self.constants[0]
+        return convolve(x, matrices, weights, senders, receivers, self.plan)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.irreps_in} x {self.irreps_harmonics} -> {self.irreps_out}"
+            f" | {len(self.plan.paths)} paths | {self.weight_numel} weights"
+        )
