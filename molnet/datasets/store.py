@@ -204,8 +204,8 @@ class StoreWriter:
             cell: [3, 3] Å, rows are the cell vectors. Ignored where no direction is periodic.
             pbc: [3] bool, which directions are periodic; None for a molecule.
             labels: for each of the writer's properties its value, in the internal unit:
-                [*shape], or [N, *shape] for a property of atoms. ``stress`` may be left out for a
-                structure without a volume: a molecule, or fewer than three cell vectors.
+                [*shape], or [N, *shape] for a property of atoms. A structure without a volume
+                (a molecule, or fewer than three cell vectors) needs no ``stress``; it becomes NaN.
 
         Raises:
             ValueError: a wrong shape, no atoms, a label too many or too few, a number that is not
@@ -240,7 +240,7 @@ class StoreWriter:
 
     def _buffer_labels(self, labels: dict[str, Any], atoms: int, has_volume: bool) -> None:
         if "stress" in self.properties and not has_volume:
-            labels.setdefault("stress", np.full((3, 3), np.nan))
+            labels["stress"] = np.full((3, 3), np.nan)
         if labels.keys() != self.properties.keys():
             raise ValueError(
                 f"structure {self.structures}: expected labels {sorted(self.properties)}, "

@@ -1,0 +1,134 @@
+"""Labels of a structure: under which key they stand, in which unit, and how they are read."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.stress import voigt_6_to_full_3x3_stress
+
+from molnet.datasets.frames import StructureFileError
+from molnet.properties import Property, get_property
+from molnet.units import UNITS, UnitError, conversion_factor
+
+
+@dataclass(frozen=True)
+class LabelKey:
+    """Where a label stands in the files, and how to bring it to the internal unit.
+
+    Attributes:
+        quantity: the property that is labelled.
+        key: its name in ``atoms.info``, ``atoms.arrays`` or the calculator's results.
+        unit: its unit in the files.
+        factor: value in the internal unit = factor × value in the files.
+        is_virial: the files hold the virial −σV, in a unit of energy, instead of the stress σ.
+    """
+
+    quantity: Property
+    key: str
+    unit: str
+    factor: float
+    is_virial: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name under which the label was declared."""
+        return "virial" if self.is_virial else self.quantity.name
+
+
+def parse_label_keys(
+    labels: Mapping[str, Mapping[str, str]], declared: dict[str, Property] | None = None
+) -> list[LabelKey]:
+    """Checks the declaration ``{name: {key: ..., unit: ...}}`` of every label.
+
+    Raises:
+        KeyError: no property has that name.
+        ValueError: an entry has another form, or stress and virial both occur.
+        UnitError: a unit is missing, unknown, or of another kind than the property.
+    """
+    if {"stress", "virial"} <= set(labels):
+        raise ValueError("labels: expected stress or virial, got both; leave one of them out")
+    return [_parse_entry(name, entry, declared) for name, entry in labels.items()]
+
+
+def _parse_entry(
+    name: str, entry: Mapping[str, str], declared: dict[str, Property] | None
+) -> LabelKey:
+    is_virial = name == "virial"
+    quantity = get_property("stress" if is_virial else name, declared)
+    if not isinstance(entry, Mapping) or set(entry) - {"key", "unit"} or not entry.get("key"):
+        raise ValueError(
+            f"labels.{name}: expected {{key: NAME IN THE FILES, unit: UNIT}}, got {entry!r}"
+        )
+    key = entry["key"]
+    if not entry.get("unit"):
+        raise UnitError(
+            f"labels.{name} has no unit. State the unit of {key!r} in the files, e.g. "
+            f"{{key: {key}, unit: {quantity.unit}}}. Known units: {', '.join(UNITS)}, and their "
+            "products, quotients and powers."
+        )
+    try:
+        factor = conversion_factor(entry["unit"], "eV" if is_virial else quantity.unit)
+    except UnitError as error:
+        raise UnitError(f"labels.{name}.unit: {error}") from error
+    return LabelKey(quantity, key, entry["unit"], factor, is_virial)
+
+
+def places(atoms: Atoms) -> Iterator[Mapping[str, Any]]:
+    """Where labels are looked for: ``info``, ``arrays``, the results of an attached calculator.
+
+    The results are taken as they stand: nothing is calculated, and no constraint zeroes a force.
+    """
+    yield atoms.info
+    yield atoms.arrays
+    if atoms.calc is not None:
+        yield atoms.calc.results
+
+
+def has_volume(atoms: Atoms) -> bool:
+    """Whether a stress is defined: some direction is periodic, and there are three cell vectors."""
+    return bool(atoms.pbc.any()) and atoms.cell.volume > 0
+
+
+def read_label(atoms: Atoms, label: LabelKey) -> np.ndarray | None:
+    """A structure's label in the internal unit, [*shape] or [N, *shape]; None when it has none.
+
+    Raises:
+        StructureFileError: the value is not of that shape, not a number or not finite.
+    """
+    found = (place[label.key] for place in places(atoms) if place.get(label.key) is not None)
+    raw = next(found, None)
+    if raw is None:
+        return None
+    quantity = label.quantity
+    what = f"{label.key!r} ({label.name})"
+    shape = (len(atoms), *quantity.shape) if quantity.per == "atom" else quantity.shape
+    try:
+        value = np.asarray(raw, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise StructureFileError(
+            f"{what}: expected numbers of shape {shape}, got {raw!r}"
+        ) from error
+    if quantity.name == "stress" and value.shape == (6,):
+        value = voigt_6_to_full_3x3_stress(value)
+    # Files often hold a matrix as one row, or a number as a list of one.
+    per_atom = 1 if quantity.per == "atom" else 0
+    if value.shape != shape and (
+        value.size != np.prod(shape) or value.shape[:per_atom] != shape[:per_atom]
+    ):
+        raise StructureFileError(f"{what}: expected the shape {shape}, got {value.shape}")
+    if not np.isfinite(value).all():
+        raise StructureFileError(
+            f"{what} must be finite, got {value[~np.isfinite(value)][0]}. Correct this frame or "
+            "leave it out."
+        )
+    value = label.factor * value.reshape(shape)
+    if not label.is_virial:
+        return value
+    if not has_volume(atoms):
+        raise StructureFileError(
+            f"{what} asks for a volume, but pbc is {atoms.pbc.tolist()} and the cell "
+            f"{atoms.cell.tolist()} Å. Give both, or leave out the virial of this frame."
+        )
+    return -value / atoms.cell.volume

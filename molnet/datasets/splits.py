@@ -1,0 +1,155 @@
+"""Which structures train, validate and test: drawn by seed, kept in a file."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+FORMAT_VERSION = 1
+
+
+class SplitError(ValueError):
+    """A split that does not fit its data set, or a split file that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of structures, ascending, each in at most one part.
+
+    Attributes:
+        train: [n_train] int64.
+        validation: [n_validation] int64.
+        test: [n_test] int64.
+        seed: what the split was drawn with; None for a split that was not drawn.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    seed: int | None = None
+
+    @property
+    def parts(self) -> dict[str, np.ndarray]:
+        """The three parts by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The number of structures in each part."""
+        return {name: len(part) for name, part in self.parts.items()}
+
+
+def random_split(
+    n: int,
+    train: int | float,
+    validation: int | float,
+    test: int | float | None = None,
+    seed: int = 0,
+) -> Split:
+    """Draws three disjoint parts of ``n`` structures at random.
+
+    The structures are shuffled once by the seed; the test part is taken first, then the validation
+    part, then the training part. So with other sizes equal, a larger training set contains the
+    smaller one, and all are tested on the same structures.
+
+    Args:
+        n: number of structures in the data set.
+        train: an integer is a number of structures, a float in [0, 1] a fraction of ``n``.
+        validation: likewise.
+        test: likewise; None takes all that is left.
+        seed: the same seed draws the same split, on every machine.
+
+    Raises:
+        SplitError: a size is negative or a fraction above 1, the parts are larger than the data
+            set, or no structure is left for training.
+    """
+    sizes = _sizes(n, {"train": train, "validation": validation, "test": test or 0})
+    total = sum(sizes.values())
+    listed = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+    if total > n:
+        raise SplitError(
+            f"the split asks for {total:,} structures ({listed}), but the data set has {n:,}. "
+            "Choose smaller dataset.train_size, dataset.validation_size or dataset.test_size."
+        )
+    if sizes["train"] == 0:
+        raise SplitError(
+            f"the split leaves no structure for training ({listed}, of {n:,}). Choose a larger "
+            "dataset.train_size."
+        )
+    order = np.random.default_rng(seed).permutation(n)
+    a, b, c = np.cumsum([sizes["test"], sizes["validation"], sizes["train"]])
+    rest = order[c:] if test is None else order[:a]
+    return Split(np.sort(order[b:c]), np.sort(order[a:b]), np.sort(rest), seed)
+
+
+def _sizes(n: int, wanted: dict[str, int | float]) -> dict[str, int]:
+    for name, size in wanted.items():
+        if isinstance(size, bool) or size < 0 or (isinstance(size, float) and not size <= 1):
+            raise SplitError(
+                f"dataset.{name}_size: expected a number of structures or a fraction from 0.0 to "
+                f"1.0, got {size!r}"
+            )
+    # Fractions are rounded at their borders, so that those that add up to 1 use every structure.
+    sizes, border = {}, 0.0
+    for name, size in wanted.items():
+        if isinstance(size, float):
+            sizes[name] = round((border + size) * n) - round(border * n)
+            border += size
+        else:
+            sizes[name] = int(size)
+    return sizes
+
+
+def save_split(path: str | Path, split: Split, checksum: str) -> None:
+    """Writes a split as JSON: seed, sizes, indices, and the checksum of the data set it is of."""
+    content = {
+        "format_version": FORMAT_VERSION,
+        "seed": split.seed,
+        "sizes": split.sizes,
+        "dataset_checksum": checksum,
+        **{name: part.tolist() for name, part in split.parts.items()},
+    }
+    Path(path).write_text(json.dumps(content) + "\n")
+
+
+def load_split(path: str | Path, n: int, checksum: str | None = None) -> Split:
+    """Reads a split that :func:`save_split` wrote.
+
+    Args:
+        path: the JSON file.
+        n: number of structures in the data set.
+        checksum: of the data set on which the split is to be used; None skips this comparison.
+
+    Raises:
+        FileNotFoundError: no such file.
+        SplitError: the file is damaged, or of another data set.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+        version, made_for = content["format_version"], content["dataset_checksum"]
+        parts = {
+            name: np.array(content[name], dtype=np.int64)
+            for name in ("train", "validation", "test")
+        }
+        seed = content["seed"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SplitError(f"{path} is not a split file: {error!r}") from error
+    if version > FORMAT_VERSION:
+        raise SplitError(
+            f"{path} has format version {version}; this molnet reads up to {FORMAT_VERSION}. "
+            "Upgrade molnet."
+        )
+    if checksum is not None and checksum != made_for:
+        raise SplitError(
+            f"{path} was made for another data set (checksum {made_for[:16]}..., expected "
+            f"{checksum[:16]}...). Use it with that data set, or draw a new split."
+        )
+    together = np.concatenate(list(parts.values()))
+    if len(np.unique(together)) != len(together) or (
+        len(together) and not 0 <= together.min() <= together.max() < n
+    ):
+        raise SplitError(
+            f"{path}: expected indices from 0 to {n - 1}, each at most once. Draw a new split."
+        )
+    return Split(**parts, seed=seed)

@@ -1,0 +1,211 @@
+"""Data sets from structure files of any format that ASE reads."""
+
+import difflib
+import logging
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from tqdm.auto import tqdm
+
+from molnet.datasets.cache import file_checksum, store_folder
+from molnet.datasets.frames import (
+    StructureFileError,
+    check_ending,
+    frame_name,
+    read_frames,
+    resolve_paths,
+)
+from molnet.datasets.labels import LabelKey, has_volume, parse_label_keys, places, read_label
+from molnet.datasets.store import FORMAT_VERSION, ArrayStore, StoreWriter
+from molnet.graph.neighbours import StructureError, find_neighbours
+from molnet.properties import Property
+
+logger = logging.getLogger(__name__)
+
+LOOKED_AT_FIRST = 1000
+"""A key that none of this many first frames has is taken for a wrong key."""
+
+IMPLAUSIBLE = {"forces": 1e3, "stress": 1e2}
+"""Root mean squares in internal units beyond which a declared unit is most likely wrong."""
+
+
+def open_structures(
+    path: str | Path | Iterable[str | Path],
+    labels: Mapping[str, Mapping[str, str]],
+    name: str = "structures",
+    cache: str | Path | None = None,
+    declared: dict[str, Property] | None = None,
+) -> ArrayStore:
+    """The store of one or several structure files; built, with a progress bar, when first used.
+
+    Example::
+
+        open_structures("md/*.xyz", {
+            "energy": {"key": "REF_energy", "unit": "Hartree"},
+            "forces": {"key": "REF_forces", "unit": "Hartree/Bohr"},
+        })
+
+    Labels are looked for in ``atoms.info``, ``atoms.arrays`` and the results of an attached
+    calculator, where they are taken as they stand: constraints never zero a force.
+
+    A stress is 3×3, or six numbers in ASE's order (xx, yy, zz, yz, xz, xy), positive under tension:
+    σ = (1/V) ∂E/∂ε. ``virial`` may be declared in its place, in a unit of energy: σ = −virial / V.
+    Structures without a volume need none; theirs is NaN in the store.
+
+    Args:
+        path: a file, a glob, or several of these. Files may be larger than memory.
+        labels: for each property the key in the files and the unit of the values there.
+        name: the first part of the store's folder name.
+        cache: folder for the store; see :func:`molnet.datasets.cache.cache_folder`.
+        declared: properties beyond :data:`molnet.properties.PROPERTIES`.
+
+    Returns:
+        The store. ``manifest["source"]`` holds the files with their checksums and frame counts,
+        and for each label its key, unit, count and root mean square in the internal unit.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+        UnitError: a unit is missing, unknown, or of another kind than the property.
+        StructureFileError: a file or a frame cannot be read or is not sound (two atoms at the same
+            place, a number that is not finite, a label of the wrong shape), or labels are missing;
+            with file and frame.
+        OSError: the store cannot be written.
+    """
+    keys = parse_label_keys(labels, declared)
+    files = resolve_paths(path)
+    source: dict[str, Any] = {
+        "files": [{"path": str(file), "sha256": file_checksum(file)} for file in files],
+        "labels": {
+            key.name: {"property": key.quantity.name, "key": key.key, "unit": key.unit}
+            for key in keys
+        },
+    }
+    settings = {
+        "format_version": FORMAT_VERSION,
+        "files": [file["sha256"] for file in source["files"]],
+        "labels": [repr(key) for key in keys],
+    }
+    folder = store_folder(cache, name, settings)
+    if not folder.is_dir():
+        _build(folder, files, keys, source)
+    store = ArrayStore.open(folder)
+    _report(store)
+    return store
+
+
+def _build(folder: Path, files: list[Path], keys: list[LabelKey], source: dict[str, Any]) -> None:
+    tally = _Tally(keys)
+    properties = [key.quantity for key in keys]
+    with StoreWriter(folder, properties, source) as writer, tqdm(unit=" frames") as progress:
+        for file, entry in zip(files, source["files"], strict=True):
+            progress.set_description(f"reading {file.name}")
+            check_ending(file)
+            entry["frames"] = 0
+            for frame, atoms in enumerate(read_frames(file)):
+                place = frame_name(file, frame)
+                try:
+                    _check_geometry(atoms)
+                    found = {key.name: read_label(atoms, key) for key in keys}
+                except (StructureFileError, StructureError) as error:
+                    raise StructureFileError(f"{place}: {error}") from error
+                if tally.is_complete(atoms, found, place):
+                    writer.add(
+                        atoms.numbers,
+                        atoms.positions,
+                        atoms.cell.array,
+                        atoms.pbc,
+                        {key.quantity.name: found[key.name] for key in keys},
+                    )
+                entry["frames"] += 1
+                progress.update()
+        tally.raise_if_missing()
+        for name, entry in source["labels"].items():
+            entry["count"] = tally.found[name]
+            entry["rms"] = (tally.squares[name] / max(tally.found[name], 1)) ** 0.5
+
+
+def _check_geometry(atoms: Atoms) -> None:
+    if len(atoms) == 0:
+        raise StructureFileError("the structure has no atoms. Leave it out.")
+    if (atoms.numbers < 1).any():
+        raise StructureFileError(
+            f"atom {int(np.argmin(atoms.numbers))} (counted from 0) is no element (symbol X). "
+            "Correct this frame or leave it out."
+        )
+    find_neighbours(atoms.positions, atoms.cell.array, atoms.pbc, cutoff=3.0)
+
+
+class _Tally:
+    """Counts the labels found, and remembers which are missing where."""
+
+    def __init__(self, keys: list[LabelKey]) -> None:
+        self.keys = keys
+        self.frames = 0
+        self.found = dict.fromkeys((key.name for key in keys), 0)
+        self.squares = dict.fromkeys(self.found, 0.0)
+        self.missing = dict.fromkeys(self.found, 0)
+        self.examples: dict[str, list[str]] = {name: [] for name in self.found}
+        self.keys_seen: set[str] = set()
+
+    def is_complete(
+        self, atoms: Atoms, values: Mapping[str, np.ndarray | None], place: str
+    ) -> bool:
+        """Takes note of one frame; says whether it has all labels that it should have."""
+        self.frames += 1
+        complete = True
+        for name, value in values.items():
+            if value is not None:
+                self.found[name] += 1
+                self.squares[name] += float(np.mean(value**2))
+            elif name not in ("stress", "virial") or has_volume(atoms):
+                complete = False
+                self.missing[name] += 1
+                if self.missing[name] <= 3:
+                    self.examples[name].append(place)
+        if self.frames <= LOOKED_AT_FIRST:
+            self.keys_seen.update(key for where in places(atoms) for key in where)
+        if self.frames == LOOKED_AT_FIRST:
+            self._raise_if_never_found()
+        return complete
+
+    def raise_if_missing(self) -> None:
+        """Raises the error that says which label is missing where."""
+        self._raise_if_never_found()
+        for name, count in self.missing.items():
+            if count:
+                raise StructureFileError(
+                    f"{name} is missing in {count} of {self.frames} frames: "
+                    f"{'; '.join(self.examples[name])}{'; ...' if count > 3 else ''}. Add it "
+                    "there, leave these frames out, or leave this label out."
+                )
+
+    def _raise_if_never_found(self) -> None:
+        for key in self.keys:
+            if self.found[key.name]:
+                continue
+            present = sorted(self.keys_seen - {"numbers", "positions"})
+            nearest = difflib.get_close_matches(key.key, present, n=1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise StructureFileError(
+                f"none of the {self.frames} frames read has {key.key!r}, the key given for "
+                f"{key.name}.{hint} Keys found: {', '.join(present) or 'none'}. Correct "
+                f"labels.{key.name}.key, or leave this label out."
+            )
+
+
+def _report(store: ArrayStore) -> None:
+    """Logs what was found, and warns of magnitudes that only a wrong unit explains."""
+    for name, label in store.manifest["source"]["labels"].items():
+        found = f"{label['count']} of {len(store)} structures"
+        logger.info("%s: %s, %r in %s", name, found, label["key"], label["unit"])
+        if label["rms"] > IMPLAUSIBLE.get(label["property"], np.inf):
+            unit = store.properties[label["property"]].unit
+            warnings.warn(
+                f"{name}: the root mean square is {label['rms']:.3g} {unit}, which is "
+                f"implausible. Is {label['unit']!r} really the unit of {label['key']!r}?",
+                stacklevel=3,
+            )
