@@ -1,0 +1,237 @@
+"""Reference energies: what each species contributes by itself to an extensive scalar.
+
+The references e_Z minimise Σ_s (E_s − Σ_Z n_sZ e_Z)² over the training structures s, where n_sZ
+counts the atoms of species Z. What remains is what a model has to learn.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+
+from molnet.datasets.dataset import rows_of
+from molnet.datasets.frames import StructureFileError, frame_name, read_frames, resolve_paths
+from molnet.datasets.labels import parse_label_keys, read_label
+from molnet.datasets.store import ArrayStore
+
+CHUNK = 8192  # structures held in memory at a time
+SMALLEST_SINGULAR_VALUE = 1e-9  # relative to the largest; compositions are small integers
+IMPLAUSIBLE_RESIDUAL = 1.0  # eV per atom, spread over structures
+IMPLAUSIBLE_BINDING = 20.0  # eV per atom, mean over structures
+
+
+@dataclass(frozen=True)
+class ReferenceFit:
+    """Reference energies and how well they alone describe the training structures.
+
+    Attributes:
+        energies: by symbol, in the property's internal unit (eV for energies).
+        residual_rmse: root mean square over structures of E − Σ n_Z e_Z.
+        residual_std_per_atom: standard deviation over structures of (E − Σ n_Z e_Z) / N.
+        fitted: False when the energies were given.
+        undetermined: species whose reference the compositions do not determine, e.g. all of them
+            when every structure is the same molecule. The solution nearest to one common energy
+            per atom is taken; the sum over a composition like those in training is right all the
+            same.
+        absent: species that occur in the data set but in no training structure; they have none.
+        notes: sentences for the user about anything above that deserves attention.
+    """
+
+    energies: dict[str, float]
+    residual_rmse: float
+    residual_std_per_atom: float
+    fitted: bool
+    undetermined: tuple[str, ...]
+    absent: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def fit_reference_energies(
+    store: ArrayStore,
+    indices: np.ndarray,
+    name: str = "energy",
+    given: Mapping[str, float] | None = None,
+) -> ReferenceFit:
+    """Fits one reference for each species to an extensive scalar by least squares, or takes them.
+
+    There is no intercept: references add up over separate molecules. The fit streams over the
+    structures, keeping a triangular factor of the size of the number of species (a sequential QR
+    decomposition), so that neither the size of the set nor that of the energies harms it.
+
+    Args:
+        store: the data set.
+        indices: the training structures.
+        name: an extensive property with one number for each structure.
+        given: references by symbol, for example energies of isolated atoms, which are then not
+            fitted.
+
+    Raises:
+        ValueError: there is no training structure, the property is not extensive, or a species of
+            the training structures is not among the given ones.
+    """
+    indices = np.asarray(indices, dtype=np.int64)
+    property = store.properties[name]
+    if len(indices) == 0:
+        raise ValueError("expected at least one training structure, got none")
+    if not property.extensive or property.per != "structure" or property.shape != ():
+        raise ValueError(f"only extensive scalars have reference energies; {name!r} is not one")
+
+    species = _species_of(store, indices)
+    symbols = [chemical_symbols[z] for z in species]
+    absent = tuple(symbol for symbol in store.elements if symbol not in symbols)
+    undetermined: tuple[str, ...] = ()
+    if given is None:
+        energies, free = _least_squares(_compositions(store, indices, name, species))
+        undetermined = tuple(np.array(symbols)[free].tolist())
+    else:
+        energies = _given(symbols, given)
+
+    squares = per_atom_squares = 0.0
+    total, worst = 0.0, (0.0, -1)
+    for part, counts, values in _compositions(store, indices, name, species):
+        residuals = values - counts @ energies
+        per_atom = residuals / counts.sum(axis=1)
+        squares += float(residuals @ residuals)
+        per_atom_squares += float(per_atom @ per_atom)
+        total += float(per_atom.sum())
+        furthest = int(np.abs(per_atom).argmax())
+        worst = max(worst, (abs(float(per_atom[furthest])), int(part[furthest])))
+    n = len(indices)
+    mean = total / n
+    std = max(per_atom_squares / n - mean**2, 0.0) ** 0.5
+
+    notes = _notes(name, undetermined, absent)
+    if property.unit == "eV" and given is not None and abs(mean) > IMPLAUSIBLE_BINDING:
+        notes.append(
+            f"{name}: the given references leave {mean:.3g} eV per atom on average, where atoms "
+            f"bind by less than {IMPLAUSIBLE_BINDING:g}. Are they in eV, and of the same level of "
+            "theory as the data?"
+        )
+    if property.unit == "eV" and std > IMPLAUSIBLE_RESIDUAL:
+        notes.append(
+            f"{name}: reference energies leave {std:.3g} eV per atom (most in structure "
+            f"{worst[1]}, {worst[0]:.3g} eV per atom), where chemical bonds explain less than "
+            f"{IMPLAUSIBLE_RESIDUAL:g}. Are the unit and the level of theory the same everywhere?"
+        )
+    return ReferenceFit(
+        energies=dict(zip(symbols, energies.tolist(), strict=True)),
+        residual_rmse=(squares / n) ** 0.5,
+        residual_std_per_atom=std,
+        fitted=given is None,
+        undetermined=undetermined,
+        absent=absent,
+        notes=tuple(notes),
+    )
+
+
+def read_isolated_atoms(
+    path: str | Path | Iterable[str | Path], key: str, unit: str
+) -> dict[str, float]:
+    """Energies of isolated atoms in eV, by symbol, from files with one atom in each frame.
+
+    Args:
+        path: a file, a glob, or several of these.
+        key: under which the energy stands in the files.
+        unit: of the energy there.
+
+    Raises:
+        UnitError: the unit is missing, unknown, or not one of energy.
+        StructureFileError: a frame has no energy or more than one atom, or an element occurs twice
+            with different energies.
+    """
+    (label,) = parse_label_keys({"energy": {"key": key, "unit": unit}})
+    energies: dict[str, float] = {}
+    for file in resolve_paths(path):
+        for frame, atoms in enumerate(read_frames(file)):
+            place = frame_name(file, frame)
+            if len(atoms) != 1:
+                raise StructureFileError(
+                    f"{place}: expected one isolated atom, got {len(atoms)} atoms"
+                )
+            energy = read_label(atoms, label)
+            if energy is None:
+                raise StructureFileError(f"{place}: expected an energy under {key!r}, got none")
+            (symbol,) = atoms.symbols
+            if energies.setdefault(symbol, float(energy)) != float(energy):
+                raise StructureFileError(
+                    f"{place}: the energy of {symbol} is {float(energy)} eV here, but "
+                    f"{energies[symbol]} eV before. Keep one of them."
+                )
+    return energies
+
+
+def _species_of(store: ArrayStore, indices: np.ndarray) -> np.ndarray:
+    found = np.zeros(len(chemical_symbols), dtype=bool)
+    for start in range(0, len(indices), CHUNK):
+        rows, _ = rows_of(store.offsets, indices[start : start + CHUNK])
+        found[store.species[rows]] = True
+    return np.flatnonzero(found)
+
+
+def _compositions(
+    store: ArrayStore, indices: np.ndarray, name: str, species: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Chunks of structures: indices [m], atoms of each species [m, Z], values [m]."""
+    column = np.zeros(len(chemical_symbols), dtype=np.int64)
+    column[species] = np.arange(len(species))
+    for start in range(0, len(indices), CHUNK):
+        part = indices[start : start + CHUNK]
+        rows, counts = rows_of(store.offsets, part)
+        cell = np.repeat(np.arange(len(part)), counts) * len(species) + column[store.species[rows]]
+        table = np.bincount(cell, minlength=len(part) * len(species))
+        yield part, table.reshape(len(part), -1).astype(np.float64), store.labels[name][part]
+
+
+def _least_squares(
+    chunks: Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The solution nearest to one common energy per atom, and which entries are not determined."""
+    triangle: np.ndarray | None = None  # R of the QR decomposition of [counts | values] so far
+    atoms = value_sum = 0.0
+    for _, counts, values in chunks:
+        rows = np.column_stack([counts, values])
+        stacked = rows if triangle is None else np.vstack([triangle, rows])
+        triangle = np.asarray(np.linalg.qr(stacked, mode="r"))
+        atoms += counts.sum()
+        value_sum += values.sum()
+    if triangle is None:
+        raise ValueError("expected at least one structure, got none")
+    matrix, right = triangle[:, :-1], triangle[:, -1]
+    common = np.full(matrix.shape[1], value_sum / atoms)
+    u, singular, vt = np.linalg.svd(matrix, full_matrices=True)
+    rank = int((singular > SMALLEST_SINGULAR_VALUE * singular[0]).sum())
+    deviation = vt[:rank].T @ ((u[:, :rank].T @ (right - matrix @ common)) / singular[:rank])
+    free = (np.abs(vt[rank:]) > 1e-6).any(axis=0)
+    return common + deviation, free
+
+
+def _given(symbols: list[str], given: Mapping[str, float]) -> np.ndarray:
+    unknown = [symbol for symbol in given if symbol not in atomic_numbers]
+    if unknown:
+        raise ValueError(f"references: {unknown[0]!r} is not the symbol of an element")
+    missing = [symbol for symbol in symbols if symbol not in given]
+    if missing:
+        raise ValueError(
+            f"references are given for {', '.join(given) or 'no element'}, but the training "
+            f"structures also have {', '.join(missing)}. Add them, or leave out the references to "
+            "have all fitted."
+        )
+    return np.array([given[symbol] for symbol in symbols], dtype=np.float64)
+
+
+def _notes(name: str, undetermined: tuple[str, ...], absent: tuple[str, ...]) -> list[str]:
+    notes = []
+    if undetermined:
+        notes.append(
+            f"{name}: the training structures' compositions do not determine the reference "
+            f"energies of {', '.join(undetermined)} one by one, only their sums. Predictions for "
+            "other compositions will be off; give references of isolated atoms to avoid that."
+        )
+    if absent:
+        notes.append(
+            f"{', '.join(absent)}: in the data set but in no training structure; a model trained "
+            "on it cannot predict them. Choose another split seed or a larger training set."
+        )
+    return notes
