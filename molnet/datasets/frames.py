@@ -90,6 +90,18 @@ def read_frames(path: Path) -> Iterator[Atoms]:
         raise StructureFileError(f"{path} holds no structure. Expected at least one.")
 
 
+def count_frames(path: Path) -> int | None:
+    """How many structures an XYZ file holds; None for a format that has to be read to know.
+
+    Raises:
+        StructureFileError: the file ends within a frame, or has a line out of place.
+    """
+    if _format(path) not in XYZ_FORMATS:
+        return None
+    with open_with_compression(str(path), "rt") as file:
+        return sum(1 for _ in _xyz_blocks(file, path))
+
+
 def check_ending(path: Path) -> None:
     """Refuses an XYZ file whose last line is not ended: it may have been cut within a number.
 

@@ -21,10 +21,10 @@ class StructureError(ValueError):
     """A structure that cannot be made into a graph.
 
     Attributes:
-        index: the structure's place in the list that was being read, where there was a list.
+        index: the structure's place in the list that is made into a batch; 0 where there is none.
     """
 
-    def __init__(self, message: str, index: int | None = None) -> None:
+    def __init__(self, message: str, index: int = 0) -> None:
         super().__init__(message)
         self.index = index
 
