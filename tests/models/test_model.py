@@ -1,0 +1,94 @@
+"""What a model refuses, and what it reports of itself."""
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import molecule
+
+from molnet.graph import from_atoms
+from molnet.models import Model, UnknownElementError
+
+NETWORK = {"cutoff": 4.0, "channels": 4, "l_max": 1, "num_layers": 2, "radial_hidden": [8]}
+STATISTICS = {"mean_neighbours": 2.0, "targets": {"u0": {"references": {"H": -13.6, "O": -2041.8}}}}
+
+
+def make(heads: dict, **network: object) -> Model:
+    return Model(NETWORK | network, heads, [1, 8], STATISTICS)
+
+
+def test_unknown_element_names_structure_and_atom() -> None:
+    model = make({"u0": {"kind": "extensive"}})
+    with pytest.raises(UnknownElementError, match=r"Cl \(atom 1\).*knows H, O") as caught:
+        model.predict([molecule("H2O")] * 3 + [Atoms("HCl", [[0, 0, 0], [1.3, 0, 0]])], 2)
+    assert caught.value.index == 3
+
+
+def test_unknown_kind_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match="Did you mean 'extensive'"):
+        make({"u0": {"kind": "extensiv"}})
+
+
+def test_forces_need_an_energy() -> None:
+    with pytest.raises(ValueError, match="'intensive'"):
+        make({"homo": {"kind": "intensive", "forces": True}})
+
+
+def test_two_sources_of_forces() -> None:
+    head = {"kind": "extensive", "forces": True}
+    with pytest.raises(ValueError, match="one head with forces"):
+        make({"u0": head, "energy": head})
+
+
+def test_no_head() -> None:
+    with pytest.raises(ValueError, match="choose a target"):
+        make({})
+
+
+def test_degree_that_the_network_lacks() -> None:
+    with pytest.raises(ValueError, match=r"set model\.l_max=2"):
+        make({"polarizability": {"kind": "polarizability"}})
+
+
+def test_parity_that_the_network_lacks() -> None:
+    with pytest.raises(ValueError, match="parity=true"):
+        make({"dipole": {"kind": "tensor", "irreps": "1e"}})
+
+
+def test_large_totals_keep_their_digits_in_float32() -> None:
+    """−2 MeV in float32 resolves 0.1 eV; the learned part must not drown in the references."""
+    model = make({"u0": {"kind": "extensive"}})
+    waters = [molecule("H2O") for _ in range(1000)]
+    for i, water in enumerate(waters):
+        water.positions += [0, 0, 20.0 * i]
+    total = model.predict([sum(waters, Atoms())])[0]["u0"]
+    single = model.predict([molecule("H2O")])[0]["u0"]
+    assert abs(total / 1000 - single) < 1e-6
+
+
+def test_training_on_forces_leaves_stress_out() -> None:
+    model = make({"u0": {"kind": "extensive", "forces": True}})
+    crystal = Atoms("OH", [[0, 0, 0], [1, 0, 0]], cell=[3, 3, 3], pbc=True)
+    graph = from_atoms([crystal], model.cutoff)
+    assert model.train()(graph).keys() == {"u0", "forces"}
+    assert model.eval()(graph).keys() == {"u0", "forces", "stress"}
+
+
+def test_no_gradients_are_kept_when_none_are_wanted() -> None:
+    model = make({"u0": {"kind": "extensive", "forces": True}}).eval()
+    graph = from_atoms([molecule("H2O")], model.cutoff)
+    with torch.no_grad():
+        outputs = model(graph)
+    assert not any(value.requires_grad for value in outputs.values())
+    assert not graph.pos.requires_grad
+
+
+def test_references_are_added() -> None:
+    with_references = make({"u0": {"kind": "extensive"}})
+    without = Model(NETWORK, {"u0": {"kind": "extensive"}}, [1, 8], {"mean_neighbours": 2.0})
+    without.load_state_dict(with_references.state_dict())
+    difference = (
+        with_references.predict([molecule("H2O")])[0]["u0"]
+        - (without.predict([molecule("H2O")])[0]["u0"])
+    )
+    np.testing.assert_allclose(difference, -2041.8 - 2 * 13.6, rtol=1e-12)
