@@ -1,6 +1,8 @@
 """Representations of O(3): irreps, rotations, Wigner matrices, spherical harmonics, products."""
 
 from molnet.o3.irreps import Irrep, Irreps, MulIrrep
+from molnet.o3.layout import change_layout
+from molnet.o3.linear import Linear
 from molnet.o3.rotation import (
     angles_to_axis_angle,
     angles_to_matrix,
@@ -48,6 +50,7 @@ __all__ = [
     "axis_angle_to_matrix",
     "axis_angle_to_quaternion",
     "change_basis_real_to_complex",
+    "change_layout",
     "compose_angles",
     "compose_axis_angle",
     "compose_quaternion",
@@ -57,6 +60,7 @@ __all__ = [
     "inverse_quaternion",
     "Irrep",
     "Irreps",
+    "Linear",
     "matrix_to_angles",
     "matrix_to_axis_angle",
     "matrix_to_quaternion",

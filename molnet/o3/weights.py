@@ -1,0 +1,135 @@
+"""Where the weights of a module's paths live, and how to look at them path by path."""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class PathWeights(torch.nn.Module):
+    """Base of the modules that keep the weights of all their paths in one flat tensor.
+
+    The weights of the paths follow each other in ``weight``, each flattened from its
+    ``path_shape``. They are *internal* (a parameter, drawn from a normal distribution) or given at
+    each call; *shared* (``[weight_numel]``, one set for the whole batch) or one set for each
+    element of the batch (``[..., weight_numel]``).
+
+    Args:
+        path_shapes: shape of the weights of each instruction; None for one without weights.
+        internal_weights: whether the module holds its weights. By default it does if they are
+            shared.
+        shared_weights: whether all elements of a batch share one set of weights. Default True.
+        prefix_shape: axes before the last of the weight tensor.
+    """
+
+    instructions: Sequence[Any]
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        path_shapes: Sequence[tuple[int, ...] | None],
+        internal_weights: bool | None,
+        shared_weights: bool | None,
+        prefix_shape: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__()
+        if shared_weights is None:
+            shared_weights = True
+        if internal_weights is None:
+            internal_weights = shared_weights
+        if internal_weights and not shared_weights:
+            raise ValueError(
+                "internal weights are shared by the whole batch: internal_weights=True needs "
+                "shared_weights=True. For one set of weights per element use "
+                "internal_weights=False, shared_weights=False and pass the weights to forward."
+            )
+        self._path_shapes = tuple(path_shapes)
+        self._path_sizes = [0 if s is None else math.prod(s) for s in path_shapes]
+        self.weight_numel = sum(self._path_sizes)
+        self._prefix_shape = prefix_shape
+        self.internal_weights = internal_weights
+        self.shared_weights = shared_weights
+        if internal_weights and self.weight_numel > 0:
+            self.weight = torch.nn.Parameter(torch.randn(*prefix_shape, self.weight_numel))
+        else:
+            self.register_parameter("weight", None)
+            forget_when_loading(self, "weight")
+        forget_when_loading(self, "output_mask")
+
+    def _given_or_own(self, weight: Tensor | None, reference: Tensor) -> Tensor:
+        """The weights to use: those passed to forward, else the module's own."""
+        if weight is None:
+            if self.weight_numel > 0 and self.weight is None:
+                raise ValueError(
+                    f"{self!r} has internal_weights=False: pass weights of shape "
+                    f"[{'' if self.shared_weights else '..., '}{self.weight_numel}] to forward"
+                )
+            if self.weight is None:
+                return reference.new_empty(*self._prefix_shape, 0)
+            return self.weight
+        if weight.shape[-1] != self.weight_numel:
+            raise ValueError(
+                f"{self!r} needs weights of shape [..., {self.weight_numel}], "
+                f"got {list(weight.shape)}"
+            )
+        return weight
+
+    def weight_view_for_instruction(self, instruction: int, weight: Tensor | None = None) -> Tensor:
+        """View of the weights of one instruction, shape ``[..., *path_shape]``.
+
+        Args:
+            instruction: index into ``instructions``; one with weights.
+            weight: the weights to look at; by default the module's own.
+        """
+        if self._path_shapes[instruction] is None:
+            raise ValueError(f"instruction {instruction} of {self!r} has no weights")
+        return self._weight_by_path(self._own_or_raise(weight))[instruction]
+
+    def weight_views(
+        self, weight: Tensor | None = None, yield_instruction: bool = False
+    ) -> Iterator[Any]:
+        """Iterate over the views of the weights of all instructions that have some.
+
+        Yields:
+            the view, or with ``yield_instruction`` the triple (index, instruction, view).
+        """
+        for i, view in self._weight_by_path(self._own_or_raise(weight)).items():
+            yield (i, self.instructions[i], view) if yield_instruction else view
+
+    def _weight_by_path(self, weight: Tensor) -> dict[int, Tensor]:
+        """Views ``[..., *path_shape]`` of the weights by index of the instruction."""
+        parts = weight.split(self._path_sizes, -1) if self._path_sizes else ()
+        return {
+            i: part.view(*part.shape[:-1], *shape)
+            for i, (part, shape) in enumerate(zip(parts, self._path_shapes, strict=True))
+            if shape is not None
+        }
+
+    def _own_or_raise(self, weight: Tensor | None) -> Tensor:
+        weight = self.weight if weight is None else weight
+        if weight is None:
+            raise ValueError(f"{self!r} holds no weights: pass the weights to look at")
+        return weight
+
+
+def forget_when_loading(module: torch.nn.Module, *names: str) -> None:
+    """Let ``module`` load state dicts of its e3nn counterpart, which hold more than parameters.
+
+    e3nn saves masks of non-zero outputs, and empty tensors in place of weights that do not exist.
+    Such entries are left out on loading; ``strict=True`` still reports all that hold something.
+
+    Args:
+        names: keys below the module, e.g. ``"output_mask"`` or ``"weight"``.
+    """
+    module.register_load_state_dict_pre_hook(partial(_drop_entries, names))
+
+
+def _drop_entries(
+    names: Sequence[str], module: torch.nn.Module, state: dict[str, Any], prefix: str, *_: Any
+) -> None:
+    for key in (prefix + name for name in names):
+        if key in state and (key.endswith("output_mask") or state[key].numel() == 0):
+            del state[key]
