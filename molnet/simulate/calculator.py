@@ -1,0 +1,87 @@
+"""A trained model as a calculator of ASE: for its optimisers, dynamics, vibrations and readers."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.calculator import Calculator as ASECalculator
+from ase.calculators.calculator import all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+from numpy.typing import NDArray
+
+from molnet.models import Model, load_model
+
+
+class Calculator(ASECalculator):
+    """Energies, forces, stress and whatever else the model predicts, in ASE's units and names.
+
+    >>> atoms.calc = Calculator("outputs/2026-01-31/12-00-00/model")  # doctest: +SKIP
+    >>> atoms.get_potential_energy()                                  # doctest: +SKIP
+
+    Results, for a model that has them: ``energy`` and ``free_energy`` (eV), ``forces`` (eV/Å),
+    ``stress`` (eV/Å³, tension positive, in the order xx, yy, zz, yz, xz, xy; only for periodic
+    structures with three cell vectors), ``dipole`` (e·Å), ``charges`` (e), and each other property
+    under its own name, as ``atoms.calc.get_property("homo")``.
+
+    Args:
+        model: a model, or the folder of a saved one.
+        device: where to compute, e.g. ``"cuda"``; by default where the model is, and for a folder
+            a GPU if there is one.
+        dtype: ``torch.float64`` for vibrations and tight relaxations; by default the model's own.
+
+    Raises:
+        UnknownElementError: in use, for an element that the model has not been trained on.
+        StructureError: in use, for positions or cells that make no structure.
+    """
+
+    name = "molnet"
+
+    def __init__(
+        self,
+        model: Model | str | Path,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(model, Model):
+            model = load_model(model, device, dtype)
+        elif device is not None or dtype is not None:
+            model = copy.deepcopy(model).to(device=device, dtype=dtype)
+        self.model = model
+        self.implemented_properties = list(model.properties)
+        if energy_name(model) is not None:
+            self.implemented_properties += ["energy", "free_energy"]
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Predicts everything at once and keeps it in ``results``, as ASE expects."""
+        super().calculate(atoms, properties, system_changes)
+        (prediction,) = self.model.predict([self.atoms])
+        self.results = ase_results(self.model, prediction)
+
+
+def energy_name(model: Model) -> str | None:
+    """The property that ASE calls ``energy``: the one whose derivatives are the forces."""
+    return model.energy or ("energy" if "energy" in model.properties else None)
+
+
+def ase_results(model: Model, prediction: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """One structure's predictions under ASE's names, in float64, and stress as six numbers."""
+    results: dict[str, Any] = {
+        name: float(value) if np.ndim(value) == 0 else value.astype(np.float64)
+        for name, value in prediction.items()
+    }
+    energy = energy_name(model)
+    if energy is not None:
+        results["energy"] = results["free_energy"] = results[energy]
+    if "stress" in results:
+        results["stress"] = full_3x3_to_voigt_6_stress(results["stress"])
+    return results

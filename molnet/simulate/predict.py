@@ -1,0 +1,169 @@
+"""Predictions for whole files: streamed, in batches, never more in memory than one batch."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from molnet.datasets.frames import (
+    StructureFileError,
+    check_ending,
+    count_frames,
+    frame_name,
+    read_frames,
+    resolve_paths,
+)
+from molnet.graph import StructureError
+from molnet.models import Model, UnknownElementError, load_model
+from molnet.simulate.summary import Summary
+from molnet.simulate.writing import Frame, Prediction, open_predictions
+
+logger = logging.getLogger(__name__)
+
+
+def predict_files(
+    model: Model | str | Path,
+    input: str | Path | Sequence[str | Path],
+    output: str | Path | None = None,
+    *,
+    batch_size: int = 64,
+    max_atoms: int = 2000,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+) -> Summary:
+    """Predicts every structure of one or several files and writes the results to one file.
+
+    Args:
+        model: a model, used as it is, or the folder of a saved one.
+        input: a file that ASE reads, a glob such as ``"runs/*.xyz"``, or several of these.
+        output: file whose suffix chooses the format (``.extxyz``, ``.xyz``, ``.csv``, ``.json``,
+            each also with ``.gz``). By default ``NAME.predicted.extxyz`` for the input
+            ``NAME.xyz``, and ``predictions.extxyz`` for several inputs, in the working folder.
+        batch_size: most structures in a batch.
+        max_atoms: most atoms in a batch; a structure with more is a batch of its own.
+        device: for a saved model, see :func:`molnet.models.load_model`.
+        dtype: likewise, or its name, ``"float32"`` or ``"float64"``.
+
+    Returns:
+        Counts, ranges, errors against labels in the input; print it.
+
+    Raises:
+        FileNotFoundError: an input or the model is not there.
+        ValueError: an output that has no known suffix, or is one of the inputs.
+        StructureFileError: a file or a frame that cannot be read, is not sound, or holds an element
+            that the model does not know; with file and frame. All predictions before it are kept in
+            ``OUTPUT.partial``.
+        OSError: the output cannot be written.
+    """
+    if batch_size < 1 or max_atoms < 1:
+        raise ValueError(
+            f"expected batch_size >= 1 and max_atoms >= 1, received {batch_size} and {max_atoms}"
+        )
+    files = resolve_paths(input)
+    output = Path(output).expanduser() if output is not None else default_output(files)
+    _refuse_to_overwrite(output, files)
+    if not isinstance(model, Model):
+        model = load_model(model, device, _dtype(dtype))
+    total = _count(files)
+
+    summary = Summary(model, output)
+    started = time.perf_counter()
+    with (
+        open_predictions(output, model) as writer,
+        tqdm(total=total, unit=" structures", desc="predicting") as progress,
+    ):
+        for frames in _batches(_read(files), batch_size, max_atoms):
+            for frame, prediction in _predict(model, frames):
+                writer.write(frame, prediction)
+                summary.add(frame, prediction)
+                progress.update()
+    summary.seconds = time.perf_counter() - started
+    return summary
+
+
+def default_output(files: Sequence[Path]) -> Path:
+    """Where predictions go when nothing is said: a file in the working folder."""
+    if len(files) > 1:
+        return Path("predictions.extxyz")
+    name = files[0].name
+    for compression in (".gz", ".bz2", ".xz"):
+        name = name.removesuffix(compression)
+    return Path(f"{Path(name).stem}.predicted.extxyz")
+
+
+def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    names = {"float32": torch.float32, "float64": torch.float64}
+    if not isinstance(dtype, str):
+        return dtype
+    if dtype not in names:
+        raise ValueError(f"expected dtype float32 or float64, received {dtype!r}")
+    return names[dtype]
+
+
+def _refuse_to_overwrite(output: Path, files: Sequence[Path]) -> None:
+    for file in files:
+        if output.exists() and output.samefile(file):
+            raise ValueError(
+                f"the output {output} is also an input, which predictions must not replace: "
+                "name another file with output=FILE"
+            )
+
+
+def _count(files: Sequence[Path]) -> int | None:
+    """How many structures there are, if the format lets that be seen without reading them.
+
+    A file that was cut short is found out here, before hours of predictions.
+    """
+    total: int | None = 0
+    for file in files:
+        try:
+            check_ending(file)
+        except StructureFileError as error:
+            logger.warning("%s", error)  # most often an editor left the line end out
+        count = count_frames(file)
+        total = None if total is None or count is None else total + count
+    return total
+
+
+def _read(files: Sequence[Path]) -> Iterator[Frame]:
+    for file in files:
+        for number, atoms in enumerate(read_frames(file)):
+            yield Frame(file, number, atoms)
+
+
+def _batches(frames: Iterable[Frame], size: int, max_atoms: int) -> Iterator[list[Frame]]:
+    """Frames in order, as many at once as the bounds allow; those before a fault come first."""
+    batch: list[Frame] = []
+    atoms = 0
+    try:
+        for frame in frames:
+            if len(batch) == size or (batch and atoms + len(frame.atoms) > max_atoms):
+                yield batch
+                batch, atoms = [], 0
+            batch.append(frame)
+            atoms += len(frame.atoms)
+    except StructureFileError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def _predict(model: Model, frames: list[Frame]) -> Iterator[tuple[Frame, Prediction]]:
+    """Predictions of one batch; if a frame is at fault, those before it come first."""
+    sound, fault = len(frames), None
+    while sound:
+        try:
+            predictions = model.predict([frame.atoms for frame in frames[:sound]], sound)
+        except (StructureError, UnknownElementError) as error:
+            sound, fault = error.index, error
+            continue
+        yield from zip(frames[:sound], predictions, strict=True)
+        break
+    if fault is not None:
+        frame = frames[sound]
+        raise StructureFileError(f"{frame_name(frame.path, frame.number)}: {fault}") from fault

@@ -1,0 +1,131 @@
+"""What a batch of predictions amounts to, gathered in constant memory."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molnet.models import Model
+from molnet.properties import Property
+from molnet.simulate.calculator import ase_results
+from molnet.simulate.writing import Frame, Prediction
+
+
+@dataclass
+class Range:
+    """Smallest, mean and largest of numbers that arrive bit by bit."""
+
+    minimum: float = np.inf
+    maximum: float = -np.inf
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, values: NDArray[np.floating]) -> None:
+        """Takes in an array of any shape."""
+        if values.size:
+            self.minimum = min(self.minimum, float(values.min()))
+            self.maximum = max(self.maximum, float(values.max()))
+            self.total += float(values.sum(dtype=np.float64))
+            self.count += values.size
+
+    @property
+    def mean(self) -> float:
+        """The mean; NaN of no numbers."""
+        return self.total / self.count if self.count else np.nan
+
+
+@dataclass
+class Summary:
+    """Counts, ranges of each property, and errors where the input is labelled.
+
+    ``str(summary)`` is a table for people.
+
+    Attributes:
+        model: whose predictions these are.
+        output: where they are written.
+        structures: how many.
+        atoms: how many in all.
+        seconds: time that reading, predicting and writing took.
+        ranges: by row name and unit. Total energies are taken per atom, vectors by their norm,
+            and tensors by a third of their trace.
+        errors: absolute errors of energy per atom and force components, by row name and unit, for
+            structures that came with labels under ASE's names, hence in eV and eV/Å.
+    """
+
+    model: Model
+    output: Path
+    structures: int = 0
+    atoms: int = 0
+    seconds: float = 0.0
+    ranges: dict[tuple[str, str], Range] = field(default_factory=dict)
+    errors: dict[tuple[str, str], Range] = field(default_factory=dict)
+
+    def add(self, frame: Frame, prediction: Prediction) -> None:
+        """Takes in the predictions of one structure."""
+        self.structures += 1
+        self.atoms += len(frame.atoms)
+        for name, value in prediction.items():
+            property = self.model.properties[name]
+            row, numbers = _in_one_number(property, value, len(frame.atoms))
+            self.ranges.setdefault((row, property.unit), Range()).add(numbers)
+        self._compare(frame, prediction)
+
+    def _compare(self, frame: Frame, prediction: Prediction) -> None:
+        if frame.atoms.calc is None:
+            return
+        # Read as they stand: asking the calculator would zero the forces on fixed atoms.
+        labels = frame.atoms.calc.results
+        predicted = ase_results(self.model, prediction)
+        for name, row, unit, count in (
+            ("energy", "energy per atom", "meV", len(frame.atoms)),
+            ("forces", "force components", "meV/Å", 1),
+        ):
+            label = labels.get(name)
+            if label is not None and name in predicted:
+                error = np.abs(np.asarray(predicted[name]) - label) / count
+                self.errors.setdefault((row, unit), Range()).add(1e3 * error)
+
+    def __str__(self) -> str:
+        rate = self.structures / self.seconds if self.seconds else np.nan
+        lines = [
+            f"{self.structures} structures, {self.atoms} atoms, {self.seconds:.1f} s "
+            f"({rate:.0f} structures/s)"
+        ]
+        table: list[tuple[str, ...]] = [("property", "unit", "min", "mean", "max")]
+        for (name, unit), values in self.ranges.items():
+            numbers = (values.minimum, values.mean, values.maximum)
+            table.append((name, unit, *(f"{number:.4f}" for number in numbers)))
+        lines += _aligned(table)
+        if self.errors:
+            lines.append("against the labels of the input, taken to be in ASE's units (eV, Å):")
+            table = [("error", "unit", "MAE", "count")]
+            for (name, unit), values in self.errors.items():
+                table.append((name, unit, f"{values.mean:.4g}", str(values.count)))
+            lines += _aligned(table)
+        return "\n".join([*lines, f"written to {self.output}"])
+
+
+def _in_one_number(
+    property: Property, value: NDArray[np.floating], atoms: int
+) -> tuple[str, NDArray[np.floating]]:
+    """A row's name, and for each value of the property the number that the row is about."""
+    if property.is_total_energy:
+        return f"{property.name} per atom", np.asarray(value) / atoms
+    if property.shape == (3,):
+        return f"|{property.name}|", np.linalg.norm(value, axis=-1)
+    if property.shape == (3, 3):
+        return f"tr {property.name} / 3", np.trace(value, axis1=-2, axis2=-1) / 3
+    return property.name, np.asarray(value)
+
+
+def _aligned(table: list[tuple[str, ...]]) -> list[str]:
+    """A line for each row: names and units flush left, numbers flush right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in table
+    ]

@@ -1,0 +1,234 @@
+"""Files of predictions: extended XYZ, CSV or JSON, written one structure at a time.
+
+Every format states the units. Output appears whole or not at all: it is written beside its final
+name as ``NAME.partial`` and renamed at the end.
+"""
+
+import csv
+import gzip
+import json
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import all_properties
+from ase.calculators.singlepoint import SinglePointCalculator
+from numpy.typing import NDArray
+
+from molnet.models import Model
+from molnet.properties import Property
+from molnet.simulate.calculator import ase_results
+
+logger = logging.getLogger(__name__)
+
+Prediction = Mapping[str, NDArray[Any]]
+"""A structure's properties by name, in internal units."""
+
+
+class Frame(NamedTuple):
+    """A structure and where it was read."""
+
+    path: Path
+    number: int  # counted from 0, as ASE does
+    atoms: Atoms
+
+
+class PredictionWriter(ABC):
+    """Writes the predictions of a model to an open text file."""
+
+    def __init__(self, file: IO[str], model: Model) -> None:
+        self.file = file
+        self.model = model
+        self.structures = 0
+
+    def write(self, frame: Frame, prediction: Prediction) -> None:
+        """Adds one structure."""
+        self._write(frame, prediction)
+        self.structures += 1
+
+    @abstractmethod
+    def _write(self, frame: Frame, prediction: Prediction) -> None: ...
+
+    def finish(self) -> None:
+        """Writes what stands at the end of the file; a full disk shows here at the latest."""
+        self.file.flush()
+
+
+class ExtendedXYZWriter(PredictionWriter):
+    """The structures themselves, with predictions where ASE looks for a calculator's results.
+
+    ``ase.io.read`` gives structures back whose ``get_potential_energy()``, ``get_forces()`` and so
+    on are the predictions. Properties that ASE has no place for are in ``info`` and ``arrays``
+    under their names, the units of all in ``info["units"]``, and the origin of each structure in
+    ``info["source_file"]`` and ``info["source_frame"]``. The input's other entries are kept; labels
+    of a predicted property are replaced.
+    """
+
+    def _write(self, frame: Frame, prediction: Prediction) -> None:
+        results = ase_results(self.model, prediction)
+        atoms = frame.atoms.copy()  # without the calculator that holds the input's labels
+        for name in [*all_properties, *results]:
+            atoms.info.pop(name, None)
+            atoms.arrays.pop(name, None)
+        standard = {name: value for name, value in results.items() if name in all_properties}
+        for name, value in results.items():
+            if name not in standard and self.model.properties[name].per == "atom":
+                atoms.arrays[name] = value.reshape(len(atoms), -1)
+            elif name not in standard:
+                atoms.info[name] = value
+        # "Ang", so that readers with any locale can take in the file.
+        units = {name: self.model.properties[name].unit.replace("Å", "Ang") for name in prediction}
+        atoms.info["units"] = ", ".join(f"{name}: {unit}" for name, unit in units.items())
+        atoms.info["source_file"] = str(frame.path)
+        atoms.info["source_frame"] = frame.number
+        atoms.calc = SinglePointCalculator(atoms, **standard)
+        ase.io.write(self.file, atoms, format="extxyz")
+
+
+class CSVWriter(PredictionWriter):
+    """A row for each structure and a column, with its unit, for each number that describes it.
+
+    Values of single atoms have no place in such a table; of the forces it holds the largest.
+    """
+
+    def __init__(self, file: IO[str], model: Model) -> None:
+        super().__init__(file, model)
+        self.columns = ["file", "frame", "formula", "atoms"]
+        for property in model.properties.values():
+            self.columns += [f"{name} ({property.unit})" for name in _column_names(property)]
+        left_out = [
+            property.name
+            for property in model.properties.values()
+            if property.per == "atom" and property.name != "forces"
+        ]
+        if left_out:
+            logger.warning(
+                "CSV has no place for values of single atoms (%s): write .extxyz or .json for them",
+                ", ".join(left_out),
+            )
+        self.rows = csv.writer(file, lineterminator="\n")
+        self.rows.writerow(self.columns)
+
+    def _write(self, frame: Frame, prediction: Prediction) -> None:
+        atoms = frame.atoms
+        row: list[Any] = [frame.path, frame.number, atoms.get_chemical_formula(), len(atoms)]
+        for property in self.model.properties.values():
+            names = _column_names(property)
+            if property.name not in prediction:  # the stress of a molecule
+                row += [""] * len(names)
+            elif property.name == "forces":
+                row.append(np.linalg.norm(prediction["forces"], axis=1).max().item())
+            elif names:
+                row += prediction[property.name].reshape(-1).tolist()
+        self.rows.writerow(row)
+
+
+class JSONWriter(PredictionWriter):
+    """An object with ``units`` and the list ``structures``, each with geometry and properties."""
+
+    def __init__(self, file: IO[str], model: Model) -> None:
+        super().__init__(file, model)
+        units = {"positions": "Å", "cell": "Å"}
+        units |= {property.name: property.unit for property in model.properties.values()}
+        file.write(f'{{"units": {json.dumps(units, ensure_ascii=False)},\n"structures": [')
+
+    def _write(self, frame: Frame, prediction: Prediction) -> None:
+        atoms = frame.atoms
+        entry = {
+            "file": str(frame.path),
+            "frame": frame.number,
+            "formula": atoms.get_chemical_formula(),
+            "symbols": atoms.get_chemical_symbols(),
+            "positions": atoms.positions.tolist(),
+            "cell": atoms.cell.array.tolist(),
+            "pbc": atoms.pbc.tolist(),
+            **{name: value.tolist() for name, value in prediction.items()},
+        }
+        self.file.write((",\n" if self.structures else "\n") + json.dumps(entry))
+
+    def finish(self) -> None:
+        self.file.write("\n]}\n")
+        super().finish()
+
+
+WRITERS: dict[str, type[PredictionWriter]] = {
+    ".extxyz": ExtendedXYZWriter,
+    ".xyz": ExtendedXYZWriter,
+    ".csv": CSVWriter,
+    ".json": JSONWriter,
+}
+
+
+def writer_for(output: Path) -> type[PredictionWriter]:
+    """The format that a file's name asks for.
+
+    Raises:
+        ValueError: for a name that ends in none of the known suffixes.
+    """
+    suffix = Path(output.stem if output.suffix == ".gz" else output).suffix
+    if suffix not in WRITERS:
+        raise ValueError(
+            f"expected an output file ending in {', '.join(WRITERS)} (or one of these and .gz), "
+            f"received {output}"
+        )
+    return WRITERS[suffix]
+
+
+@contextmanager
+def open_predictions(output: Path, model: Model) -> Iterator[PredictionWriter]:
+    """A writer whose file takes its name when the block ends without an error.
+
+    After an error, or Ctrl-C, what was written by then stays in ``OUTPUT.partial``, and a log line
+    says so. A file that had the name before is replaced at the end, and not touched earlier.
+
+    Raises:
+        ValueError: for an unknown suffix.
+        OSError: when the place cannot be written to, or the disk is full.
+    """
+    format = writer_for(output)
+    partial = output.with_name(f"{output.name}.partial")
+    file = _create(partial, compressed=output.suffix == ".gz")
+    writer = format(file, model)
+    try:
+        with file:
+            yield writer
+            writer.finish()
+        partial.replace(output)
+    except BaseException:
+        if writer.structures:
+            logger.warning(
+                "predictions of %d structures are kept in %s", writer.structures, partial
+            )
+        else:
+            partial.unlink()
+        raise
+
+
+def _create(path: Path, compressed: bool) -> IO[str]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if compressed:
+            return gzip.open(path, "wt", encoding="utf-8")
+        return open(path, "w", encoding="utf-8")
+    except OSError as error:
+        message = f"cannot write here ({error.strerror}): choose another place with output=FILE"
+        raise OSError(error.errno, message, str(path)) from error
+
+
+def _column_names(property: Property) -> list[str]:
+    """CSV columns of a property, one for each number: ``dipole_x``, ``stress_yz`` ..."""
+    if property.name == "forces":
+        return ["max_force"]
+    if property.per == "atom":
+        return []
+    if property.shape == ():
+        return [property.name]
+    axes = ["xyz" if size == 3 else map(str, range(size)) for size in property.shape]
+    return [f"{property.name}_{''.join(index)}" for index in product(*axes)]

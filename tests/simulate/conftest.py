@@ -1,0 +1,84 @@
+"""A model whose energies are known: ASE's Lennard-Jones potential in place of the network."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from ase.calculators.lj import LennardJones
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from molnet.graph import edge_vectors
+from molnet.models import Model
+from molnet.properties import Property
+
+CUTOFF = 5.0
+SIGMA = 2.2
+NETWORK = {
+    "cutoff": CUTOFF,
+    "channels": 4,
+    "l_max": 1,
+    "num_layers": 1,
+    "parity": False,
+    "num_radial": 4,
+    "radial_hidden": [8],
+    "envelope_power": 6,
+}
+
+
+class LennardJonesModel(Model):
+    """The potential of :class:`ase.calculators.lj.LennardJones`, shifted to zero at the cutoff.
+
+    Its other properties are simple functions of the species. Everything around the network
+    (forces, stress, units, batches) is the real model's.
+    """
+
+    def _evaluate(self, graph: Batch, species: Tensor) -> dict[str, Tensor]:
+        r6 = (SIGMA / edge_vectors(graph).norm(dim=1)) ** 6
+        at_cutoff = (SIGMA / CUTOFF) ** 6
+        pairs = 2.0 * (r6**2 - r6 - at_cutoff**2 + at_cutoff)  # a pair is two edges
+        numbers = graph.species.to(graph.pos)
+        zeros = graph.pos.new_zeros(graph.num_graphs)
+        charge = zeros.index_add(0, graph.batch, numbers)
+        values = {
+            "energy": zeros.double().index_add(0, graph.batch[graph.edge_index[1]], pairs.double()),
+            "dipole": torch.stack([charge, 2 * charge, -charge], dim=1),
+            "charges": numbers / 10,
+            "homo": -charge / 7,
+            "polarizability": charge[:, None, None] * torch.arange(9.0).reshape(3, 3).to(graph.pos),
+            "moments": graph.pos.new_ones(graph.num_nodes, 3, 3),
+        }
+        return {name: values[name] for name in self.heads}
+
+
+def lennard_jones(
+    *names: str, species: tuple[int, ...] = (1, 6, 8, 29), dtype: torch.dtype = torch.float64
+) -> Model:
+    heads: dict[str, dict[str, object]] = {
+        "energy": {"kind": "extensive", "forces": True},
+        "homo": {"kind": "intensive"},
+        "charges": {"kind": "charges"},
+        "dipole": {"kind": "dipole"},
+        "polarizability": {"kind": "tensor", "irreps": "0e"},
+        "moments": {"kind": "tensor", "irreps": "0e", "per": "atom"},
+    }
+    model = LennardJonesModel(
+        NETWORK,
+        {name: heads[name] for name in names or ("energy",)},
+        species,
+        {"mean_neighbours": 10.0},
+        {"moments": Property("moments", "e*Å^2", "atom", (3, 3))},
+    )
+    return model.to(dtype).eval()
+
+
+@pytest.fixture
+def make_model() -> Callable[..., Model]:
+    """``make_model(*properties, species=..., dtype=...)``; properties: those of the class above."""
+    return lennard_jones
+
+
+@pytest.fixture
+def reference() -> LennardJones:
+    """ASE's own implementation."""
+    return LennardJones(sigma=SIGMA, epsilon=1.0, rc=CUTOFF, smooth=False)
