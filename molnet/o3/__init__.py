@@ -33,6 +33,7 @@ from molnet.o3.rotation import (
     rand_quaternion,
     xyz_to_angles,
 )
+from molnet.o3.spherical_harmonics import SphericalHarmonics, spherical_harmonics
 from molnet.o3.wigner import (
     change_basis_real_to_complex,
     so3_generators,
@@ -76,6 +77,8 @@ __all__ = [
     "rand_matrix",
     "rand_quaternion",
     "so3_generators",
+    "spherical_harmonics",
+    "SphericalHarmonics",
     "su2_generators",
     "wigner_3j",
     "wigner_D",

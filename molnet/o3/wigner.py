@@ -1,14 +1,16 @@
 r"""Wigner D matrices and 3j symbols of SO(3) in the real basis of the spherical harmonics.
 
 The basis of degree l is that of `spherical_harmonics`: components m = −l … l about the axis Y, so
-that l = 1 is (x, y, z). Constants are computed in float64 on the CPU once and cached; callers
-receive copies in their dtype and on their device.
+that l = 1 is (x, y, z). Constants are computed once, in float64, and cached as NumPy arrays (which
+no default device, dtype or tracing mode of torch can touch); callers receive tensors of their own.
 """
 
 import math
 from functools import cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -18,12 +20,7 @@ def su2_generators(j: int) -> Tensor:
     (X0, X1, X2) = ((J₊ + J₋)/2, i·Jz, −i(J₊ − J₋)/2), where the ladder matrices carry the signs
     that make all three anti-Hermitian; they obey [X0, X1] = X2 and its cyclic permutations.
     """
-    _require_degrees(j)
-    m = torch.arange(-j, j, dtype=torch.float64)
-    ladder = torch.sqrt(j * (j + 1) - m * (m + 1)).to(torch.complex128)
-    up, down = torch.diag(-ladder, diagonal=-1), torch.diag(ladder, diagonal=1)
-    m = torch.arange(-j, j + 1, dtype=torch.float64)
-    return torch.stack([(up + down) / 2, torch.diag(1j * m), -0.5j * (up - down)])
+    return torch.tensor(_su2_generators(j))
 
 
 def change_basis_real_to_complex(
@@ -38,7 +35,7 @@ def change_basis_real_to_complex(
         dtype: real precision of the result, the default dtype by default.
     """
     dtype = dtype or torch.get_default_dtype()
-    return _real_to_complex(l).to(dtype=dtype.to_complex(), device=_device(device), copy=True)
+    return torch.tensor(_real_to_complex(l), dtype=dtype.to_complex(), device=device)
 
 
 def so3_generators(
@@ -52,7 +49,7 @@ def so3_generators(
     [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]
     """
     dtype = dtype or torch.get_default_dtype()
-    return _so3_generators(l).to(dtype=dtype, device=_device(device), copy=True)
+    return torch.tensor(_so3_generators(l), dtype=dtype, device=device)
 
 
 def wigner_D(l: int, alpha: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
@@ -79,7 +76,7 @@ def wigner_D(l: int, alpha: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
     """
     _require_degrees(l)
     alpha, beta, gamma = torch.broadcast_tensors(alpha, beta, gamma)
-    J = _x_from_y(l).to(alpha)
+    J = torch.tensor(_x_from_y(l), dtype=alpha.dtype, device=alpha.device)
     return (
         _rotation_about_y(l, alpha)
         @ J
@@ -121,24 +118,24 @@ def wigner_3j(
             f"expected degrees with |l1 - l2| <= l3 <= l1 + l2, got l1 = {l1}, l2 = {l2}, l3 = {l3}"
         )
     dtype = dtype or torch.get_default_dtype()
-    return _real_3j(l1, l2, l3).to(dtype=dtype, device=_device(device), copy=True)
+    return torch.tensor(_real_3j(l1, l2, l3), dtype=dtype, device=device)
 
 
 @cache
-def _real_3j(l1: int, l2: int, l3: int) -> Tensor:
-    coupling = _clebsch_gordan(l1, l2, l3).to(torch.complex128)
+def _real_3j(l1: int, l2: int, l3: int) -> NDArray[np.float64]:
     Q1, Q2, Q3 = _real_to_complex(l1), _real_to_complex(l2), _real_to_complex(l3)
-    C = torch.einsum("mnk,mi,nj,kl->ijl", coupling, Q1, Q2, Q3.conj()).real
-    C[C.abs() < 1e-15] = 0
-    return C / C.norm()
+    coupling = np.einsum("mnk,mi,nj->ijk", _clebsch_gordan(l1, l2, l3), Q1, Q2, optimize=True)
+    C = (coupling @ Q3.conj()).real
+    C[np.abs(C) < 1e-15] = 0
+    return C / np.linalg.norm(C)
 
 
-def _clebsch_gordan(l1: int, l2: int, l3: int) -> Tensor:
+def _clebsch_gordan(l1: int, l2: int, l3: int) -> NDArray[np.float64]:
     """⟨l1 m1 l2 m2|l3 m3⟩ up to a positive constant, from Racah's formula in binomials.
 
     Wei, Comput. Phys. Commun. 120, 222 (1999), eq. 4; every sum is one of integers, so exact.
     """
-    C = torch.zeros(2 * l1 + 1, 2 * l2 + 1, 2 * l3 + 1, dtype=torch.float64)
+    C = np.zeros((2 * l1 + 1, 2 * l2 + 1, 2 * l3 + 1))
     a, b, c = l1 + l2 - l3, l1 - l2 + l3, -l1 + l2 + l3
     for m1 in range(-l1, l1 + 1):
         for m2 in range(max(-l2, -l3 - m1), min(l2, l3 - m1) + 1):
@@ -154,26 +151,37 @@ def _clebsch_gordan(l1: int, l2: int, l3: int) -> Tensor:
 
 
 @cache
-def _real_to_complex(l: int) -> Tensor:
+def _su2_generators(j: int) -> NDArray[np.complex128]:
+    _require_degrees(j)
+    m = np.arange(-j, j)
+    ladder = np.sqrt(j * (j + 1) - m * (m + 1))
+    up, down = np.diag(-ladder, -1), np.diag(ladder, 1)
+    return np.stack([(up + down) / 2, np.diag(1j * np.arange(-j, j + 1)), -0.5j * (up - down)])
+
+
+@cache
+def _real_to_complex(l: int) -> NDArray[np.complex128]:
     _require_degrees(l)
-    Q = torch.zeros(2 * l + 1, 2 * l + 1, dtype=torch.complex128)
-    Q.real[l, l] = 1
+    Q = np.zeros((2 * l + 1, 2 * l + 1), dtype=np.complex128)
+    Q[l, l] = 1
     for m in range(1, l + 1):
-        Q.real[l - m, l + m], Q.imag[l - m, l - m] = math.sqrt(0.5), -math.sqrt(0.5)
-        Q.real[l + m, l + m] = Q.imag[l + m, l - m] = (-1) ** m * math.sqrt(0.5)
-    return Q * (-1j) ** (l % 4)
+        Q[l - m, l + m], Q[l - m, l - m] = math.sqrt(0.5), -1j * math.sqrt(0.5)
+        Q[l + m, l + m] = (-1) ** m * math.sqrt(0.5)
+        Q[l + m, l - m] = 1j * (-1) ** m * math.sqrt(0.5)
+    return Q * (1, -1j, -1, 1j)[l % 4]
 
 
 @cache
-def _so3_generators(l: int) -> Tensor:
+def _so3_generators(l: int) -> NDArray[np.float64]:
     Q = _real_to_complex(l)
-    return (Q.mH @ su2_generators(l) @ Q).real
+    return (Q.conj().T @ _su2_generators(l) @ Q).real
 
 
 @cache
-def _x_from_y(l: int) -> Tensor:
+def _x_from_y(l: int) -> NDArray[np.float64]:
     """D of the turn about Z by −90°, which takes the axis Y to X: exp(βX0) = J exp(βX1) Jᵀ."""
-    return torch.linalg.matrix_exp(-math.pi / 2 * _so3_generators(l)[2])
+    frequencies, modes = np.linalg.eigh(1j * _so3_generators(l)[2])
+    return ((modes * np.exp(0.5j * np.pi * frequencies)) @ modes.conj().T).real
 
 
 def _rotation_about_y(l: int, angle: Tensor) -> Tensor:
@@ -182,10 +190,6 @@ def _rotation_about_y(l: int, angle: Tensor) -> Tensor:
     phase = angle[..., None] * m
     cosines, sines = torch.diag_embed(phase.cos()), torch.diag_embed(phase.sin()).flip(-1)
     return cosines - sines
-
-
-def _device(device: torch.device | str | None) -> torch.device | str:
-    return torch.get_default_device() if device is None else device
 
 
 def _require_degrees(*degrees: int) -> None:
