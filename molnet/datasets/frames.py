@@ -3,7 +3,10 @@
 import difflib
 import glob
 import io
+import lzma
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -98,7 +101,7 @@ def count_frames(path: Path) -> int | None:
     """
     if _format(path) not in XYZ_FORMATS:
         return None
-    with open_with_compression(str(path), "rt") as file:
+    with _decompressing(path), open_with_compression(str(path), "rt") as file:
         return sum(1 for _ in _xyz_blocks(file, path))
 
 
@@ -129,9 +132,23 @@ def _not_found(given: Path) -> str:
     return f"no structure file {given} (working folder: {Path.cwd()}).{hint}"
 
 
+@contextmanager
+def _decompressing(path: Path) -> Iterator[None]:
+    """Says which file it is that cannot be decompressed or decoded."""
+    try:
+        yield
+    except (EOFError, OSError, zlib.error, lzma.LZMAError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the operating system's own error, which names the file
+        raise StructureFileError(
+            f"{path} is damaged or was cut short: {error}. Fetch or write it again."
+        ) from error
+
+
 def _format(path: Path) -> str:
     try:
-        return str(filetype(str(path)))
+        with _decompressing(path):
+            return str(filetype(str(path)))
     except UnknownFileTypeError as error:
         raise StructureFileError(
             f"ASE does not recognise the format of {path}: {error}. Convert it to extended XYZ, "
@@ -158,7 +175,7 @@ def _read_database(path: Path) -> Iterator[Atoms]:
 
 
 def _read_xyz(path: Path) -> Iterator[Atoms]:
-    with open_with_compression(str(path), "rt") as file:
+    with _decompressing(path), open_with_compression(str(path), "rt") as file:
         for block in _xyz_blocks(file, path):
             yield next(iter(read_xyz(io.StringIO(block), index=0)))
 

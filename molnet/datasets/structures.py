@@ -15,6 +15,7 @@ from molnet.datasets.cache import file_checksum, store_folder
 from molnet.datasets.frames import (
     StructureFileError,
     check_ending,
+    count_frames,
     frame_name,
     read_frames,
     resolve_paths,
@@ -100,10 +101,16 @@ def open_structures(
 def _build(folder: Path, files: list[Path], keys: list[LabelKey], source: dict[str, Any]) -> None:
     tally = _Tally(keys)
     properties = [key.quantity for key in keys]
-    with StoreWriter(folder, properties, source) as writer, tqdm(unit=" frames") as progress:
+    for file in files:
+        check_ending(file)
+    counts = [count_frames(file) for file in files]
+    total = sum(count or 0 for count in counts) if None not in counts else None
+    with (
+        StoreWriter(folder, properties, source) as writer,
+        tqdm(total=total, unit=" frames") as progress,
+    ):
         for file, entry in zip(files, source["files"], strict=True):
             progress.set_description(f"reading {file.name}")
-            check_ending(file)
             entry["frames"] = 0
             for frame, atoms in enumerate(read_frames(file)):
                 place = frame_name(file, frame)
@@ -188,7 +195,8 @@ class _Tally:
             if self.found[key.name]:
                 continue
             present = sorted(self.keys_seen - {"numbers", "positions"})
-            nearest = difflib.get_close_matches(key.key, present, n=1)
+            other_case = [name for name in present if name.lower() == key.key.lower()]
+            nearest = other_case or difflib.get_close_matches(key.key, present, n=1)
             hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
             raise StructureFileError(
                 f"none of the {self.frames} frames read has {key.key!r}, the key given for "
