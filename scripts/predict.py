@@ -2,19 +2,22 @@
 
     python scripts/predict.py model=FOLDER input=FILE [output=FILE] [KEY=VALUE ...]
 
-``--help`` lists the options.
+Several files are ``input=[a.xyz,b.cif]`` or a glob in quotes, ``'input=runs/*.xyz'``. Options:
+``--cfg job``.
 """
 
-import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from molnet.simulate import predict_files
+from molnet.training.command_line import run_script
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="predict")
 def main(config: DictConfig) -> None:
-    print(predict_files(**OmegaConf.to_container(config, resolve=True, throw_on_missing=True)))
+    # Imported here, so that mistakes on the command line are told before torch is loaded.
+    from molnet.simulate import predict_files
+    from molnet.training.config import checked_predict
+
+    print(predict_files(**vars(checked_predict(config))))
 
 
 if __name__ == "__main__":
-    main()
+    run_script("predict", main)

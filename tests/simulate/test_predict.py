@@ -345,10 +345,12 @@ def test_folders_of_the_output_are_made(make_model: MakeModel) -> None:
     assert Path("new/folder/out.csv").is_file()
 
 
-@pytest.mark.parametrize("bound", ["batch_size", "max_atoms"])
-def test_impossible_bounds_are_refused(make_model: MakeModel, bound: str) -> None:
-    with pytest.raises(ValueError, match=bound):
-        predict_files(make_model(), write("in.xyz"), **{bound: 0})
+@pytest.mark.parametrize(("batch_size", "max_atoms"), [(0, 10), (10, 0)])
+def test_impossible_bounds_are_refused(
+    make_model: MakeModel, batch_size: int, max_atoms: int
+) -> None:
+    with pytest.raises(ValueError, match=f"received {batch_size} and {max_atoms}"):
+        predict_files(make_model(), write("in.xyz"), batch_size=batch_size, max_atoms=max_atoms)
 
 
 def test_input_is_streamed(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
