@@ -1,6 +1,7 @@
 """Representations of O(3): irreps, rotations, Wigner matrices, spherical harmonics, products."""
 
-from molnet.o3.irreps import Irrep, Irreps, MulIrrep
+from molnet.o3.irrep import Irrep, MulIrrep
+from molnet.o3.irreps import Irreps
 from molnet.o3.layout import change_layout
 from molnet.o3.linear import Linear
 from molnet.o3.rotation import (
