@@ -28,6 +28,7 @@ from typing import Any, Self
 
 import numpy as np
 from ase.data import chemical_symbols
+from numpy.typing import ArrayLike
 
 from molnet import __version__
 from molnet.datasets.arrays import GrowingArray, open_array
@@ -190,10 +191,10 @@ class StoreWriter:
 
     def add(
         self,
-        species: np.ndarray,
-        positions: np.ndarray,
-        cell: np.ndarray | None = None,
-        pbc: np.ndarray | None = None,
+        species: ArrayLike,
+        positions: ArrayLike,
+        cell: ArrayLike | None = None,
+        pbc: ArrayLike | None = None,
         labels: Mapping[str, Any] | None = None,
     ) -> None:
         """Appends one structure.

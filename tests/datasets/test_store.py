@@ -5,8 +5,7 @@ import json
 import multiprocessing
 import os
 import pickle
-import subprocess
-import sys
+import resource
 import tracemalloc
 from pathlib import Path
 
@@ -137,16 +136,18 @@ def test_an_interrupted_build_leaves_nothing(tmp_path: Path, error: type[BaseExc
     assert list(tmp_path.iterdir()) == []
 
 
+def _build_and_die(folder: Path) -> None:
+    with StoreWriter(folder, [], {}) as writer:
+        writer.add([1], [[0, 0, 0]])
+        os._exit(9)
+
+
 def test_a_killed_build_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
-    code = (
-        "import os, sys\n"
-        "from molnet.datasets.store import StoreWriter\n"
-        "with StoreWriter(sys.argv[1], [], {}) as writer:\n"
-        "    writer.add([1], [[0, 0, 0]])\n"
-        "    os._exit(9)\n"
-    )
     target = tmp_path / "s"
-    assert subprocess.run([sys.executable, "-c", code, str(target)]).returncode == 9
+    build = multiprocessing.get_context("fork").Process(target=_build_and_die, args=(target,))
+    build.start()
+    build.join()
+    assert build.exitcode == 9
     assert not target.exists()
     (leftover,) = tmp_path.iterdir()
 
@@ -257,23 +258,26 @@ def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
         ArrayStore.open(tmp_path / "s")
 
 
+def _build_with_little_room(folder: Path, answer: "multiprocessing.queues.Queue[OSError]") -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+    try:
+        with StoreWriter(folder, [], {}) as writer:
+            for _ in range(10):
+                writer.add(np.ones(1000, dtype=int), np.ones((1000, 3)))
+    except OSError as error:
+        answer.put(error)
+
+
 def test_a_full_disk_names_folder_and_remedy(tmp_path: Path) -> None:
-    code = (
-        "import resource, sys, numpy as np\n"
-        "from molnet.datasets.store import StoreWriter\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
-        "with StoreWriter(sys.argv[1], [], {}) as writer:\n"
-        "    for _ in range(10):\n"
-        "        writer.add(np.ones(1000, int), np.ones((1000, 3)))\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "s")], capture_output=True, text=True
-    )
-    assert run.returncode == 1
-    last_line = run.stderr.strip().splitlines()[-1]
-    assert str(tmp_path) in last_line
-    assert os.strerror(errno.EFBIG) in last_line
-    assert "MOLNET_CACHE or dataset.cache=FOLDER" in last_line
+    context = multiprocessing.get_context("fork")
+    answer = context.Queue()
+    build = context.Process(target=_build_with_little_room, args=(tmp_path / "s", answer))
+    build.start()
+    error = answer.get(timeout=60)
+    build.join()
+    assert error.errno == errno.EFBIG
+    assert str(tmp_path) in str(error)
+    assert "set the environment variable MOLNET_CACHE or dataset.cache=FOLDER" in str(error)
     assert list(tmp_path.iterdir()) == []
 
 

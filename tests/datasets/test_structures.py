@@ -79,7 +79,7 @@ def test_labels_of_many_formats(tmp_path: Path, suffix: str) -> None:
 
 
 def test_published_sets(shared_data: Path) -> None:
-    for name, frames, atoms in (("ethanol", 1000, 9), ("acac", 500, 15), ("3bpa", 500, 27)):
+    for name, frames, atoms in (("acac", 500, 15), ("3bpa", 500, 27)):
         (path,) = (shared_data / name).glob("train*.xyz")
         store = open_structures(path, FORCES)
         source = store.manifest["source"]

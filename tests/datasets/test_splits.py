@@ -1,0 +1,109 @@
+"""Splits: drawn by seed, disjoint, kept in a file with the identity of their data set."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from molnet.datasets.splits import SplitError, load_split, random_split, save_split
+
+
+@given(
+    n=st.integers(1, 200),
+    train=st.integers(1, 100),
+    validation=st.integers(0, 60),
+    test=st.none() | st.integers(0, 60),
+    seed=st.integers(0, 2**32),
+)
+def test_parts_are_disjoint_and_of_the_sizes_asked_for(
+    n: int, train: int, validation: int, test: int | None, seed: int
+) -> None:
+    if train + validation + (test or 0) > n:
+        with pytest.raises(SplitError, match=f"but the data set has {n}"):
+            random_split(n, train, validation, test, seed)
+        return
+    split = random_split(n, train, validation, test, seed)
+    rest = n - train - validation if test is None else test
+    assert split.sizes == {"train": train, "validation": validation, "test": rest}
+    together = np.concatenate(list(split.parts.values()))
+    assert len(np.unique(together)) == len(together)
+    assert ((together >= 0) & (together < n)).all()
+
+
+@pytest.mark.parametrize("n", [1, 3, 10, 97, 1000])
+def test_fractions_use_every_structure(n: int) -> None:
+    split = random_split(n, 0.8, 0.1, 0.1)
+    assert sum(split.sizes.values()) == n
+    assert split.sizes["train"] == round(0.8 * n)
+    assert random_split(n, 1.0, 0.0, 0.0).sizes["train"] == n
+
+
+def test_numbers_and_fractions_mix() -> None:
+    assert random_split(100, 50, 0.1, None).sizes == {"train": 50, "validation": 10, "test": 40}
+
+
+def test_the_seed_decides() -> None:
+    first, again, other = (random_split(50, 30, 10, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(first.train, again.train)
+    assert not np.array_equal(first.train, other.train)
+    assert random_split(10, 4, 3, seed=0).train.tolist() == [3, 5, 7, 9]  # on every machine
+
+
+def test_larger_training_sets_contain_the_smaller() -> None:
+    small, large = random_split(100, 20, 10, 30), random_split(100, 60, 10, 30)
+    assert set(small.train) < set(large.train)
+    assert np.array_equal(small.test, large.test)
+    assert np.array_equal(small.validation, large.validation)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((60, 30, 20), r"asks for 110 structures \(train 60, validation 30, test 20\).*has 100"),
+        ((0, 10, 10), "no structure for training"),
+        ((-1, 10, 10), r"train_size: expected .* got -1"),
+        ((0.5, 1.5, 0), r"validation_size: expected .* got 1\.5"),
+        ((10, 10, True), "test_size: expected .* got True"),
+        ((10, float("nan"), 0), "validation_size: expected .* got nan"),
+    ],
+)
+def test_sizes_that_do_not_fit(sizes: tuple, message: str) -> None:
+    with pytest.raises(SplitError, match=message):
+        random_split(100, *sizes)
+
+
+def test_a_saved_split_comes_back(tmp_path: Path) -> None:
+    split = random_split(30, 20, 5, seed=7)
+    save_split(tmp_path / "split.json", split, "abc")
+    content = json.loads((tmp_path / "split.json").read_text())
+    assert content["seed"] == 7
+    assert content["sizes"] == {"train": 20, "validation": 5, "test": 5}
+    assert content["dataset_checksum"] == "abc"
+    loaded = load_split(tmp_path / "split.json", 30, "abc")
+    assert loaded.seed == 7
+    for name, part in split.parts.items():
+        assert np.array_equal(loaded.parts[name], part)
+
+
+def test_a_split_of_other_data_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    save_split(path, random_split(30, 20, 5), "abc")
+    with pytest.raises(SplitError, match=r"made for another data set \(checksum abc"):
+        load_split(path, 30, "def")
+    with pytest.raises(SplitError, match="expected indices from 0 to 19"):
+        load_split(path, 20)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"test": content["train"]}))
+    with pytest.raises(SplitError, match="each at most once"):
+        load_split(path, 30)
+    path.write_text(json.dumps(content | {"format_version": 2}))
+    with pytest.raises(SplitError, match="format version 2"):
+        load_split(path, 30)
+    path.write_text('{"train": [1, 2')
+    with pytest.raises(SplitError, match="not a split file"):
+        load_split(path, 30)
+    with pytest.raises(FileNotFoundError):
+        load_split(tmp_path / "none.json", 30)
