@@ -85,6 +85,8 @@ def _check_positions(positions: NDArray[np.float64]) -> None:
 
 def _check_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> None:
     """Periodic directions need linearly independent, finite vectors."""
+    if not pbc.any():
+        return
     if not np.isfinite(cell).all():
         raise StructureError(f"the cell is not finite: {cell.tolist()} Å. Correct it.")
     lengths = np.linalg.norm(cell, axis=1)
