@@ -89,7 +89,7 @@ class Irrep(tuple[int, int], Representation):
                 if match is None or match["mul"] is not None:
                     raise ValueError(f'expected an irrep such as "0e" or "1o", got "{l}"')
                 l, p = int(match["l"]), _parity(match["p"], int(match["l"]))
-            elif isinstance(l, tuple) and len(l) == 2:
+            elif isinstance(l, tuple) and tuple.__len__(l) == 2:  # e3nn's Irrep has no len()
                 l, p = l
             else:
                 raise ValueError(f'expected an irrep such as "1o" or (1, -1), got {l!r}')

@@ -117,7 +117,7 @@ class Irreps(tuple[MulIrrep, ...], Representation):
 
     @property
     def slice_by_mul(self) -> "_SliceByMul":
-        """Cut by counting single irreps.
+        """Cut by counting single irreps; empty terms are dropped.
 
         >>> Irreps("3x1e + 2x0e").slice_by_mul[1:4]
         2x1e+1x0e

@@ -5,9 +5,9 @@ A rotation acts on column vectors (x, y, z) from the left. Its angles are about 
     R(α, β, γ) = Ry(α) Rx(β) Ry(γ)
 
 so γ is applied first. α and γ lie in (−π, π], β in [0, π]. A quaternion q = (w, x, y, z) is
-(cos θ/2, n sin θ/2) for the rotation by θ about the unit vector n; the one with w ≥ 0 is returned,
-as q and −q are the same rotation. Every function takes any leading shape [...], keeps dtype and
-device, and is differentiable away from the coordinate singularities (β = 0 or π; θ = 0 or π).
+(cos θ/2, n sin θ/2) for the rotation by θ about the unit vector n; q and −q are the same rotation.
+Every function takes any leading shape [...], keeps dtype and device, and is differentiable away
+from the coordinate singularities (β = 0 or π; θ = 0 or π).
 Angles are in radian.
 """
 
@@ -59,7 +59,7 @@ def rand_quaternion(
 ) -> Tensor:
     """Unit quaternions [*shape, 4] of rotations drawn uniformly (Haar measure)."""
     q = torch.nn.functional.normalize(torch.randn(*shape, 4, dtype=dtype, device=device), dim=-1)
-    return _standard_sign(q).requires_grad_(requires_grad)
+    return q.requires_grad_(requires_grad)
 
 
 def rand_axis_angle(
@@ -68,8 +68,9 @@ def rand_axis_angle(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Unit axes [*shape, 3] and angles [*shape] of rotations drawn uniformly (Haar measure)."""
-    axis, angle = quaternion_to_axis_angle(rand_quaternion(*shape, dtype=dtype, device=device))
+    """Unit axes [*shape, 3], angles [*shape] in [0, π], of rotations drawn uniformly (Haar)."""
+    q = _with_positive_w(rand_quaternion(*shape, dtype=dtype, device=device))
+    axis, angle = quaternion_to_axis_angle(q)
     return axis.requires_grad_(requires_grad), angle.requires_grad_(requires_grad)
 
 
@@ -216,12 +217,12 @@ def axis_angle_to_quaternion(xyz: Tensor, angle: Tensor) -> Tensor:
 
 
 def angles_to_quaternion(alpha: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
-    """Unit quaternions [..., 4], w ≥ 0, of Ry(α) Rx(β) Ry(γ)."""
+    """Unit quaternions [..., 4] of Ry(α) Rx(β) Ry(γ), smooth in the angles."""
     x, y = torch.eye(3, dtype=alpha.dtype, device=alpha.device)[:2]
     first, second, third = (
         axis_angle_to_quaternion(axis, angle) for axis, angle in ((y, gamma), (x, beta), (y, alpha))
     )
-    return _standard_sign(compose_quaternion(third, compose_quaternion(second, first)))
+    return compose_quaternion(third, compose_quaternion(second, first))
 
 
 def matrix_to_quaternion(R: Tensor) -> Tensor:
@@ -242,7 +243,7 @@ def matrix_to_quaternion(R: Tensor) -> Tensor:
     outer = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
     largest = torch.stack([w, x, y, z], dim=-1).argmax(dim=-1)[..., None, None]
     row = torch.take_along_dim(outer, largest, dim=-2)[..., 0, :]
-    return _standard_sign(torch.nn.functional.normalize(row, dim=-1))
+    return _with_positive_w(torch.nn.functional.normalize(row, dim=-1))
 
 
 # --- to axis and angle -----------------------------------------------------------------------
@@ -268,7 +269,7 @@ def matrix_to_axis_angle(R: Tensor) -> tuple[Tensor, Tensor]:
 
 def angles_to_axis_angle(alpha: Tensor, beta: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
     """Unit axes [..., 3] and angles [...] in [0, π] of Ry(α) Rx(β) Ry(γ)."""
-    return quaternion_to_axis_angle(angles_to_quaternion(alpha, beta, gamma))
+    return quaternion_to_axis_angle(_with_positive_w(angles_to_quaternion(alpha, beta, gamma)))
 
 
 # --- points of the sphere --------------------------------------------------------------------
@@ -302,7 +303,7 @@ def _cross_matrix(v: Tensor) -> Tensor:
     return _matrix(zero, -z, y, z, zero, -x, -y, x, zero)
 
 
-def _standard_sign(q: Tensor) -> Tensor:
+def _with_positive_w(q: Tensor) -> Tensor:
     return torch.where(q[..., :1] < 0, -q, q)
 
 
