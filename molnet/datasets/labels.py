@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from molnet.datasets.frames import StructureFileError
+from molnet.graph.frames import StructureFileError
 from molnet.properties import Property, get_property
 from molnet.units import UNITS, UnitError, conversion_factor
 

@@ -12,9 +12,9 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from molnet.datasets.dataset import rows_of
-from molnet.datasets.frames import StructureFileError, frame_name, read_frames, resolve_paths
 from molnet.datasets.labels import parse_label_keys, read_label
 from molnet.datasets.store import ArrayStore
+from molnet.graph.frames import StructureFileError, frame_name, read_frames, resolve_paths
 
 CHUNK = 8192  # structures held in memory at a time
 SMALLEST_SINGULAR_VALUE = 1e-9  # relative to the largest; compositions are small integers

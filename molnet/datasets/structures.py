@@ -12,7 +12,9 @@ from ase import Atoms
 from tqdm.auto import tqdm
 
 from molnet.datasets.cache import file_checksum, store_folder
-from molnet.datasets.frames import (
+from molnet.datasets.labels import LabelKey, has_volume, parse_label_keys, places, read_label
+from molnet.datasets.store import FORMAT_VERSION, ArrayStore, StoreWriter
+from molnet.graph.frames import (
     StructureFileError,
     check_ending,
     count_frames,
@@ -20,8 +22,6 @@ from molnet.datasets.frames import (
     read_frames,
     resolve_paths,
 )
-from molnet.datasets.labels import LabelKey, has_volume, parse_label_keys, places, read_label
-from molnet.datasets.store import FORMAT_VERSION, ArrayStore, StoreWriter
 from molnet.graph.neighbours import StructureError, find_neighbours
 from molnet.properties import Property
 

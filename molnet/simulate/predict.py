@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from molnet.datasets.frames import (
+from molnet.graph import StructureError
+from molnet.graph.frames import (
     StructureFileError,
     check_ending,
     count_frames,
@@ -16,7 +17,6 @@ from molnet.datasets.frames import (
     read_frames,
     resolve_paths,
 )
-from molnet.graph import StructureError
 from molnet.models import Model, UnknownElementError, load_model
 from molnet.simulate.summary import Summary
 from molnet.simulate.writing import Frame, Prediction, open_predictions

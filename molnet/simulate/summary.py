@@ -53,7 +53,7 @@ class Summary:
             structures that came with labels under ASE's names, hence in eV and eV/Å.
     """
 
-    model: Model
+    model: Model = field(repr=False)
     output: Path
     structures: int = 0
     atoms: int = 0

@@ -6,6 +6,7 @@ name as ``NAME.partial`` and renamed at the end.
 
 import csv
 import gzip
+import io
 import json
 import logging
 from abc import ABC, abstractmethod
@@ -89,7 +90,9 @@ class ExtendedXYZWriter(PredictionWriter):
         atoms.info["source_file"] = str(frame.path)
         atoms.info["source_frame"] = frame.number
         atoms.calc = SinglePointCalculator(atoms, **standard)
-        ase.io.write(self.file, atoms, format="extxyz")
+        frame_text = io.StringIO()  # so that an interruption leaves whole frames behind
+        ase.io.write(frame_text, atoms, format="extxyz")
+        self.file.write(frame_text.getvalue())
 
 
 class CSVWriter(PredictionWriter):

@@ -14,11 +14,11 @@ from ase.data import atomic_numbers
 from molnet.datasets import references as references_module
 from molnet.datasets import statistics as statistics_module
 from molnet.datasets.dataset import GraphDataset
-from molnet.datasets.frames import StructureFileError
 from molnet.datasets.references import fit_reference_energies, read_isolated_atoms
 from molnet.datasets.statistics import compute_statistics
 from molnet.datasets.store import ArrayStore, StoreWriter
 from molnet.datasets.structures import open_structures
+from molnet.graph.frames import StructureFileError
 from molnet.properties import get_property
 from molnet.units import UnitError
 

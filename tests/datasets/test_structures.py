@@ -15,10 +15,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from molnet.datasets.frames import StructureFileError, count_frames, read_frames, resolve_paths
 from molnet.datasets.labels import parse_label_keys
 from molnet.datasets.store import ArrayStore
 from molnet.datasets.structures import open_structures
+from molnet.graph.frames import StructureFileError, count_frames, read_frames, resolve_paths
 from molnet.properties import Property
 from molnet.units import UnitError
 

@@ -15,7 +15,7 @@ from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 
-from molnet.datasets.frames import StructureFileError
+from molnet.graph.frames import StructureFileError
 from molnet.models import Model
 from molnet.simulate import Calculator, predict_files
 from molnet.simulate.predict import default_output
