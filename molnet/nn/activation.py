@@ -6,7 +6,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from molnet.o3.irreps import Irreps, IrrepsLike, MulIrrep
+from molnet.o3.irrep import MulIrrep
+from molnet.o3.irreps import Irreps, IrrepsLike
 from molnet.o3.layout import cat, check_features
 
 ScalarFunction = Callable[[Tensor], Tensor]

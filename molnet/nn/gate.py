@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from molnet.nn.activation import Activation, ScalarFunction
-from molnet.o3.irreps import Irrep, Irreps, IrrepsLike, MulIrrep
+from molnet.o3.irrep import Irrep, MulIrrep
+from molnet.o3.irreps import Irreps, IrrepsLike
 from molnet.o3.layout import Blocks, Layout, cat
 from molnet.o3.weights import forget_when_loading
 
@@ -91,7 +92,7 @@ class Gate(torch.nn.Module):
         self.irreps_out = self.act_scalars.irreps_out + Irreps(
             [(piece.mul, piece.ir) for piece in self._pieces]
         )
-        forget_when_loading(self, "mul.weight", "mul.output_mask")
+        forget_when_loading(self, constants=["mul.*"])
 
     def forward(self, features: Tensor) -> Tensor:
         """Gate features ``[..., irreps_in.dim]``; returns ``[..., irreps_out.dim]``."""

@@ -4,6 +4,7 @@ from molnet.o3.irrep import Irrep, MulIrrep
 from molnet.o3.irreps import Irreps
 from molnet.o3.layout import change_layout
 from molnet.o3.linear import Linear
+from molnet.o3.norm import Norm
 from molnet.o3.rotation import (
     angles_to_axis_angle,
     angles_to_matrix,
@@ -35,6 +36,13 @@ from molnet.o3.rotation import (
     xyz_to_angles,
 )
 from molnet.o3.spherical_harmonics import SphericalHarmonics, spherical_harmonics
+from molnet.o3.tensor_product import TensorProduct
+from molnet.o3.tensor_product_variants import (
+    ElementwiseTensorProduct,
+    FullTensorProduct,
+    FullyConnectedTensorProduct,
+    TensorSquare,
+)
 from molnet.o3.wigner import (
     change_basis_real_to_complex,
     so3_generators,
@@ -56,6 +64,9 @@ __all__ = [
     "compose_angles",
     "compose_axis_angle",
     "compose_quaternion",
+    "ElementwiseTensorProduct",
+    "FullTensorProduct",
+    "FullyConnectedTensorProduct",
     "identity_angles",
     "identity_quaternion",
     "inverse_angles",
@@ -70,6 +81,7 @@ __all__ = [
     "matrix_y",
     "matrix_z",
     "MulIrrep",
+    "Norm",
     "quaternion_to_angles",
     "quaternion_to_axis_angle",
     "quaternion_to_matrix",
@@ -81,6 +93,8 @@ __all__ = [
     "spherical_harmonics",
     "SphericalHarmonics",
     "su2_generators",
+    "TensorProduct",
+    "TensorSquare",
     "wigner_3j",
     "wigner_D",
     "xyz_to_angles",

@@ -1,6 +1,6 @@
 """Constant tensors inside a module that stay exact when the module changes precision."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -24,6 +24,9 @@ class Constants(torch.nn.Module):
         for i, tensor in enumerate(self._exact):
             dtype = torch.get_default_dtype() if tensor.is_floating_point() else tensor.dtype
             self.register_buffer(str(i), tensor.to(dtype), persistent=False)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter([self[i] for i in range(len(self))])
 
     def __getitem__(self, index: int) -> Tensor:
         return self._buffers[str(index)]  # type: ignore[return-value]

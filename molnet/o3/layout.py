@@ -12,6 +12,7 @@ this file is the only place that knows the difference.
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Literal, cast, get_args
 
 import torch
@@ -29,19 +30,28 @@ class Blocks:
         irreps: irreps of the features.
         layout: their layout in memory.
         name: what the features are called in error messages.
+        cut: entries to cut the features into, if not those of ``irreps``: the same copies in the
+            same order, as ``2x1o+3x1o`` or ``1x1o+4x1o`` hold those of ``5x1o``.
 
     Raises:
         ValueError: the layout is none.
     """
 
-    def __init__(self, irreps: Irreps, layout: str, name: str = "features") -> None:
+    def __init__(
+        self, irreps: Irreps, layout: str, name: str = "features", cut: Irreps | None = None
+    ) -> None:
         if layout not in get_args(Layout):
             raise ValueError(f"layout must be one of {get_args(Layout)}, got {layout!r}")
         self.irreps = irreps
         self.layout: Layout = cast(Layout, layout)
         self.name = name
-        self._sizes = [entry.dim for entry in irreps]
-        self._shapes = [(ir.dim, mul) for mul, ir in irreps]
+        if cut is None or layout == "mul_ir":
+            entries, cut = irreps if cut is None else cut, None
+        else:
+            entries = irreps.remove_zero_multiplicities()
+        self._sizes = [entry.dim for entry in entries]
+        self._shapes = [(ir.dim, mul) for mul, ir in entries]
+        self._runs = None if cut is None or cut == entries else _runs(entries, cut)
 
     def split(self, features: Tensor) -> list[Tensor]:
         """Views ``[..., 2l + 1, mul]`` of features ``[..., irreps.dim]``, one for each entry."""
@@ -49,10 +59,18 @@ class Blocks:
         if not self._sizes:
             return []
         parts = zip(features.split(self._sizes, -1), self._shapes, strict=True)
-        if self.layout == "ir_mul":
-            return [part.view(*part.shape[:-1], dim, mul) for part, (dim, mul) in parts]
+        if self.layout == "mul_ir":
+            return [
+                part.view(*part.shape[:-1], mul, dim).transpose(-1, -2)
+                for part, (dim, mul) in parts
+            ]
+        blocks = [part.view(*part.shape[:-1], dim, mul) for part, (dim, mul) in parts]
+        if self._runs is None:
+            return blocks
         return [
-            part.view(*part.shape[:-1], mul, dim).transpose(-1, -2) for part, (dim, mul) in parts
+            piece
+            for run, muls in self._runs
+            for piece in cat([blocks[i] for i in run], -1).split(muls, -1)
         ]
 
     def join(self, blocks: Sequence[Tensor]) -> Tensor:
@@ -60,6 +78,13 @@ class Blocks:
         if self.layout == "mul_ir":
             blocks = [block.transpose(-1, -2) for block in blocks]
         return cat([block.flatten(-2) for block in blocks], -1)
+
+
+def _runs(entries: Irreps, cut: Irreps) -> list[tuple[list[int], list[int]]]:
+    """For each run of equal irreps: the entries in it, and the multiplicities to cut it into."""
+    indices = [list(run) for _, run in groupby(range(len(entries)), key=lambda i: entries[i].ir)]
+    muls = [[entry.mul for entry in run] for _, run in groupby(cut, key=lambda entry: entry.ir)]
+    return list(zip(indices, muls, strict=True))
 
 
 def check_features(features: Tensor, irreps: Irreps, name: str) -> None:

@@ -91,7 +91,7 @@ class Linear(PathWeights):
             self.bias = torch.nn.Parameter(torch.zeros(shape))
         else:
             self.register_parameter("bias", None)
-            forget_when_loading(self, "bias")
+            forget_when_loading(self, placeholders=["bias"])
 
         self._groups = _group_paths(paths, irreps_out)
         self._constants = Constants([_weight_scales(paths)])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -56,8 +57,8 @@ class PathWeights(torch.nn.Module):
             self.weight = torch.nn.Parameter(torch.randn(*prefix_shape, self.weight_numel))
         else:
             self.register_parameter("weight", None)
-            forget_when_loading(self, "weight")
-        forget_when_loading(self, "output_mask")
+            forget_when_loading(self, placeholders=["weight"])
+        forget_when_loading(self, constants=["output_mask", "_compiled_main*"])
 
     def _given_or_own(self, weight: Tensor | None, reference: Tensor) -> Tensor:
         """The weights to use: those passed to forward, else the module's own."""
@@ -115,21 +116,34 @@ class PathWeights(torch.nn.Module):
         return weight
 
 
-def forget_when_loading(module: torch.nn.Module, *names: str) -> None:
-    """Let ``module`` load state dicts of its e3nn counterpart, which hold more than parameters.
+def forget_when_loading(
+    module: torch.nn.Module, constants: Sequence[str] = (), placeholders: Sequence[str] = ()
+) -> None:
+    """Let ``module`` load the state dict of its e3nn counterpart, which holds more than parameters.
 
-    e3nn saves masks of non-zero outputs, and empty tensors in place of weights that do not exist.
-    Such entries are left out on loading; ``strict=True`` still reports all that hold something.
+    e3nn saves constants (3j symbols, masks of non-zero outputs), and empty tensors in place of
+    weights that do not exist. These entries are left out on loading; ``strict=True`` still reports
+    all that hold something.
 
     Args:
-        names: keys below the module, e.g. ``"output_mask"`` or ``"weight"``.
+        constants: patterns of keys below the module to leave out, e.g. ``"output_mask"``.
+        placeholders: keys to leave out where the tensor is empty, e.g. ``"weight"``.
     """
-    module.register_load_state_dict_pre_hook(partial(_drop_entries, names))
+    hook = partial(_drop_entries, tuple(constants), tuple(placeholders))
+    module.register_load_state_dict_pre_hook(hook)
 
 
 def _drop_entries(
-    names: Sequence[str], module: torch.nn.Module, state: dict[str, Any], prefix: str, *_: Any
+    constants: Sequence[str],
+    placeholders: Sequence[str],
+    module: torch.nn.Module,
+    state: dict[str, Any],
+    prefix: str,
+    *_: Any,
 ) -> None:
-    for key in (prefix + name for name in names):
-        if key in state and (key.endswith("output_mask") or state[key].numel() == 0):
+    for key in [key for key in state if key.startswith(prefix)]:
+        name = key.removeprefix(prefix)
+        if any(fnmatchcase(name, pattern) for pattern in constants) or (
+            name in placeholders and state[key].numel() == 0
+        ):
             del state[key]
