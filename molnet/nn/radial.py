@@ -135,9 +135,13 @@ class PolynomialEnvelope(nn.Module):
 
     def forward(self, distances: Tensor) -> Tensor:
         """Envelope [...] of distances [...]."""
-        p, x = self.power, (distances / self.cutoff).clamp(max=1)
-        correction = (p + 1) * (p + 2) / 2 - x * (p * (p + 2) - x * (p * (p + 1) / 2))
-        return 1 - x**p * correction
+        # The same polynomial as (1 − x)³ Σ_{k<p} (k + 1)(k + 2)/2 x^k, which loses no digits where
+        # it vanishes.
+        x = (distances / self.cutoff).clamp(max=1)
+        total = torch.zeros_like(x)
+        for k in reversed(range(self.power)):
+            total = total * x + (k + 1) * (k + 2) / 2
+        return (1 - x) ** 3 * total
 
     def extra_repr(self) -> str:
         return f"cutoff={self.cutoff}, power={self.power}"
