@@ -1,0 +1,95 @@
+"""Exponential moving average of the weights."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+
+class AveragedWeights(Callback):
+    r"""Keeps an exponential moving average of the weights and validates with it.
+
+    .. math:: \bar\theta_n = d_n \bar\theta_{n-1} + (1 - d_n)\,\theta_n, \qquad
+              d_n = \min\Bigl(d, \frac{1 + n}{10 + n}\Bigr)
+
+    The decay grows towards d, so that the random initial weights are soon forgotten. A checkpoint's
+    ``state_dict`` holds the weights θ themselves, and this callback's state the average.
+
+    Args:
+        decay: the decay d; None keeps no average: the weights themselves are used.
+    """
+
+    def __init__(self, decay: float | None) -> None:
+        if decay is not None and not 0 <= decay < 1:
+            raise ValueError(f"callbacks.ema_decay: expected a number from 0 to 1, got {decay}")
+        self.decay = decay
+        self._average: dict[str, Tensor] = {}
+        self._updates = 0
+        self._swapped = False
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start from the weights, or from the average that a checkpoint held."""
+        restored = self._average
+        if self.decay is not None:
+            self._average = {
+                name: restored.get(name, weight).detach().to(weight, copy=True)
+                for name, weight in pl_module.named_parameters()
+            }
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        """Take the new weights into the average."""
+        if self.decay is None:
+            return
+        self._updates += 1
+        decay = min(self.decay, (1 + self._updates) / (10 + self._updates))
+        weights = [weight.detach() for weight in pl_module.parameters()]
+        torch._foreach_lerp_(list(self._average.values()), weights, 1 - decay)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Validate with the average."""
+        self._swap(pl_module)
+        self._swapped = True
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Train on with the weights themselves."""
+        self._swap(pl_module)
+        self._swapped = False
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Leave the weights themselves in the module, even when a validation breaks off."""
+        if self._swapped:
+            self.on_validation_end(trainer, pl_module)
+
+    @contextmanager
+    def applied(self, pl_module: LightningModule) -> Iterator[None]:
+        """Within this block the module holds the average."""
+        self._swap(pl_module)
+        try:
+            yield
+        finally:
+            self._swap(pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average and the number of updates."""
+        return {"average": self._average, "updates": self._updates}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a saved average."""
+        self._average = state_dict["average"]
+        self._updates = int(state_dict["updates"])
+
+    @torch.no_grad()
+    def _swap(self, pl_module: LightningModule) -> None:
+        for name, weight in pl_module.named_parameters():
+            if name in self._average:
+                average = self._average[name]
+                kept = weight.clone()
+                weight.copy_(average)
+                average.copy_(kept)

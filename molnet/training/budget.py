@@ -1,0 +1,80 @@
+"""The run's limits, and how far it has come."""
+
+import time
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+
+class Budget(Callback):
+    """Ends training at the first of three limits, and tells how much of it is used up.
+
+    The clock counts training with its validations, not the preparation before. It goes on where it
+    stopped when a run is resumed, so that the limits hold for the whole run.
+
+    Args:
+        max_epochs: passes over the training set.
+        max_steps: optimizer steps.
+        max_seconds: wall time.
+    """
+
+    def __init__(
+        self,
+        max_epochs: int | None = None,
+        max_steps: int | None = None,
+        max_seconds: float | None = None,
+    ) -> None:
+        self.max_epochs = max_epochs
+        self.max_steps = max_steps
+        self.max_seconds = max_seconds
+        self._steps_per_epoch = 0
+        self._steps = 0
+        self._elapsed = 0.0  # until the clock was last started
+        self._started: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that training has taken."""
+        running = 0.0 if self._started is None else time.monotonic() - self._started
+        return self._elapsed + running
+
+    @property
+    def progress(self) -> float:
+        """Used-up part of the run, from 0 to 1: the largest over the limits."""
+        used = 0.0
+        if self.max_steps is not None:
+            used = max(used, self._steps / self.max_steps)
+        if self.max_epochs is not None:
+            used = max(used, self._steps / (self.max_epochs * self._steps_per_epoch))
+        if self.max_seconds is not None:
+            used = max(used, self.seconds / self.max_seconds)
+        return min(used, 1.0)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock; a resumed run may have nothing left to do."""
+        self._started = time.monotonic()
+        self._steps = trainer.global_step
+        self._steps_per_epoch = int(trainer.num_training_batches)
+        trainer.should_stop |= self._used_up
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """Stop when a limit is reached; Lightning then validates and ends the epoch."""
+        self._steps = trainer.global_step
+        trainer.should_stop |= self._used_up
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock."""
+        self._elapsed, self._started = self.seconds, None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The time that has passed."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the time that has passed."""
+        self._elapsed = float(state_dict["seconds"])
+
+    @property
+    def _used_up(self) -> bool:
+        steps = self.max_steps is not None and self._steps >= self.max_steps
+        return steps or (self.max_seconds is not None and self.seconds >= self.max_seconds)

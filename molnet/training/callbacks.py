@@ -1,0 +1,141 @@
+"""What happens around the steps: learning rate, waiting times, the table of epochs."""
+
+import csv
+import os
+import time
+from pathlib import Path
+from typing import Any, cast
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from molnet.training.budget import Budget
+from molnet.training.module import TrainingModule
+from molnet.training.schedule import Schedule
+
+
+class LearningRate(Callback):
+    """Sets the learning rate before every step to a factor times the optimizer's own.
+
+    Args:
+        schedule: gives the factor.
+        budget: knows how far the run has come.
+    """
+
+    def __init__(self, schedule: Schedule, budget: Budget) -> None:
+        self.schedule = schedule
+        self.budget = budget
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        """Set the rate of the coming step."""
+        factor = self.schedule.factor(trainer.global_step, self.budget.progress)
+        for optimizer in trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = factor * optimizer.defaults["lr"]
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the schedule see the validation loss."""
+        self.schedule.observe(float(trainer.callback_metrics["validation/loss"]))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the rate of the epoch's last step."""
+        pl_module.log("learning_rate", trainer.optimizers[0].param_groups[0]["lr"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The schedule's state."""
+        return self.schedule.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the schedule's state."""
+        self.schedule.load_state_dict(state_dict)
+
+
+class DataWait(Callback):
+    """Measures how long training waits for batches, and logs it as a share of each epoch.
+
+    What counts is the time from the end of a step to the start of the next, in which the batch is
+    made and moved to the device; validations do not count, neither as waiting nor as epoch.
+    """
+
+    def __init__(self) -> None:
+        self._waited = 0.0
+        self._worked = 0.0
+        self._mark = 0.0
+
+    @property
+    def share(self) -> float:
+        """Waiting in the present epoch, from 0 to 1."""
+        return self._waited / max(self._waited + self._worked, 1e-9)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to measure an epoch."""
+        self._waited = self._worked = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to measure, also where a run is resumed within an epoch."""
+        self._mark = time.monotonic()
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """The batch is there."""
+        self._waited += self._lap()
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """The step is done."""
+        self._worked += self._lap()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the time of the validation."""
+        self._lap()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the share, and forget the time between the epochs."""
+        pl_module.log("data_wait", self.share)
+        self._lap()
+
+    def _lap(self) -> float:
+        now = time.monotonic()
+        lap, self._mark = now - self._mark, now
+        return lap
+
+
+class History(Callback):
+    """One row for each epoch, in memory, in ``history.csv`` and in the checkpoints.
+
+    Args:
+        path: of the CSV file.
+        budget: has the clock.
+    """
+
+    def __init__(self, path: Path, budget: Budget) -> None:
+        self.path = path
+        self.budget = budget
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the training errors, add a row and write the file."""
+        # Not in the module's own hook, which Lightning calls after those of the callbacks.
+        pl_module.log_dict(cast(TrainingModule, pl_module).training_sums.take("train"))
+        self.rows.append(
+            {
+                "epoch": trainer.current_epoch + 1,
+                "step": trainer.global_step,
+                "seconds": round(self.budget.seconds, 3),
+            }
+            | {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+        )
+        if trainer.is_global_zero:
+            partial = self.path.with_suffix(".partial")
+            with partial.open("w", newline="") as file:
+                writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
+                writer.writeheader()
+                writer.writerows(self.rows)
+            os.replace(partial, self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the rows of a checkpoint."""
+        self.rows = list(state_dict["rows"])

@@ -1,0 +1,136 @@
+"""Checkpoints, the saved model of the best epoch, and a tidy end on Ctrl-C."""
+
+import logging
+import math
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from molnet.models import Model, save_model
+from molnet.training.averaging import AveragedWeights
+
+log = logging.getLogger(__name__)
+
+
+class RunInterrupted(BaseException):
+    """Ctrl-C has ended the run. Like KeyboardInterrupt, it is no error.
+
+    Args:
+        checkpoint: what the run can be resumed from, if anything.
+    """
+
+    def __init__(self, checkpoint: Path | None) -> None:
+        super().__init__(checkpoint)
+        self.checkpoint = checkpoint
+
+
+class Interruption:
+    """Takes note of Ctrl-C, so that a run ends between two steps; a second one ends it at once."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.requested = False
+        self.checkpoint = checkpoint
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Within this block Ctrl-C is taken note of."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may handle signals
+            return
+        previous = signal.signal(signal.SIGINT, self._take_note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+    def _take_note(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise RunInterrupted(self.checkpoint if self.checkpoint.exists() else None)
+        self.requested = True
+        log.warning("\nEnding after this step; press Ctrl-C again to end at once.")
+
+
+class Checkpoints(Callback):
+    """Saves ``last.ckpt`` after every epoch, and ``best.ckpt`` and the model when it improves.
+
+    Within long epochs ``last.ckpt`` is saved every few minutes, too. It is saved after the
+    validation and after all other callbacks have done their part: a resumed run goes on exactly as
+    an uninterrupted one.
+
+    Args:
+        folder: of the run; checkpoints go to ``checkpoints/``, the model to ``model/``.
+        averaged: holds the weights that are saved as the model.
+        interruption: whether to end the run.
+        minutes: how often to save within an epoch.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        averaged: AveragedWeights,
+        interruption: Interruption,
+        minutes: float,
+    ) -> None:
+        self.last = folder / "checkpoints" / "last.ckpt"
+        self.best = folder / "checkpoints" / "best.ckpt"
+        self.model_folder = folder / "model"
+        self.averaged = averaged
+        self.interruption = interruption
+        self.minutes = minutes
+        self.best_loss = math.inf
+        self.best_epoch = 0
+        self._saved_at = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start counting the minutes."""
+        self._saved_at = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        """Save now and then, and when the run is to end."""
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or trainer.should_stop:
+            return  # the epoch's end comes next
+        if self.interruption.requested:
+            self._save(trainer)
+            raise RunInterrupted(self.last)
+        if time.monotonic() - self._saved_at > 60 * self.minutes:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the state, and the model if the validation loss is the lowest so far."""
+        loss = float(trainer.callback_metrics["validation/loss"])
+        improved = loss < self.best_loss
+        if improved:
+            self.best_loss, self.best_epoch = loss, trainer.current_epoch + 1
+            if trainer.is_global_zero:
+                with self.averaged.applied(pl_module):
+                    save_model(cast(Model, pl_module.model), self.model_folder)
+        self._save(trainer)
+        if improved and trainer.is_global_zero:
+            partial = self.best.with_suffix(".partial")
+            shutil.copyfile(self.last, partial)
+            partial.replace(self.best)
+        if self.interruption.requested:
+            raise RunInterrupted(self.last)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best validation loss and its epoch."""
+        return {"best_loss": self.best_loss, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the best loss so far."""
+        self.best_loss = float(state_dict["best_loss"])
+        self.best_epoch = int(state_dict["best_epoch"])
+
+    def _save(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(self.last)
+        self._saved_at = time.monotonic()

@@ -1,0 +1,150 @@
+"""The command line of the scripts: Hydra's, with errors that say what to do.
+
+A mistake of the user ends a script with one message and exit status 1, Ctrl-C with status 130; a
+fault of the program shows its traceback. ``HYDRA_FULL_ERROR=1`` shows every traceback.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from molnet.training.config import CONF, did_you_mean
+
+INTERRUPTED = 130
+
+
+def run_script(
+    name: str, task: Callable[[DictConfig], object], arguments: Sequence[str] | None = None
+) -> None:
+    """Compose the settings from ``conf/NAME.yaml`` and the command line, and run ``task``.
+
+    Args:
+        name: of the configuration.
+        task: what the script does; called once, or for every member of a sweep (``-m``).
+        arguments: the command line without the program's name; by default the process's own.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands errors on
+    with explained(name, arguments, wants_traceback):
+        values, arguments = _plain_values(name, arguments)
+    sys.argv[1:] = arguments
+
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
+    def job(config: DictConfig) -> None:
+        with explained(name, arguments, wants_traceback):
+            config.merge_with(values)
+            task(config)
+
+    with explained(name, arguments, wants_traceback):
+        job()
+
+
+def _plain_values(name: str, arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Split off ``model=FOLDER``, which Hydra would take for a choice from the group conf/model.
+
+    A key of ``conf/NAME.yaml`` stands for itself, even if it names a group of another script.
+    """
+    keys = [str(key) for key in OmegaConf.load(CONF / f"{name}.yaml")]
+    values, others = {}, []
+    for argument in arguments:
+        key = argument.partition("=")[0]
+        if key in keys and (CONF / key).is_dir():
+            values[key] = str(OverridesParser.create().parse_override(argument).value())
+        else:
+            others.append(argument)
+    return values, others
+
+
+@contextmanager
+def explained(name: str, arguments: Sequence[str], wants_traceback: bool = False) -> Iterator[None]:
+    """Within this block a user's mistake ends the process with a message and status 1."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
+        message = explanation(error, name, arguments)
+        if wants_traceback or message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(1)
+
+
+def explanation(error: Exception, name: str, arguments: Sequence[str]) -> str | None:
+    """What to tell the user; None for an error that is the program's own fault."""
+    if isinstance(error, OverrideParseException):
+        return (
+            f"cannot read {error.override!r} on the command line: "
+            f"{str(error).splitlines()[0]}. Quote values with special characters twice: "
+            "'KEY=\"VALUE\"'"
+        )
+    if isinstance(error, MissingConfigException):
+        return _missing_choice(error)
+    if isinstance(error, ConfigCompositionException):
+        cause = error.__cause__
+        if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
+            return _unknown_option(str(cause.full_key), name, arguments)
+        return str(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return str(error)
+    if isinstance(error, OSError) or _raised_by_package(error):
+        return str(error)
+    return None
+
+
+def _raised_by_package(error: Exception) -> bool:
+    """Whether molnet itself raised the error, rather than a library that it had called."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).startswith("molnet.")
+
+
+def _missing_choice(error: MissingConfigException) -> str:
+    group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+    options = [option for option in error.options or [] if not option.startswith("for_")]
+    if choice.startswith("for_"):
+        return (
+            f"dataset={choice.removeprefix('for_')} has no {group} of its own: choose one with "
+            f"{group}={'|'.join(options)}"
+        )
+    if not options:
+        return str(error).splitlines()[0]
+    return f"unknown option {group}={choice}: {did_you_mean(choice, options)}"
+
+
+def _unknown_option(key: str, name: str, arguments: Sequence[str]) -> str:
+    """Name the known key nearest to ``key``: the same word elsewhere, or a similar one."""
+    groups = [a for a in arguments if (CONF / a.split("=")[0]).is_dir() and "=" in a]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        known = sorted(_keys(compose(name, groups)))
+    parent, _, word = key.rpartition(".")
+    elsewhere = [other for other in known if other.rpartition(".")[2] == word]
+    if elsewhere:
+        return f"unknown option {key}: did you mean {' or '.join(elsewhere)}?"
+    while parent and parent not in known:  # the mistake is further up
+        key, (parent, _, _) = parent, parent.rpartition(".")
+    siblings = [other for other in known if other.rpartition(".")[0] == parent]
+    return f"unknown option {key}: {did_you_mean(key, siblings)}"
+
+
+def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in map(str, node):
+        yield f"{prefix}{key}"
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            yield from _keys(child, f"{prefix}{key}.")

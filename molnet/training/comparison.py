@@ -1,0 +1,105 @@
+"""Errors of a model on a part of a data set, and what they are made of."""
+
+import sys
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+from tqdm import tqdm
+
+from molnet.datasets.dataset import GraphDataset
+from molnet.graph.elements import ATOMIC_NUMBERS, SYMBOLS
+from molnet.models import Model
+from molnet.properties import Property
+from molnet.training.metrics import Errors, ErrorSummary
+from molnet.training.predictions import PredictionWriter
+from molnet.units import conversion_factor
+
+SHOWN_ROWS = 20_000
+"""Structures or atoms of a part of which references and predictions are kept for plots."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model's errors on one part of a data set.
+
+    Attributes:
+        errors: by property, in the units that people read.
+        pairs: by property references and predictions [n], component by component, in the same
+            units; a regular sample of large parts. Total energies are without the reference
+            energies of the atoms, in which the model's errors would drown.
+    """
+
+    errors: dict[str, ErrorSummary]
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def compare(
+    model: Model,
+    part: GraphDataset,
+    batches: Iterable[Batch],
+    write_to: Path | None = None,
+    description: str = "",
+) -> Comparison:
+    """Compare a model's predictions with the labels of a part of a data set.
+
+    Args:
+        model: on any device.
+        part: the structures; the properties that it carries are compared.
+        batches: all of ``part`` in its order.
+        write_to: an extended XYZ file for structures, references and predictions.
+        description: shown beside the progress bar.
+    """
+    properties = list(part.properties.values())
+    errors = Errors(properties)
+    samples = {entry.name: _Sample(entry, part, model) for entry in properties}
+    model.eval()
+    with nullcontext() if write_to is None else PredictionWriter(write_to, part) as writer:
+        for batch in tqdm(batches, desc=description, leave=False, disable=not sys.stderr.isatty()):
+            graph = batch.to(model.device)
+            with torch.no_grad():
+                predictions = model(graph)
+            if "stress" in part.properties and "stress" not in predictions:
+                predictions["stress"] = torch.full_like(graph.stress, torch.nan)  # no volume
+            errors.update(predictions, graph)
+            for name, sample in samples.items():
+                sample.add(graph, predictions[name])
+            if writer is not None:
+                writer.write(graph, predictions)
+    pairs = {name: sample.pairs() for name, sample in samples.items()}
+    return Comparison(errors.compute(), pairs)
+
+
+class _Sample:
+    """Every k-th row (structure or atom) of the references and predictions of a property."""
+
+    def __init__(self, quantity: Property, part: GraphDataset, model: Model) -> None:
+        rows = len(part) if quantity.per == "structure" else int(part.node_counts.sum())
+        self.name = quantity.name
+        self.stride = -(-rows // SHOWN_ROWS)
+        self.factor = conversion_factor(quantity.unit, quantity.shown_in)
+        self.seen = 0
+        self.kept: list[Tensor] = []
+        self.atoms: Tensor | None = None  # reference energies by atomic number
+        if quantity.is_total_energy:
+            self.atoms = torch.zeros(len(SYMBOLS), dtype=torch.float64)
+            for symbol, energy in model.statistics["targets"][quantity.name]["references"].items():
+                self.atoms[ATOMIC_NUMBERS[symbol]] = energy
+
+    def add(self, graph: Batch, prediction: Tensor) -> None:
+        pair = torch.stack([graph[self.name].cpu().double(), prediction.cpu().double()])
+        if self.atoms is not None:
+            pair.index_add_(1, graph.batch.cpu(), -self.atoms[graph.species.cpu()].expand(2, -1))
+        chosen = slice(-self.seen % self.stride, None, self.stride)
+        self.seen += pair.shape[1]
+        self.kept.append(pair[:, chosen].flatten(1))
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        reference, prediction = self.factor * torch.cat(self.kept, dim=1)
+        labelled = ~torch.isnan(reference)
+        return reference[labelled].numpy(), prediction[labelled].numpy()

@@ -1,0 +1,367 @@
+"""The settings of a run: their names and types, checked before anything else happens.
+
+Hydra composes the YAML files of ``conf/`` and the command line into one tree. The functions
+``checked_...`` turn that tree into the dataclasses below. A key that they do not know, a value of a
+wrong type and a setting that is missing are errors that name the nearest match, wherever the key
+came from: the command line, an experiment, or a user's own file.
+"""
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra.utils import get_object
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+from molnet.properties import Property, get_property
+
+PROJECT = Path(__file__).resolve().parents[2]
+CONF = PROJECT / "conf"
+
+OmegaConf.register_new_resolver("project", lambda path: str(PROJECT / path), replace=True)
+
+
+class ConfigError(ValueError):
+    """A setting is unknown, missing, of a wrong type, or at odds with another one."""
+
+
+@dataclass
+class Label:
+    """Where a label is found in a structure file, and its unit there."""
+
+    key: str = MISSING
+    unit: str | None = None
+
+
+@dataclass
+class DataConfig:
+    """What all data sets have in common: the split and the batches."""
+
+    kind: str = MISSING
+    name: str = MISSING
+    cache: str | None = None
+    train_size: int | float = MISSING
+    validation_size: int | float = MISSING
+    test_size: int | float | None = None
+    split_seed: int = 0
+    batch_size: int = 16
+    max_atoms: int | None = None
+    max_edges: int | None = None
+    workers: int = 0
+
+
+@dataclass
+class StructuresConfig(DataConfig):
+    """Structure files that ASE reads."""
+
+    path: Any = MISSING
+    labels: dict[str, Label] = field(default_factory=dict)
+
+
+@dataclass
+class QM9Config(DataConfig):
+    """The data set QM9."""
+
+    source: str = "auto"
+
+
+DATASETS: dict[str, type[DataConfig]] = {"structures": StructuresConfig, "qm9": QM9Config}
+
+
+@dataclass
+class LossConfig:
+    """One term of the loss, see :class:`molnet.training.losses.LossTerm`."""
+
+    weight: float = 1.0
+    per_atom: bool = False
+    function: str = "huber"
+
+
+@dataclass
+class PropertyConfig:
+    """A property that the package does not know, see :class:`molnet.properties.Property`."""
+
+    unit: str = MISSING
+    per: str = "structure"
+    shape: list[int] = field(default_factory=list)
+    extensive: bool = False
+    shown_in: str = ""
+    meaning: str = ""
+
+
+@dataclass
+class TargetConfig:
+    """What is predicted, and how its errors are weighed."""
+
+    heads: dict[str, dict[str, Any]] = MISSING
+    losses: dict[str, LossConfig] = MISSING
+    references: dict[str, dict[str, float]] = field(default_factory=dict)
+    properties: dict[str, PropertyConfig] = field(default_factory=dict)
+
+    def declared(self) -> dict[str, Property]:
+        """The properties that this configuration adds to the built-in ones."""
+        return {
+            name: Property(
+                name=name,
+                unit=entry.unit,
+                per="atom" if entry.per == "atom" else "structure",
+                shape=tuple(entry.shape),
+                extensive=entry.extensive,
+                shown_in=entry.shown_in,
+                meaning=entry.meaning,
+            )
+            for name, entry in self.properties.items()
+        }
+
+
+@dataclass
+class NetworkConfig:
+    """The network, see :class:`molnet.models.network.Network`."""
+
+    cutoff: float = MISSING
+    channels: int = MISSING
+    l_max: int = MISSING
+    num_layers: int = MISSING
+    parity: bool = MISSING
+    num_radial: int = MISSING
+    radial_hidden: list[int] = MISSING
+    envelope_power: int = MISSING
+
+
+@dataclass
+class TrainerConfig:
+    """Limits of the run, device and precision."""
+
+    max_epochs: int | None = None
+    max_steps: int | None = None
+    max_time: str | None = None
+    accelerator: str = "auto"
+    dtype: str = "float32"
+    threads: int | None = None
+    gradient_clip: float | None = None
+    progress_bar: bool = True
+
+
+@dataclass
+class CallbacksConfig:
+    """What happens around the steps."""
+
+    ema_decay: float | None = None
+    early_stopping_patience: int | None = None
+    checkpoint_minutes: float = 10.0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class TrainConfig:
+    """Everything that ``scripts/train.py`` is told."""
+
+    dataset: Any = MISSING
+    target: TargetConfig = MISSING
+    model: NetworkConfig = MISSING
+    optimizer: dict[str, Any] = MISSING
+    scheduler: dict[str, Any] = MISSING
+    trainer: TrainerConfig = MISSING
+    callbacks: CallbacksConfig = MISSING
+    logger: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    resume: str | None = None
+    run_folder: str = MISSING
+
+
+@dataclass
+class EvaluateConfig:
+    """Everything that ``scripts/evaluate.py`` is told."""
+
+    dataset: Any = None
+    model: str = MISSING
+    split: str = "auto"
+    device: str | None = None
+    threads: int | None = None
+    run_folder: str = MISSING
+
+
+@dataclass
+class PredictConfig:
+    """Everything that ``scripts/predict.py`` is told, see :func:`molnet.simulate.predict_files`."""
+
+    model: str = MISSING
+    input: Any = MISSING
+    output: str | None = None
+    batch_size: int = 64
+    max_atoms: int = 2000
+    device: str | None = None
+    dtype: str | None = None
+
+
+def checked_train(config: DictConfig) -> TrainConfig:
+    """The settings of a training run.
+
+    Raises:
+        ConfigError: a key or value that is unknown, missing, of a wrong type or contradictory.
+    """
+    checked = _conform(config, TrainConfig)
+    checked.dataset = checked_dataset(checked.dataset)
+    _check_target(checked.target)
+    check_call(checked.optimizer, "optimizer")
+    check_call(checked.scheduler, "scheduler")
+    for section, entries in (
+        ("logger", checked.logger),
+        ("callbacks.extra", checked.callbacks.extra),
+    ):
+        for name, node in entries.items():
+            check_call(node, f"{section}.{name}")
+    trainer = checked.trainer
+    _check_choice("trainer.dtype", trainer.dtype, ("float32", "float64"))
+    limits = (trainer.max_epochs, trainer.max_steps, trainer.max_time)
+    if all(limit is None for limit in limits):
+        raise ConfigError(
+            "the run would never end: set trainer.max_epochs, trainer.max_steps or "
+            "trainer.max_time=DD:HH:MM:SS"
+        )
+    if trainer.max_time is not None:
+        parse_duration(trainer.max_time)
+    return checked
+
+
+def checked_evaluate(config: DictConfig) -> EvaluateConfig:
+    """The settings of an evaluation.
+
+    Raises:
+        ConfigError: as :func:`checked_train`.
+    """
+    checked = _conform(config, EvaluateConfig)
+    if checked.dataset is not None:
+        checked.dataset = checked_dataset(checked.dataset)
+    _check_choice("split", checked.split, ("auto", "all", "train", "validation", "test"))
+    return checked
+
+
+def checked_predict(config: DictConfig) -> PredictConfig:
+    """The settings of predictions for files.
+
+    Raises:
+        ConfigError: as :func:`checked_train`.
+    """
+    return _conform(config, PredictConfig)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the known word nearest to ``name``, or else all of them."""
+    known = sorted(known)
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(known)}"
+
+
+def check_call(node: dict[str, Any], where: str) -> None:
+    """Check that the callable ``node["_target_"]`` exists and takes the other keys of ``node``."""
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise ConfigError(f"{where}: expected _target_ (the full name of a class), got {node!r}")
+    try:
+        target = get_object(node["_target_"])
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{where}._target_={node['_target_']}: {error}") from error
+    parameters = inspect.signature(target).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return
+    for key in node:
+        if key not in parameters and key not in ("_target_", "_partial_"):
+            raise ConfigError(
+                f"unknown option {where}.{key} of {node['_target_']}: "
+                f"{did_you_mean(key, parameters)}"
+            )
+
+
+Schema = TypeVar("Schema")
+
+
+def _conform(node: Any, schema: type[Schema], where: str = "") -> Schema:
+    """``node`` as an instance of the dataclass ``schema``."""
+    prefix = f"{where}." if where else ""
+    try:
+        plain = OmegaConf.create(_resolved(node))
+        merged = OmegaConf.merge(OmegaConf.structured(schema), plain)
+        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+    except ConfigKeyError as error:
+        known = _keys(error.object_type)
+        key = str(error.key)
+        raise ConfigError(
+            f"unknown option {prefix}{error.full_key}: {did_you_mean(key, known)}"
+        ) from error
+    except MissingMandatoryValue as error:
+        full_key = f"{prefix}{error.full_key}"
+        raise ConfigError(f"{full_key} is not set: give {full_key}=VALUE") from error
+    except OmegaConfBaseException as error:
+        first_line = str(error.msg or error).splitlines()[0]
+        raise ConfigError(f"{prefix}{error.full_key}: {first_line}") from error
+
+
+def _resolved(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _keys(schema: Any) -> list[str]:
+    return [entry.name for entry in fields(schema)] if is_dataclass(schema) else []
+
+
+def checked_dataset(node: Any) -> DataConfig:
+    """The settings of a data set, as the dataclass of its kind.
+
+    Raises:
+        ConfigError: as :func:`checked_train`.
+    """
+    kind = node.get("kind") if isinstance(node, dict) else None
+    _check_choice("dataset.kind", kind, DATASETS)
+    return _conform(node, DATASETS[str(kind)], "dataset")
+
+
+def _check_choice(where: str, value: Any, known: Iterable[str]) -> None:
+    if value not in known:
+        raise ConfigError(f"unknown value {where}={value}: {did_you_mean(str(value), known)}")
+
+
+def _check_target(target: TargetConfig) -> None:
+    """Every loss must belong to a property that some head predicts."""
+    declared = target.declared()
+    predicted = set(target.heads)
+    for options in target.heads.values():
+        predicted |= {name for name in ("forces", "stress") if options.get(name)}
+    for name in target.heads:
+        try:
+            get_property(name, declared)
+        except KeyError as error:
+            raise ConfigError(f"target.heads.{name}: {error.args[0]}") from error
+    for name in target.losses:
+        if name not in predicted:
+            raise ConfigError(
+                f"target.losses.{name}: the heads predict {', '.join(sorted(predicted))}; "
+                + _head_that_predicts(name, predicted)
+            )
+    if not target.losses:
+        raise ConfigError("target.losses is empty: give the weight of at least one property")
+
+
+def _head_that_predicts(name: str, predicted: set[str]) -> str:
+    if name in ("forces", "stress"):
+        return f"add {name}: true to the head of the energy, or choose target=energy_forces"
+    return did_you_mean(name, predicted)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a time limit ``DD:HH:MM:SS``.
+
+    >>> parse_duration("00:01:30:00")
+    5400.0
+    """
+    match = re.fullmatch(r"(\d+):(\d\d):(\d\d):(\d\d)", text.strip())
+    if match is None:
+        raise ConfigError(
+            f"trainer.max_time={text}: expected DD:HH:MM:SS, e.g. 00:01:30:00 for 90 minutes"
+        )
+    days, hours, minutes, seconds = map(int, match.groups())
+    return float(((24 * days + hours) * 60 + minutes) * 60 + seconds)

@@ -1,0 +1,118 @@
+"""The parts of a data set as loaders of batches."""
+
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader
+from torch_geometric.data import Batch
+
+from molnet.datasets.batching import BatchSampler
+from molnet.datasets.dataset import GraphDataset
+from molnet.datasets.splits import Split
+from molnet.datasets.store import ArrayStore
+from molnet.training.config import DataConfig
+
+
+class DataModule(LightningDataModule):
+    """Loaders of the training, validation and test part of a store.
+
+    The training batches are shuffled by seed and epoch. A run that is resumed within an epoch goes
+    on with the batches that the epoch still lacked.
+
+    Attributes:
+        store: the data set.
+        parts: its parts ``train``, ``validation`` and ``test``.
+
+    Args:
+        store: the data set.
+        split: which structures belong to which part. Where the validation part is empty, the
+            training part takes its place.
+        settings: sizes of the batches, and the number of processes that prepare them.
+        cutoff: of the graphs, Å.
+        properties: labels that the batches carry.
+        dtype: of positions and labels.
+        seed: of the order of the training batches.
+    """
+
+    def __init__(
+        self,
+        store: ArrayStore,
+        split: Split,
+        settings: DataConfig,
+        cutoff: float,
+        properties: list[str],
+        dtype: torch.dtype = torch.float32,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.store = store
+        self.parts = {
+            name: GraphDataset(store, indices, cutoff, properties, dtype)
+            for name, indices in split.parts.items()
+        }
+        if not len(self.parts["validation"]):
+            self.parts["validation"] = self.parts["train"]
+        self.settings = settings
+        self._sampler = make_sampler(self.parts["train"], settings, shuffle=True, seed=seed)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled batches; see :meth:`start_epoch`."""
+        return make_loader(self.parts["train"], self._sampler, self.settings.workers)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The validation part in its own order."""
+        return in_order(self.parts["validation"], self.settings)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draw the order of the training batches of an epoch that starts from its beginning."""
+        self._sampler.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch, and how many of its batches are done."""
+        trainer: Any = self.trainer
+        epoch = trainer.fit_loop.epoch_progress.current
+        if epoch.processed == epoch.ready:
+            return {"epoch": trainer.current_epoch + 1, "batches": 0}
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return {"epoch": trainer.current_epoch, "batches": done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the batches that are done."""
+        self._sampler.set_epoch(int(state_dict["epoch"]), skip=int(state_dict["batches"]))
+
+
+def in_order(part: GraphDataset, settings: DataConfig) -> DataLoader[Batch]:
+    """Batches of all structures of ``part`` in its own order."""
+    return make_loader(part, make_sampler(part, settings), settings.workers)
+
+
+def make_sampler(
+    part: GraphDataset, settings: DataConfig, shuffle: bool = False, seed: int = 0
+) -> BatchSampler:
+    """Batches within the bounds that ``settings`` give."""
+    return BatchSampler(
+        part.node_counts,
+        part.edge_counts,
+        settings.batch_size,
+        settings.max_atoms,
+        settings.max_edges,
+        shuffle,
+        seed,
+    )
+
+
+def make_loader(part: GraphDataset, sampler: BatchSampler, workers: int) -> DataLoader[Batch]:
+    """The batches of ``part`` that ``sampler`` chooses."""
+    return DataLoader(
+        part,
+        batch_sampler=sampler,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

@@ -1,0 +1,117 @@
+"""Errors of a saved model on a data set."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from molnet.datasets.dataset import GraphDataset
+from molnet.datasets.splits import load_split
+from molnet.datasets.store import ArrayStore
+from molnet.models import Model, load_model
+from molnet.training.config import (
+    ConfigError,
+    DataConfig,
+    StructuresConfig,
+    checked_dataset,
+    checked_evaluate,
+)
+from molnet.training.data import in_order
+from molnet.training.results import Results
+from molnet.training.sources import open_store
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(config: DictConfig) -> dict[str, Any]:
+    """Compare a saved model with a data set as ``scripts/evaluate.py`` does.
+
+    Args:
+        config: the settings composed from ``conf/evaluate.yaml``.
+
+    Returns:
+        What ``metrics.json`` in ``run_folder`` holds: for the part that was compared and each
+        quantity ``mae``, ``rmse``, ``count`` and ``unit``; versions.
+
+    Raises:
+        ConfigError: settings that are unknown, missing or contradictory.
+        ValueError: data or a model that cannot be used; the message says what to do.
+        OSError: a file cannot be read or written.
+    """
+    settings = checked_evaluate(config)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    model = load_model(settings.model, settings.device)
+    model_folder = Path(settings.model)
+    # The saved model lies in model/ of the run's folder; either may be given.
+    run_folder = model_folder if (model_folder / "model").is_dir() else model_folder.parent
+    dataset = settings.dataset or _trained_on(run_folder)
+
+    store = open_store(dataset, _labelled(model, dataset), model.properties)
+    part_name, indices = _part(settings.split, store, run_folder)
+    names = [name for name in model.properties if name in store.labels]
+    part = GraphDataset(store, indices, model.cutoff, names, model.dtype)
+    log.info(
+        "%s: %s of %s structures (%s), labels %s",
+        dataset.name,
+        f"{len(part):,}",
+        f"{len(store):,}",
+        "all" if part_name == "all" else f"the {part_name} part of the model's run",
+        ", ".join(f"{name} in {store.properties[name].unit}" for name in names),
+    )
+
+    folder = Path(settings.run_folder).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    results = Results(model, folder)
+    results.add(part_name, part, in_order(part, dataset), in_full=True)
+    metrics = results.write(model=str(model_folder.absolute()), dataset=dataset.name)
+    log.info("written to %s", folder)
+    return metrics
+
+
+def _trained_on(run_folder: Path) -> DataConfig:
+    recorded = run_folder / "config.yaml"
+    if not recorded.is_file():
+        raise ConfigError(
+            f"{run_folder} does not record the data set that the model was trained on (no "
+            "config.yaml): choose one with dataset=..."
+        )
+    return checked_dataset(OmegaConf.to_container(OmegaConf.load(recorded).dataset))
+
+
+def _labelled(model: Model, dataset: DataConfig) -> list[str]:
+    """Properties that the model predicts and the data set has labels for."""
+    if not isinstance(dataset, StructuresConfig):
+        return []  # the data set knows its own labels
+    labels = {name for name, label in dataset.labels.items() if label.unit is not None}
+    if "virial" in labels:
+        labels.add("stress")
+    names = [name for name in model.properties if name in labels]
+    if not names:
+        raise ConfigError(
+            f"the model predicts {', '.join(model.properties)}, but the unit of none of these is "
+            "given: add dataset.labels.NAME.unit=UNIT, the unit of the values in your files"
+        )
+    return names
+
+
+def _part(split: str, store: ArrayStore, run_folder: Path) -> tuple[str, np.ndarray]:
+    """Name and indices of the structures to compare with."""
+    path = run_folder / "split.json"
+    if split == "auto":
+        is_the_same = (
+            path.is_file() and json.loads(path.read_text())["dataset_checksum"] == store.checksum
+        )
+        split = "test" if is_the_same else "all"
+    if split == "all":
+        return "all", np.arange(len(store))
+    indices = load_split(path, len(store), store.checksum).parts[split]
+    if len(indices) == 0:
+        raise ConfigError(
+            f"the {split} part of {path} is empty: choose another split, or split=all"
+        )
+    return split, indices

@@ -1,0 +1,94 @@
+"""The loss: a weighted sum over properties of a function of the error in units of its spread."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from molnet.properties import Property
+
+HUBER_WIDTH = 0.1
+"""Error, in units of the property's scale, at which the Huber function turns from a parabola into
+a straight line of slope 1."""
+
+
+def huber(error: Tensor) -> Tensor:
+    """|x| − w/2 beyond the width w, x²/2w within: as robust as |x|, and smooth at zero."""
+    size = error.abs()
+    return torch.where(
+        size < HUBER_WIDTH, 0.5 * error.square() / HUBER_WIDTH, size - 0.5 * HUBER_WIDTH
+    )
+
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "huber": huber,
+    "mse": torch.square,
+    "mae": torch.abs,
+}
+"""The functions of the error that a configuration may name."""
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    r"""One property's part of the loss.
+
+    .. math:: L = w \,\Bigl\langle f\Bigl(\frac{\hat y - y}{s\,n}\Bigr) \Bigr\rangle
+
+    averaged over the components of all labels in the batch. A label that is NaN, such as the stress
+    of a molecule, does not count.
+
+    Args:
+        property: what is compared.
+        scale: spread s of the property in the training set, in its internal unit.
+        weight: the weight w.
+        per_atom: whether the error of a structure is divided by its number of atoms n.
+        function: the function f, a key of :data:`FUNCTIONS`.
+    """
+
+    property: Property
+    scale: float
+    weight: float = 1.0
+    per_atom: bool = False
+    function: str = "huber"
+
+    def __post_init__(self) -> None:
+        name = self.property.name
+        if self.function not in FUNCTIONS:
+            raise ValueError(
+                f"loss of {name}: expected function={'|'.join(FUNCTIONS)}, got {self.function!r}"
+            )
+        if self.per_atom and self.property.per == "atom":
+            raise ValueError(f"loss of {name}: per_atom is meant for properties of structures")
+        if not self.scale > 0:
+            raise ValueError(
+                f"loss of {name}: expected a positive scale, got {self.scale}. "
+                f"Do the training labels of {name} vary?"
+            )
+
+    def __call__(self, prediction: Tensor, graph: Batch) -> Tensor:
+        """The weighted term; ``prediction`` has the shape of ``graph[property.name]``."""
+        label = graph[self.property.name]
+        error = (prediction - label) / self.scale
+        if self.per_atom:
+            error = error / graph.ptr.diff().reshape(-1, *[1] * (error.dim() - 1))
+        labelled = ~torch.isnan(label)
+        # where() before the sum keeps the NaN of missing labels out of the gradient, too.
+        values = FUNCTIONS[self.function](torch.where(labelled, error, torch.zeros_like(error)))
+        mean = torch.where(labelled, values, torch.zeros_like(values)).sum() / labelled.sum().clamp(
+            min=1
+        )
+        return self.weight * mean.to(graph.pos.dtype)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The sum of the terms."""
+
+    terms: Sequence[LossTerm]
+
+    def __call__(self, predictions: Mapping[str, Tensor], graph: Batch) -> Tensor:
+        """The loss of a batch, a scalar in the dtype of the positions."""
+        parts = [term(predictions[term.property.name], graph) for term in self.terms]
+        return torch.stack(parts).sum()

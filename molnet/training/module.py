@@ -1,0 +1,111 @@
+"""Training of a model as Lightning sees it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch_geometric.data import Batch
+
+from molnet.models import Model
+from molnet.properties import Property
+from molnet.training.losses import Loss
+from molnet.training.metrics import Errors
+
+
+class TrainingDivergedError(ValueError):
+    """The loss has become infinite or NaN."""
+
+
+class TrainingModule(LightningModule):
+    """A model, its loss and its optimizer.
+
+    Args:
+        model: the model that is trained.
+        loss: of a batch's predictions.
+        optimizer: makes the optimizer of the model's parameters.
+        config: the run's settings as plain values; kept in the checkpoints.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        loss: Loss,
+        optimizer: Callable[[Iterator[nn.Parameter]], Optimizer],
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+        self.config = config or {}
+        self._make_optimizer = optimizer
+        properties = [term.property for term in loss.terms]
+        self.training_sums = EpochSums(properties)
+        self.validation_sums = EpochSums(properties)
+
+    def configure_optimizers(self) -> Optimizer:
+        """One optimizer for all parameters; the learning rate is set by a callback."""
+        return self._make_optimizer(self.model.parameters())
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of a training batch."""
+        loss = self._step(batch, self.training_sums)
+        if not torch.isfinite(loss):
+            raise TrainingDivergedError(
+                f"the loss is {loss.item()} at step {self.global_step} (epoch "
+                f"{self.current_epoch}). Lower optimizer.lr or trainer.gradient_clip, or train "
+                "with trainer.dtype=float64; then start again, or resume from the last checkpoint."
+            )
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a validation batch to the errors."""
+        self._step(batch, self.validation_sums)
+
+    def on_train_epoch_start(self) -> None:
+        """Let the data module draw the epoch's order."""
+        self.trainer.datamodule.start_epoch(self.current_epoch)  # type: ignore[attr-defined]
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation errors."""
+        self.log_dict(self.validation_sums.take("validation"))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the settings with the weights."""
+        checkpoint["config"] = self.config
+
+    def _step(self, batch: Batch, sums: "EpochSums") -> Tensor:
+        predictions = self.model(batch)
+        loss = self.loss(predictions, batch)
+        sums.update(loss.detach(), predictions, batch)
+        return loss
+
+
+class EpochSums:
+    """The mean loss and the errors over an epoch.
+
+    Args:
+        properties: those that are compared.
+    """
+
+    def __init__(self, properties: list[Property]) -> None:
+        self.errors = Errors(properties)
+        self.loss: Tensor | float = 0.0
+        self.structures = 0
+
+    def update(self, loss: Tensor, predictions: dict[str, Tensor], batch: Batch) -> None:
+        """Add a batch; structures count alike."""
+        self.loss = self.loss + loss * batch.num_graphs
+        self.structures += batch.num_graphs
+        self.errors.update(predictions, batch)
+
+    def take(self, part: str) -> dict[str, float]:
+        """Values to log by name, ``PART/loss`` and ``PART/NAME_mae (UNIT)``; start again."""
+        values = {f"{part}/loss": float(self.loss) / self.structures}
+        for name, row in self.errors.compute().items():
+            values[f"{part}/{name}_mae ({row.unit})"] = row.mae
+        self.loss, self.structures = 0.0, 0
+        self.errors.reset()
+        return values

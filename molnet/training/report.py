@@ -1,0 +1,108 @@
+"""What a run prints: what it found, what it reached, what to do next."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from molnet.models import Model
+from molnet.properties import Property
+from molnet.training.config import TrainConfig
+from molnet.training.data import DataModule
+from molnet.training.metrics import ErrorSummary
+from molnet.training.resume import quoted
+
+
+def describe_run(
+    config: TrainConfig, data: DataModule, model: Model, device: torch.device, folder: Path
+) -> str:
+    """What was found, before the first epoch.
+
+    Args:
+        config: the settings.
+        data: the parts of the data set.
+        model: the model, with the statistics of the training part.
+        device: where it is trained.
+        folder: where the run writes.
+    """
+    store, statistics = data.store, model.statistics
+    elements = ", ".join(f"{symbol} {count:,}" for symbol, count in store.elements.items())
+    parts = ", ".join(f"{len(part):,} {name}" for name, part in data.parts.items())
+    lines = [
+        f"data        {config.dataset.name}: {len(store):,} structures ({parts})",
+        f"atoms       {len(store.species):,}: {elements}",
+        f"neighbours  {statistics['mean_neighbours']:.1f} per atom within {model.cutoff:g} Å",
+    ]
+    lines += _describe_labels(model.properties, config, statistics)
+    batches = len(data.train_dataloader())
+    learned = sum(parameter.numel() for parameter in model.parameters())
+    limits = [
+        f"{value} {name}"
+        for name, value in (
+            ("epochs", config.trainer.max_epochs),
+            ("steps", config.trainer.max_steps),
+            ("(DD:HH:MM:SS)", config.trainer.max_time),
+        )
+        if value is not None
+    ]
+    lines += [
+        f"model       {learned:,} parameters, {config.trainer.dtype}, on {device}",
+        f"training    {batches:,} batches an epoch, at most {' or '.join(limits)}",
+        f"writes to   {folder}",
+    ]
+    return "\n".join(lines)
+
+
+def _describe_labels(
+    properties: Mapping[str, Property], config: TrainConfig, statistics: Mapping[str, Any]
+) -> list[str]:
+    lines = []
+    for name, term in config.target.losses.items():
+        unit = properties[name].unit
+        found = statistics["targets"][name]
+        line = f"label       {name} in {unit}, scale {found['scale']:.4g} {unit}"
+        if "mean" in found:
+            line += f", mean {found['mean']:.4g} {unit}"
+        lines.append(f"{line}, loss weight {term.weight:g}")
+        if "references" in found:
+            values = ", ".join(f"{s} {value:.4f}" for s, value in found["references"].items())
+            lines.append(f"references  of {name} per atom in {unit}: {values}")
+            if "residual_rmse" in found:
+                lines.append(f"            they leave {found['residual_rmse']:.4g} {unit} (RMSE)")
+    return lines
+
+
+def error_table(errors: Mapping[str, ErrorSummary], title: str) -> str:
+    """A table of errors with their units."""
+    rows = [
+        (name.replace("_", " "), f"{row.mae:.4g}", f"{row.rmse:.4g}", row.unit, f"{row.count:,}")
+        for name, row in errors.items()
+    ]
+    return table([(title, "MAE", "RMSE", "unit", "values"), *rows])
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns of text: the first and the unit to the left, numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    left = (0, 3)
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def next_commands(folder: Path) -> str:
+    """What to do with the model of a run."""
+    here = Path.cwd()
+    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
+    model = quoted(shown / "model")
+    structures = quoted(shown / "test_predictions.extxyz")
+    return (
+        "Predict any structure file, or evaluate the model on other data (dataset=...):\n\n"
+        f"  python scripts/predict.py model={model} input={structures}\n"
+        f"  python scripts/evaluate.py model={model}\n"
+    )

@@ -1,0 +1,87 @@
+"""What is known of a model's errors, on paper: metrics.json, predictions, plots, a table."""
+
+import json
+import logging
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytorch_lightning
+import torch
+from torch_geometric.data import Batch
+
+import molnet
+from molnet.datasets.dataset import GraphDataset
+from molnet.models import Model
+from molnet.training.comparison import Comparison, compare
+from molnet.training.plots import plot_parity
+from molnet.training.report import error_table
+
+log = logging.getLogger(__name__)
+
+
+class Results:
+    """Compares a model with parts of a data set, and writes what comes out to a folder.
+
+    Args:
+        model: in evaluation mode.
+        folder: gets ``metrics.json``, ``PART_predictions.extxyz`` and ``PART_PROPERTY.png``.
+    """
+
+    def __init__(self, model: Model, folder: Path) -> None:
+        self.model = model
+        self.folder = folder
+        self.comparisons: dict[str, Comparison] = {}
+
+    def add(
+        self, name: str, part: GraphDataset, batches: Iterable[Batch], in_full: bool = False
+    ) -> None:
+        """Compare with one part.
+
+        Args:
+            name: of the part.
+            part: the structures.
+            batches: all of ``part`` in its order.
+            in_full: write predictions and plots, and log a table, besides the errors.
+        """
+        predictions = self.folder / f"{name}_predictions.extxyz" if in_full else None
+        comparison = compare(self.model, part, batches, predictions, f"{name} part")
+        self.comparisons[name] = comparison
+        if not in_full:
+            return
+        for quantity in part.properties.values():
+            reference, prediction = comparison.pairs[quantity.name]
+            if len(reference):
+                plot_parity(
+                    quantity,
+                    reference,
+                    prediction,
+                    comparison.errors[quantity.name],
+                    self.folder / f"{name}_{quantity.name}.png",
+                )
+        log.info("\n%s\n", error_table(comparison.errors, f"{name} errors"))
+
+    def write(self, **more: Any) -> dict[str, Any]:
+        """Write ``metrics.json``: the errors by part and property, ``more``, and versions."""
+        metrics: dict[str, Any] = {
+            name: {row: asdict(errors) for row, errors in comparison.errors.items()}
+            for name, comparison in self.comparisons.items()
+        }
+        metrics |= more | {"versions": versions()}
+        text = json.dumps(metrics, indent=2, ensure_ascii=False)
+        (self.folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        return metrics
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed the results."""
+    return {
+        "molnet": molnet.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "pytorch_lightning": pytorch_lightning.__version__,
+        "numpy": numpy.__version__,
+    }

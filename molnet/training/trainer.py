@@ -1,0 +1,102 @@
+"""Lightning's Trainer with the callbacks of a run, without its chatter."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.utils import instantiate
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from molnet.training.averaging import AveragedWeights
+from molnet.training.budget import Budget
+from molnet.training.callbacks import DataWait, History, LearningRate
+from molnet.training.checkpoints import Checkpoints, Interruption
+from molnet.training.config import ConfigError, TrainConfig, parse_duration
+from molnet.training.progress import ProgressDisplay
+
+
+@dataclass(frozen=True)
+class RunTrainer:
+    """A trainer, and those of its parts that a run asks afterwards."""
+
+    trainer: Trainer
+    history: History
+    interruption: Interruption
+    checkpoints: Checkpoints
+
+
+def make_trainer(settings: TrainConfig, folder: Path) -> RunTrainer:
+    """The trainer of a run that writes to ``folder``.
+
+    Raises:
+        ConfigError: the device that is asked for is not there.
+    """
+    limits = settings.trainer
+    budget = Budget(
+        limits.max_epochs,
+        limits.max_steps,
+        None if limits.max_time is None else parse_duration(limits.max_time),
+    )
+    averaged = AveragedWeights(settings.callbacks.ema_decay)
+    history = History(folder / "history.csv", budget)
+    interruption = Interruption(folder / "checkpoints" / "last.ckpt")
+    checkpoints = Checkpoints(folder, averaged, interruption, settings.callbacks.checkpoint_minutes)
+    # In this order: each sees what those before it have done, and the checkpoints hold it all.
+    callbacks: list[Callback] = [
+        averaged,
+        budget,
+        LearningRate(instantiate(settings.scheduler), budget),
+        DataWait(),
+        *_early_stopping(settings.callbacks.early_stopping_patience),
+        *(instantiate(node) for node in settings.callbacks.extra.values()),
+        history,
+        *([ProgressDisplay(budget)] if limits.progress_bar else []),
+        checkpoints,
+    ]
+    try:
+        trainer = Trainer(
+            accelerator=limits.accelerator,
+            devices=1,
+            max_epochs=-1 if limits.max_epochs is None else limits.max_epochs,
+            gradient_clip_val=limits.gradient_clip,
+            callbacks=callbacks,
+            logger=[instantiate(node) for node in settings.logger.values()],
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            inference_mode=False,  # forces are derivatives, in validation as well
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigError(f"trainer.accelerator={limits.accelerator}: {error}") from error
+    return RunTrainer(trainer, history, interruption, checkpoints)
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Within this block Lightning keeps its tips and its advice to itself."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            warnings.filterwarnings("ignore", module="lightning_fabric")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _early_stopping(patience: int | None) -> list[Callback]:
+    if patience is None:
+        return []
+    # At the end of the validation, so that the checkpoint after it knows how long it has waited.
+    return [EarlyStopping("validation/loss", patience=patience, check_on_train_epoch_end=False)]
