@@ -1,0 +1,124 @@
+"""``scripts/predict.py`` as a user runs it."""
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+import torch
+from ase.build import molecule
+
+from molnet.models import Model, save_model
+from molnet.simulate import Calculator
+from molnet.training.command_line import run_script
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "predict.py"
+NETWORK = {
+    "cutoff": 4.0,
+    "channels": 4,
+    "l_max": 1,
+    "num_layers": 2,
+    "parity": False,
+    "num_radial": 4,
+    "radial_hidden": [8],
+    "envelope_power": 6,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working folder with a model for H, C and O, and a file of two molecules."""
+    heads = {"energy": {"kind": "extensive", "forces": True}}
+    save_model(Model(NETWORK, heads, [1, 6, 8], {"mean_neighbours": 8.0}), tmp_path / "run/model")
+    ase.io.write(tmp_path / "in.xyz", [molecule("H2O"), molecule("CH3OH")])
+    return tmp_path
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, *arguments],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    process = start(folder, *arguments)
+    out, errors = process.communicate(timeout=300)
+    return process.returncode, out, errors
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_predicts_and_leaves_nothing_else_behind(folder: Path) -> None:
+    status, out, errors = run(folder, "model=run", "input=in.xyz", "dtype=float64", "batch_size=1")
+    assert status == 0, errors
+    assert "predicting: 100%" in errors
+    assert "2 structures, 9 atoms" in out
+    assert "written to in.predicted.extxyz" in out
+    assert files(folder) == {"run", "in.xyz", "in.predicted.extxyz"}
+    for atoms in ase.io.iread(folder / "in.predicted.extxyz"):
+        found = atoms.get_forces()
+        atoms.calc = Calculator(folder / "run", dtype=torch.float64)
+        np.testing.assert_allclose(found, atoms.get_forces(), atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model=run"], "input is not set"),
+        (["input=in.xyz"], "is not set"),
+        (["model=run", "input=in.xyz", "batchsize=3"], "did you mean 'batch_size'"),
+        (["model=run", "input=in.xyz", "max_atoms=few"], "max_atoms"),
+        (["model=run", "input=in.xyz", "dtype=float16"], "float32 or float64"),
+        (["model=nowhere", "input=in.xyz"], "nowhere"),
+        (["model=run", "input=im.xyz"], "in.xyz"),
+        (["model=run", "input=in.xyz", "output=in.xyz"], "also an input"),
+        (["model=run", "input=salt.xyz"], "salt.xyz, frame 1: "),
+    ],
+)
+def test_mistakes_end_with_one_message(
+    folder: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ase.io.write(folder / "salt.xyz", [molecule("H2O"), molecule("LiF")])
+    before = files(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["predict.py"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as ended:
+        run_script("predict", runpy.run_path(str(SCRIPT))["main"], arguments)
+    assert ended.value.code == 1
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert "Traceback" not in errors
+    assert not {name for name in files(folder) - before if not name.endswith(".partial")}
+
+
+def test_interruption_keeps_what_is_done(folder: Path) -> None:
+    ase.io.write(folder / "many.xyz", [molecule("CH3OH")] * 3_000)
+    process = start(folder, "model=run", "input=many.xyz", "batch_size=1")
+    partial = folder / "many.predicted.extxyz.partial"
+    deadline = time.monotonic() + 300  # on first use, kernels are compiled
+    while not (partial.is_file() and partial.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 130, errors
+    assert "are kept in many.predicted.extxyz.partial" in out
+    assert not (folder / "many.predicted.extxyz").exists()
+    assert len(list(ase.io.iread(partial, format="extxyz"))) > 0
