@@ -1,6 +1,7 @@
 """The fused convolution: its description (:mod:`plan`) and its implementations."""
 
+from molnet.kernels.convolve import backend, convolve
+from molnet.kernels.edges import Edges
 from molnet.kernels.plan import Block, Path, Plan
-from molnet.kernels.reference import convolve
 
-__all__ = ["Block", "Path", "Plan", "convolve"]
+__all__ = ["Block", "Edges", "Path", "Plan", "backend", "convolve"]

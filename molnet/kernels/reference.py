@@ -3,12 +3,11 @@
 import torch
 from torch import Tensor
 
+from molnet.kernels.edges import Edges
 from molnet.kernels.plan import Plan
 
 
-def convolve(
-    x: Tensor, matrices: Tensor, weights: Tensor, senders: Tensor, receivers: Tensor, plan: Plan
-) -> Tensor:
+def convolve(x: Tensor, matrices: Tensor, weights: Tensor, edges: Edges, plan: Plan) -> Tensor:
     r"""Sum over the edges of every node what their senders contribute.
 
     For node :math:`a`, path :math:`p`, component :math:`k`, channel :math:`c`:
@@ -19,13 +18,13 @@ def convolve(
         x: node features ``[N, plan.input_size]``, channels contiguous.
         matrices: ``[E, sum(plan.matrix_sizes)]``, each path's matrix row-major in ``(k, i)``.
         weights: ``[E, sum(plan.weight_sizes)]``.
-        senders, receivers: node indices of the edges, ``[E]``.
+        edges: E edges between N nodes, sorted by receiver.
         plan: the irreps and paths.
 
     Returns:
         ``[N, plan.output_size]``; each output block is ``[dim, channels of its paths]``.
     """
-    num_nodes, num_edges = x.shape[0], senders.shape[0]
+    num_nodes, num_edges = x.shape[0], edges.senders.shape[0]
     paths_of = [[p for p in plan.paths if p.source == i] for i in range(len(plan.inputs))]
     rows_of = [[plan.output_dims[p.target] for p in paths] for paths in paths_of]
 
@@ -42,7 +41,9 @@ def convolve(
         if not paths_of[i]:
             continue
         # One matrix product contracts all the paths that read this input block.
-        sent = x_blocks[i].reshape(num_nodes, dim, mul).index_select(0, senders)  # [E, dim, mul]
+        sent = (
+            x_blocks[i].reshape(num_nodes, dim, mul).index_select(0, edges.senders)
+        )  # [E, dim, mul]
         coupled = torch.bmm(matrix_blocks[i].reshape(num_edges, sum(rows_of[i]), dim), sent)
         path_weights = weight_blocks[i].reshape(num_edges, len(paths_of[i]), mul).unbind(1)
         for path, message, weight in zip(
@@ -50,7 +51,7 @@ def convolve(
         ):
             total = x.new_zeros(num_nodes, message.shape[1], mul)
             pieces[path.target].append(
-                total.index_add(0, receivers, message * weight.unsqueeze(1))  # [N, k, mul]
+                total.index_add(0, edges.receivers, message * weight.unsqueeze(1))  # [N, k, mul]
             )
 
     blocks = [torch.cat(parts, dim=2).flatten(1) for parts in pieces if parts]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from molnet.kernels import Edges
 from molnet.nn.convolution import Convolution
 from molnet.nn.gate import Gate
 from molnet.nn.mlp import FullyConnectedNet
@@ -124,12 +125,11 @@ class Interaction(nn.Module):
         species: SpeciesOrder,
         distances: Tensor,
         harmonics: Tensor,
-        senders: Tensor,
-        receivers: Tensor,
+        edges: Edges,
     ) -> Tensor:
         """Features ``[N, irreps_in.dim]`` to ``[N, irreps_out.dim]``."""
         weights = self.radial(distances)  # (E, weight_numel)
-        messages = self.convolution(self.linear_in(x), harmonics, weights, senders, receivers)
+        messages = self.convolution(self.linear_in(x), harmonics, weights, edges)
         update = self.linear_out(messages / self.mean_neighbours)
         return self.gate(update + self.self_connection(x, species))
 
@@ -221,15 +221,16 @@ class Network(nn.Module):
         Args:
             species: species indices ``[N]``.
             vectors: ``r_j − r_i + S·cell``, from receiver i to sender j, ``[E, 3]``, Å.
-            senders, receivers: ``[E]``.
+            senders, receivers: ``[E]``, receivers ascending.
         """
         distances = vectors.norm(dim=1)  # (E,)
         harmonics = self.harmonics(vectors)  # (E, (l_max + 1)²)
         order = SpeciesOrder.of(species, self.num_species)
+        edges = Edges.of(senders, receivers, species.shape[0])
 
         x = self.embedding(species)  # (N, C)
         scalars = []
         for interaction in self.interactions:
-            x = interaction(x, order, distances, harmonics, senders, receivers)
+            x = interaction(x, order, distances, harmonics, edges)
             scalars.append(interaction.scalars(x))  # (N, C)
         return Features(torch.cat(scalars, dim=1), x)

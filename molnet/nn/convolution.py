@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from molnet.kernels import Block, Path, Plan, convolve
+from molnet.kernels import Block, Edges, Path, Plan, convolve
 from molnet.o3.constants import Constants
 from molnet.o3.irreps import Irrep, Irreps
 from molnet.o3.wigner import wigner_3j
@@ -83,22 +83,20 @@ class Convolution(nn.Module):
             matrix[rows[harmonic], offset : offset + size] = block.flatten(1)
         return matrix
 
-    def forward(
-        self, x: Tensor, harmonics: Tensor, weights: Tensor, senders: Tensor, receivers: Tensor
-    ) -> Tensor:
+    def forward(self, x: Tensor, harmonics: Tensor, weights: Tensor, edges: Edges) -> Tensor:
         """Messages of all edges, summed at their receivers.
 
         Args:
             x: node features ``[N, irreps_in.dim]`` in layout ``ir_mul``.
             harmonics: ``[E, irreps_harmonics.dim]``, component normalisation.
             weights: ``[E, weight_numel]``.
-            senders, receivers: ``[E]`` node indices.
+            edges: E edges between N nodes, sorted by receiver.
 
         Returns:
             ``[N, irreps_out.dim]`` in layout ``ir_mul``.
         """
         matrices = harmonics @ self.constants[0]
-        return convolve(x, matrices, weights, senders, receivers, self.plan)
+        return convolve(x, matrices, weights, edges, self.plan)
 
     def extra_repr(self) -> str:
         return (

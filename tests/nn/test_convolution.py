@@ -5,6 +5,7 @@ import torch
 from e3nn import o3 as e3nn_o3
 from torch import Tensor
 
+from molnet.kernels import Edges
 from molnet.nn.convolution import Convolution
 from molnet.o3.irreps import Irreps
 from molnet.o3.layout import change_layout
@@ -73,7 +74,10 @@ def test_equals_gather_tensor_product_scatter(
     weights = torch.randn(num_edges, convolution.weight_numel, dtype=torch.float64)
 
     found = convolution(
-        change_layout(x, irreps_in, "mul_ir", "ir_mul"), harmonics, weights, senders, receivers
+        change_layout(x, irreps_in, "mul_ir", "ir_mul"),
+        harmonics,
+        weights,
+        Edges.of(senders, receivers, 7),
     )
 
     expected = e3nn_convolution(convolution, x, harmonics, weights, senders, receivers)
@@ -95,7 +99,7 @@ def test_gradients_of_first_and_second_order() -> None:
     ]
 
     def function(x: Tensor, harmonics: Tensor, weights: Tensor) -> Tensor:
-        return convolution(x, harmonics, weights, senders, receivers)
+        return convolution(x, harmonics, weights, Edges.of(senders, receivers, 4))
 
     assert torch.autograd.gradcheck(function, arguments)
     assert torch.autograd.gradgradcheck(function, arguments)

@@ -1,0 +1,82 @@
+"""Compilation of the C++ kernels on first use, for the processor at hand.
+
+The library is kept in the user's cache folder (``$MOLNET_CACHE`` or the system's), under a name
+that holds a hash of source, flags, compiler and processor. It appears in one step, so a process
+that is killed, or several that start at once, do no harm.
+"""
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import platformdirs
+
+SOURCE = Path(__file__).parent / "csrc" / "convolution.cpp"
+FLAGS = ["-std=c++17", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC"]
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled kernels, or None where they cannot be had (said in one line, once).
+
+    ``MOLNET_KERNELS=reference`` in the environment does without them.
+    """
+    if os.environ.get("MOLNET_KERNELS") == "reference":
+        return None
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None or shutil.which(compiler) is None:
+        _without(f"no C++ compiler ({compiler or 'g++ or clang++'}) was found; install one")
+        return None
+    try:
+        return ctypes.CDLL(str(_compiled(compiler)))
+    except subprocess.CalledProcessError as error:
+        _without(f"{compiler} failed on {SOURCE.name}: {error.stderr.strip()[-500:]}")
+    except OSError as error:
+        _without(f"the compiled kernels cannot be used: {error}")
+    return None
+
+
+def _without(reason: str) -> None:
+    log.warning("Convolutions run in plain PyTorch, several times slower: %s.", reason)
+
+
+def _compiled(compiler: str) -> Path:
+    version = subprocess.run(  # noqa: S603 (the user's own compiler)
+        [compiler, "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    identity = "\n".join([SOURCE.read_text(), *FLAGS, version, _processor()])
+    name = f"convolution-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
+    folder = Path(os.environ.get("MOLNET_CACHE") or platformdirs.user_cache_dir("molnet"))
+    target = folder / "kernels" / name
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        log.warning("Compiling the convolution for this processor, once (some 10 s) ...")
+        with tempfile.TemporaryDirectory(dir=target.parent) as partial:
+            made = Path(partial) / name
+            subprocess.run(  # noqa: S603
+                [compiler, *FLAGS, str(SOURCE), "-o", str(made)],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            made.replace(target)
+    return target
+
+
+def _processor() -> str:
+    """What ``-march=native`` depends on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.is_file():
+        return f"{platform.machine()} {platform.processor()}"
+    lines = cpuinfo.read_text().splitlines()
+    wanted = ("model name", "flags", "Features", "CPU part")
+    return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))

@@ -1,0 +1,70 @@
+"""Compilation on first use, and life without a compiler."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from molnet.kernels.compiler import library
+
+PROGRAM = """
+import logging, torch
+logging.basicConfig(format="%(message)s")
+from molnet.kernels import Block, Edges, Path, Plan, backend, convolve
+plan = Plan((Block(3, 2),), (1,), (Path(0, 0),))
+edges = Edges.of(torch.tensor([1, 0]), torch.tensor([0, 1]), 2)
+out = convolve(torch.ones(2, 6), torch.ones(2, 3), torch.ones(2, 2), edges, plan)
+assert out.tolist() == [[3.0, 3.0], [3.0, 3.0]], out
+print(backend())
+"""
+
+
+def run(**environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | environment,
+    )
+
+
+def test_without_a_compiler_the_reference_runs_after_one_line(tmp_path: Path) -> None:
+    finished = run(CXX="/nonexistent/c++", MOLNET_CACHE=str(tmp_path))
+    assert finished.stdout.strip() == "plain PyTorch"
+    (line,) = finished.stderr.strip().splitlines()
+    assert "several times slower" in line
+    assert "no C++ compiler (/nonexistent/c++)" in line
+
+
+def test_a_compiler_that_fails_is_said(tmp_path: Path) -> None:
+    compiler = tmp_path / "c++"
+    compiler.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && exit 0\necho no such luck >&2\nexit 1\n'
+    )
+    compiler.chmod(0o755)
+    finished = run(CXX=str(compiler), MOLNET_CACHE=str(tmp_path))
+    assert finished.stdout.strip() == "plain PyTorch"
+    assert "no such luck" in finished.stderr
+
+
+def test_the_reference_on_request() -> None:
+    finished = run(MOLNET_KERNELS="reference")
+    assert finished.stdout.strip() == "plain PyTorch"
+    assert finished.stderr == ""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(library() is None, reason="there is no C++ compiler")
+def test_two_processes_that_start_at_once(tmp_path: Path) -> None:
+    environment = os.environ | {"MOLNET_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", PROGRAM]
+    pair = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [process.communicate()[0].strip() for process in pair] == ["compiled kernels"] * 2
+    assert [path.suffix for path in (tmp_path / "kernels").iterdir()] == [".so"]
+    assert run(MOLNET_CACHE=str(tmp_path)).stderr == ""
