@@ -91,7 +91,9 @@ def load_model(
     Raises:
         FileNotFoundError: there is no such folder, or no model in it.
         ModelFormatError: the model is damaged, or of a newer format.
+        ValueError: the device is not there.
     """
+    device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     folder = Path(folder)
     if not (folder / CONFIG).is_file() and (folder / "model" / CONFIG).is_file():
         folder = folder / "model"
@@ -120,8 +122,17 @@ def load_model(
             f"{folder / WEIGHTS} does not hold the weights that {CONFIG} describes; the file is "
             f"damaged or belongs to another model: {error}"
         ) from error
-    default = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device or default).eval()
+    return model.to(device).eval()
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # torch raises either for a missing device
+        raise ValueError(
+            f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}. Choose "
+            "cpu, or cuda or mps where there is one and PyTorch is built for it."
+        ) from error
 
 
 def _read_config(path: Path) -> dict[str, Any]:

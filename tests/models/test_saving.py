@@ -76,6 +76,11 @@ def test_missing_folder(tmp_path: Path) -> None:
         load_model(tmp_path / "nothing")
 
 
+def test_missing_device(folder: Path) -> None:
+    with pytest.raises(ValueError, match="device 'cudda' cannot be used"):
+        load_model(folder, device="cudda")
+
+
 def test_newer_format(folder: Path) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))

@@ -82,6 +82,7 @@ def test_predicts_and_leaves_nothing_else_behind(folder: Path) -> None:
         (["model=run", "input=in.xyz", "batchsize=3"], "did you mean 'batch_size'"),
         (["model=run", "input=in.xyz", "max_atoms=few"], "max_atoms"),
         (["model=run", "input=in.xyz", "dtype=float16"], "float32 or float64"),
+        (["model=run", "input=in.xyz", "device=cudda"], "device 'cudda' cannot be used"),
         (["model=nowhere", "input=in.xyz"], "nowhere"),
         (["model=run", "input=im.xyz"], "in.xyz"),
         (["model=run", "input=in.xyz", "output=in.xyz"], "also an input"),
