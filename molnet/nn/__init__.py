@@ -1,8 +1,14 @@
 """Building blocks of networks on equivariant features; tensors in, tensors out."""
 
 from molnet.nn.activation import Activation, normalize2mom
+from molnet.nn.batch_norm import BatchNorm
+from molnet.nn.dropout import Dropout
+from molnet.nn.extract import Extract, ExtractIr
 from molnet.nn.gate import Gate
+from molnet.nn.identity import Identity
 from molnet.nn.mlp import FullyConnectedNet
+from molnet.nn.norm import LayerNorm, RMSNorm
+from molnet.nn.norm_activation import NormActivation
 from molnet.nn.radial import (
     BesselBasis,
     CosineEnvelope,
@@ -16,15 +22,23 @@ from molnet.nn.radial import (
 
 __all__ = [
     "Activation",
-    "FullyConnectedNet",
-    "Gate",
-    "normalize2mom",
+    "BatchNorm",
     "BesselBasis",
     "CosineEnvelope",
+    "Dropout",
+    "Extract",
+    "ExtractIr",
+    "FullyConnectedNet",
+    "Gate",
     "GaussianBasis",
+    "Identity",
+    "LayerNorm",
+    "NormActivation",
     "PolynomialEnvelope",
+    "RMSNorm",
     "SmoothFiniteBasis",
     "bessel",
+    "normalize2mom",
     "soft_one_hot_linspace",
     "soft_unit_step",
 ]
