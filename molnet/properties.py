@@ -6,6 +6,7 @@ whether it adds up over separate molecules, and the unit in which people expect 
 """
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,13 +89,13 @@ PROPERTIES: dict[str, Property] = {
 }
 
 
-def get_property(name: str, declared: dict[str, Property] | None = None) -> Property:
+def get_property(name: str, declared: Mapping[str, Property] | None = None) -> Property:
     """The property called ``name``, among the declared and the built-in ones.
 
     Raises:
         KeyError: when no property has that name; the message names the nearest one.
     """
-    known = PROPERTIES | (declared or {})
+    known = {**PROPERTIES, **(declared or {})}
     if name in known:
         return known[name]
     nearest = difflib.get_close_matches(name, known, n=1)

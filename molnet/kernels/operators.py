@@ -260,7 +260,7 @@ _register(
 
 def _path_table(plan: Plan) -> list[tuple[int, ...]]:
     """``Path`` of the C++ source for each path."""
-    rows = []
+    rows: list[tuple[int, ...]] = []
     x_starts = _starts([block.size for block in plan.inputs])
     out_starts = _starts([block.size for block in plan.outputs])
     weight_starts = _starts(plan.weight_sizes)

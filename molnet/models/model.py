@@ -51,6 +51,8 @@ class Model(nn.Module):
         ValueError: for settings that do not fit together, saying which.
     """
 
+    _species_index: Tensor
+
     def __init__(
         self,
         network: Mapping[str, Any],

@@ -4,7 +4,8 @@ Dimension letters: N nodes, E edges, S species, C channels, T layers.
 Features are kept in layout ``ir_mul`` throughout (components outermost, channels contiguous).
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -230,7 +231,7 @@ class Network(nn.Module):
 
         x = self.embedding(species)  # (N, C)
         scalars = []
-        for interaction in self.interactions:
+        for interaction in cast(Iterable[Interaction], self.interactions):
             x = interaction(x, order, distances, harmonics, edges)
             scalars.append(interaction.scalars(x))  # (N, C)
         return Features(torch.cat(scalars, dim=1), x)
