@@ -51,15 +51,21 @@ class PredictionWriter(ABC):
 
     def write(self, frame: Frame, prediction: Prediction) -> None:
         """Adds one structure."""
-        self._write(frame, prediction)
+        with _explained(self.file.name):
+            self._write(frame, prediction)
         self.structures += 1
+
+    def finish(self) -> None:
+        """Writes the end of the file; a full disk shows here at the latest."""
+        with _explained(self.file.name):
+            self._end()
+            self.file.flush()
 
     @abstractmethod
     def _write(self, frame: Frame, prediction: Prediction) -> None: ...
 
-    def finish(self) -> None:
-        """Writes what stands at the end of the file; a full disk shows here at the latest."""
-        self.file.flush()
+    def _end(self) -> None:  # noqa: B027 - most formats just stop
+        pass
 
 
 class ExtendedXYZWriter(PredictionWriter):
@@ -156,9 +162,8 @@ class JSONWriter(PredictionWriter):
         }
         self.file.write((",\n" if self.structures else "\n") + json.dumps(entry))
 
-    def finish(self) -> None:
+    def _end(self) -> None:
         self.file.write("\n]}\n")
-        super().finish()
 
 
 WRITERS: dict[str, type[PredictionWriter]] = {
@@ -200,26 +205,33 @@ def open_predictions(output: Path, model: Model) -> Iterator[PredictionWriter]:
     file = _create(partial, compressed=output.suffix == ".gz")
     writer = format(file, model)
     try:
-        with file:
+        try:
             yield writer
             writer.finish()
+        finally:
+            with _explained(partial):
+                file.close()
         partial.replace(output)
     except BaseException:
         if writer.structures:
-            logger.warning(
-                "predictions of %d structures are kept in %s", writer.structures, partial
-            )
+            logger.warning("up to %d predictions are kept in %s", writer.structures, partial)
         else:
             partial.unlink()
         raise
 
 
 def _create(path: Path, compressed: bool) -> IO[str]:
-    try:
+    with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if compressed:
             return gzip.open(path, "wt", encoding="utf-8")
         return open(path, "w", encoding="utf-8")
+
+
+@contextmanager
+def _explained(path: str | Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         message = f"cannot write here ({error.strerror}): choose another place with output=FILE"
         raise OSError(error.errno, message, str(path)) from error

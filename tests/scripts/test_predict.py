@@ -120,6 +120,6 @@ def test_interruption_keeps_what_is_done(folder: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
-    assert "are kept in many.predicted.extxyz.partial" in out
+    assert "predictions are kept in many.predicted.extxyz.partial" in out
     assert not (folder / "many.predicted.extxyz").exists()
     assert len(list(ase.io.iread(partial, format="extxyz"))) > 0

@@ -241,7 +241,7 @@ def test_a_frame_that_cannot_be_read_is_named_and_the_rest_kept(
     with pytest.raises(StructureFileError, match=r"in\.xyz, frame 2"):
         predict_files(make_model(), "in.xyz", "out.xyz", batch_size=64)
     assert len(list(ase.io.iread("out.xyz.partial", format="extxyz"))) == 2
-    assert "2 structures are kept in out.xyz.partial" in caplog.text
+    assert "2 predictions are kept in out.xyz.partial" in caplog.text
     assert Path("out.xyz").read_text() == "what was there before"
 
 
@@ -338,6 +338,15 @@ def test_places_that_cannot_be_written_are_named(make_model: MakeModel) -> None:
     write("in.xyz")
     with pytest.raises(OSError, match=r"output=FILE.*in\.xyz/out\.xyz"):
         predict_files(make_model(), "in.xyz", "in.xyz/out.xyz")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+@pytest.mark.parametrize("name", ["out.xyz", "out.csv", "out.json", "out.json.gz"])
+def test_a_full_disk_ends_with_the_place(make_model: MakeModel, name: str) -> None:
+    Path(f"{name}.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=f"No space left.*{name}.partial"):
+        predict_files(make_model(), write("in.xyz"), name)
+    assert not Path(name).exists()
 
 
 def test_folders_of_the_output_are_made(make_model: MakeModel) -> None:
