@@ -11,13 +11,13 @@ from tqdm.auto import tqdm
 
 from molnet.datasets.arrays import GrowingArray, open_array
 from molnet.datasets.cache import atomic_folder, writing
-from molnet.graph.neighbours import find_neighbours
+from molnet.graph import NeighboursOfMany, StructureError, find_neighbours_of_many
 
 if TYPE_CHECKING:
     from molnet.datasets.store import ArrayStore
 
 FORMAT_VERSION = 1
-CHUNK = 1024  # structures whose edges are held in memory while building
+CHUNK = 20_000  # atoms whose edges are held in memory while building; at least one structure
 
 
 @dataclass(frozen=True)
@@ -97,27 +97,32 @@ def _build(store: "ArrayStore", cutoff: float, folder: Path) -> None:
         files["offsets"].append(np.zeros(1, dtype=np.int64))
         found = 0
         with tqdm(total=len(store), desc=f"neighbours within {cutoff:g} Å", unit="") as progress:
-            for first in range(0, len(store), CHUNK):
-                last = min(first + CHUNK, len(store))
-                tables = [_neighbours(store, i, cutoff) for i in range(first, last)]
-                counts = [len(table.senders) for table in tables]
-                files["offsets"].append(found + np.cumsum(counts))
-                found += sum(counts)
+            first = 0
+            while first < len(store):
+                atoms_end = np.searchsorted(store.offsets, store.offsets[first] + CHUNK, "right")
+                last = max(first + 1, int(atoms_end) - 1)
+                edges = _neighbours(store, first, last, cutoff)
+                files["offsets"].append(found + np.cumsum(edges.counts))
+                found += len(edges.senders)
                 for name in ("senders", "receivers", "shifts"):
                     if name in files:
-                        files[name].append(np.concatenate([getattr(t, name) for t in tables]))
+                        files[name].append(getattr(edges, name))
                 progress.update(last - first)
+                first = last
         arrays = {name: file.finish() for name, file in files.items()}
     manifest = {"format_version": FORMAT_VERSION, "cutoff": cutoff, "arrays": arrays}
     with writing(folder.parent):
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
 
-def _neighbours(store: "ArrayStore", index: int, cutoff: float) -> Any:
-    atoms = slice(store.offsets[index], store.offsets[index + 1])
-    cell = np.zeros((3, 3)) if store.cells is None else store.cells[index]
-    pbc = np.zeros(3, dtype=bool) if store.pbc is None else store.pbc[index]
+def _neighbours(store: "ArrayStore", first: int, last: int, cutoff: float) -> NeighboursOfMany:
+    """The edges of the structures ``first`` to ``last - 1``."""
+    offsets = store.offsets[first : last + 1]
+    some = slice(first, last)
+    cells = np.zeros((last - first, 3, 3)) if store.cells is None else store.cells[some]
+    pbc = np.zeros((last - first, 3), dtype=bool) if store.pbc is None else store.pbc[some]
+    positions = store.positions[offsets[0] : offsets[-1]]
     try:
-        return find_neighbours(store.positions[atoms], cell, pbc, cutoff)
-    except ValueError as error:
-        raise ValueError(f"structure {index} of {store.path}: {error}") from error
+        return find_neighbours_of_many(positions, np.diff(offsets), cells, pbc, cutoff)
+    except StructureError as error:
+        raise ValueError(f"structure {first + error.index} of {store.path}: {error}") from error

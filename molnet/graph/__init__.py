@@ -3,14 +3,17 @@
 from molnet.graph.batch import collate
 from molnet.graph.geometry import edge_vectors, strained, volumes
 from molnet.graph.neighbours import Neighbours, StructureError, find_neighbours
+from molnet.graph.neighbours_of_many import NeighboursOfMany, find_neighbours_of_many
 from molnet.graph.structure import from_atoms
 
 __all__ = [
     "Neighbours",
+    "NeighboursOfMany",
     "StructureError",
     "collate",
     "edge_vectors",
     "find_neighbours",
+    "find_neighbours_of_many",
     "from_atoms",
     "strained",
     "volumes",

@@ -30,7 +30,7 @@ class StructureError(ValueError):
 
 
 class Neighbours(NamedTuple):
-    """Directed edges in ascending order of receiver."""
+    """Directed edges in ascending order of receiver; those of one receiver in no set order."""
 
     senders: NDArray[np.int64]  # [E]
     receivers: NDArray[np.int64]  # [E]
@@ -59,8 +59,7 @@ def find_neighbours(
     positions = np.asarray(positions, dtype=np.float64)
     pbc = np.asarray(pbc, dtype=bool)
     cell = np.where(pbc[:, None], np.asarray(cell, dtype=np.float64), 0.0)
-    if not 0.0 < cutoff < np.inf:
-        raise ValueError(f"expected a positive cutoff in Å, received {cutoff}")
+    check_cutoff(cutoff)
     _check_positions(positions)
     _check_cell(cell, pbc)
 
@@ -68,8 +67,30 @@ def find_neighbours(
     receivers, senders, shifts, distances = search.compute(positions, cell, pbc, "ijSd")
     if len(distances) and distances.min() < COINCIDENT:
         closest = distances.argmin()
-        _raise_coincident(int(receivers[closest]), int(senders[closest]), distances[closest])
+        raise coincidence(int(receivers[closest]), int(senders[closest]), distances[closest])
     return Neighbours(senders.astype(np.int64), receivers.astype(np.int64), shifts.astype(np.int64))
+
+
+def check_cutoff(cutoff: float) -> None:
+    """Raises a ValueError unless the cutoff is positive and finite."""
+    if not 0.0 < cutoff < np.inf:
+        raise ValueError(f"expected a positive cutoff in Å, received {cutoff}")
+
+
+def coincidence(first: int, second: int, distance: float, index: int = 0) -> StructureError:
+    """The error to raise for two atoms, or an atom and its image, at the same place."""
+    if first == second:
+        return StructureError(
+            f"atom {first} (counted from 0) is {distance:.2g} Å from its own periodic image. "
+            "Correct the cell.",
+            index,
+        )
+    low, high = sorted((first, second))
+    return StructureError(
+        f"atoms {low} and {high} (counted from 0) are at the same place: {distance:.2g} Å apart, "
+        f"less than {COINCIDENT} Å. Remove one of them, or leave out this structure.",
+        index,
+    )
 
 
 def _check_positions(positions: NDArray[np.float64]) -> None:
@@ -103,16 +124,3 @@ def _check_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> None:
             f"the cell vectors of the periodic directions are not independent: "
             f"{cell[pbc].tolist()} Å. Correct the cell, or switch off pbc where it does not apply."
         )
-
-
-def _raise_coincident(first: int, second: int, distance: float) -> None:
-    if first == second:
-        raise StructureError(
-            f"atom {first} (counted from 0) is {distance:.2g} Å from its own periodic image. "
-            "Correct the cell."
-        )
-    low, high = sorted((first, second))
-    raise StructureError(
-        f"atoms {low} and {high} (counted from 0) are at the same place: {distance:.2g} Å apart, "
-        f"less than {COINCIDENT} Å. Remove one of them, or leave out this structure."
-    )

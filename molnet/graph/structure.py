@@ -8,7 +8,8 @@ from ase import Atoms
 from torch_geometric.data import Batch
 
 from molnet.graph.batch import collate
-from molnet.graph.neighbours import Neighbours, StructureError, find_neighbours
+from molnet.graph.neighbours import StructureError
+from molnet.graph.neighbours_of_many import find_neighbours_of_many
 
 
 def from_atoms(
@@ -30,25 +31,23 @@ def from_atoms(
     """
     if len(atoms_list) == 0:
         raise ValueError("expected at least one structure, received none")
-    neighbours = [_neighbours(atoms, index, cutoff) for index, atoms in enumerate(atoms_list)]
+    counts = np.array([len(atoms) for atoms in atoms_list])
+    if not counts.all():
+        empty = int(counts.argmin())
+        raise StructureError("the structure has no atoms. Leave it out.", empty)
+    positions = np.concatenate([atoms.positions for atoms in atoms_list])
+    cells = np.stack([np.asarray(atoms.cell) for atoms in atoms_list])
+    pbc = np.stack([atoms.pbc for atoms in atoms_list])
+    edges = find_neighbours_of_many(positions, counts, cells, pbc, cutoff)
     return collate(
         species=np.concatenate([atoms.numbers for atoms in atoms_list]),
-        pos=np.concatenate([atoms.positions for atoms in atoms_list]),
-        counts=np.array([len(atoms) for atoms in atoms_list]),
-        cell=np.stack([np.asarray(atoms.cell) for atoms in atoms_list]),
-        pbc=np.stack([atoms.pbc for atoms in atoms_list]),
-        senders=np.concatenate([edges.senders for edges in neighbours]),
-        receivers=np.concatenate([edges.receivers for edges in neighbours]),
-        edge_counts=np.array([len(edges.senders) for edges in neighbours]),
-        shifts=np.concatenate([edges.shifts for edges in neighbours]),
+        pos=positions,
+        counts=counts,
+        cell=cells,
+        pbc=pbc,
+        senders=edges.senders,
+        receivers=edges.receivers,
+        edge_counts=edges.counts,
+        shifts=edges.shifts,
         dtype=dtype,
     )
-
-
-def _neighbours(atoms: Atoms, index: int, cutoff: float) -> Neighbours:
-    if len(atoms) == 0:
-        raise StructureError("the structure has no atoms. Leave it out.", index)
-    try:
-        return find_neighbours(atoms.positions, np.asarray(atoms.cell), atoms.pbc, cutoff)
-    except StructureError as error:
-        raise StructureError(str(error), index) from None
