@@ -1,10 +1,12 @@
 """Fixtures that every part of the test suite may use."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
+
+from molnet import o3
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +30,36 @@ def float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def equivariance_error() -> Callable[..., float]:
+    """How far a function is from commuting with rotations and inversion, in float64.
+
+    The fixture is a function ``(f, irreps_in, irreps_out, layout="mul_ir")``; ``irreps_in`` lists
+    the irreps of each argument. It returns the largest component of f(D x) - D f(x).
+    """
+
+    def rotated(x: torch.Tensor, irreps: o3.Irreps, R: torch.Tensor, layout: o3.Layout):
+        x = o3.change_layout(x, irreps, layout, "mul_ir")
+        return o3.change_layout(x @ irreps.D_from_matrix(R).T, irreps, "mul_ir", layout)
+
+    def error(
+        f: Callable[..., torch.Tensor],
+        irreps_in: Sequence[o3.Irreps | str],
+        irreps_out: o3.Irreps | str,
+        layout: o3.Layout = "mul_ir",
+    ) -> float:
+        inputs = [o3.Irreps(irreps) for irreps in irreps_in]
+        xs = [irreps.randn(5, -1, dtype=torch.float64) for irreps in inputs]
+        worst = 0.0
+        for inversion in (1, -1):
+            R = inversion * o3.rand_matrix(dtype=torch.float64)
+            before = f(
+                *(rotated(x, irreps, R, layout) for x, irreps in zip(xs, inputs, strict=True))
+            )
+            after = rotated(f(*xs), o3.Irreps(irreps_out), R, layout)
+            worst = max(worst, (before - after).abs().max().item())
+        return worst
+
+    return error

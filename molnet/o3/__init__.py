@@ -2,7 +2,7 @@
 
 from molnet.o3.irrep import Irrep, MulIrrep
 from molnet.o3.irreps import Irreps
-from molnet.o3.layout import change_layout
+from molnet.o3.layout import Layout, change_layout
 from molnet.o3.linear import Linear
 from molnet.o3.norm import Norm
 from molnet.o3.rotation import (
@@ -73,6 +73,7 @@ __all__ = [
     "inverse_quaternion",
     "Irrep",
     "Irreps",
+    "Layout",
     "Linear",
     "matrix_to_angles",
     "matrix_to_axis_angle",
