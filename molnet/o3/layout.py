@@ -31,7 +31,7 @@ class Blocks:
         layout: their layout in memory.
         name: what the features are called in error messages.
         cut: entries to cut the features into, if not those of ``irreps``: the same copies in the
-            same order, as ``2x1o+3x1o`` or ``1x1o+4x1o`` hold those of ``5x1o``.
+            same order, as ``2x1o+3x1o`` or ``1x1o+4x1o`` hold those of ``5x1o``; none empty.
 
     Raises:
         ValueError: the layout is none.
