@@ -39,6 +39,7 @@ from molnet.properties import get_property
 from molnet.units import conversion_factor
 
 MOLECULES = 130_831
+READER_VERSION = 1  # raised when the same source is read otherwise: old stores are built again
 
 # property: its column in the CSV files, its unit; in the order of the archive's property line
 PUBLISHED = {
@@ -137,7 +138,11 @@ def open_qm9(source: str | Path = "auto", cache: str | Path | None = None) -> Ar
         OSError: the store cannot be written.
     """
     chosen = _source(source, cache)
-    settings = {"format_version": FORMAT_VERSION, "files": chosen.files}
+    settings = {
+        "format_version": FORMAT_VERSION,
+        "reader_version": READER_VERSION,
+        "files": chosen.files,
+    }
     folder = store_folder(cache, "qm9", settings)
     if not folder.is_dir():
         _build(folder, chosen)
@@ -254,7 +259,9 @@ def _read_csv(parts: list[Path], tensors: Path) -> Iterator[Molecule]:
                 labels["polarizability"] = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
                 yield Molecule(species, _list_of_numbers(positions).reshape(-1, 3), labels)
             except (ValueError, KeyError) as error:
-                raise QM9Error(f"{part}, line {line}: {name} cannot be read: {error}") from error
+                raise QM9Error(
+                    f"{part}, line {line}: {name} cannot be read: {_reason(error)}"
+                ) from error
 
 
 def _csv_rows(file: Path, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
@@ -340,14 +347,21 @@ def _read_xyz(text: str, place: str) -> tuple[int, Molecule]:
     try:
         atoms = int(lines[0])
         header = lines[1].split()
+        if len(header) != 5 + len(PUBLISHED):
+            raise ValueError(f"expected {5 + len(PUBLISHED)} entries in line 2, got {len(header)}")
         rows = [line.split() for line in lines[2 : 2 + atoms]]
-        values = zip(PUBLISHED, header[5:], strict=True)
-        labels: dict[str, float | np.ndarray] = {name: float(value) for name, value in values}
+        labels: dict[str, float | np.ndarray] = {
+            name: float(value) for name, value in zip(PUBLISHED, header[5:], strict=True)
+        }
         species = np.array([atomic_numbers[row[0]] for row in rows])
         numbers = np.array([row[1:5] for row in rows], dtype=np.float64)
         if numbers.shape != (atoms, 4):
-            raise ValueError(f"expected {atoms} atoms, got {len(rows)}")
+            raise ValueError(f"expected {atoms} atoms with x, y, z and a charge")
         labels["charges"] = numbers[:, 3]
         return int(header[1]), Molecule(species, numbers[:, :3], labels)
     except (ValueError, KeyError, IndexError) as error:
-        raise QM9Error(f"{place} cannot be read as a file of QM9: {error}") from error
+        raise QM9Error(f"{place} cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return f"{error} is not an element" if isinstance(error, KeyError) else str(error)
