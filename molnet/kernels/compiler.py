@@ -25,8 +25,10 @@ log = logging.getLogger(__name__)
 
 
 @cache
-def library() -> ctypes.CDLL | None:
-    """The compiled kernels, or None where they cannot be had (said in one line, once).
+def library(real: str) -> ctypes.CDLL | None:
+    """The kernels for the C++ type ``real``, or None where they cannot be had.
+
+    Why they cannot is said in one line, once.
 
     ``MOLNET_KERNELS=reference`` in the environment does without them.
     """
@@ -37,7 +39,7 @@ def library() -> ctypes.CDLL | None:
         _without(f"no C++ compiler ({compiler or 'g++ or clang++'}) was found; install one")
         return None
     try:
-        return ctypes.CDLL(str(_compiled(compiler)))
+        return ctypes.CDLL(str(_compiled(compiler, real)))
     except subprocess.CalledProcessError as error:
         _without(f"{compiler} failed on {SOURCE.name}: {error.stderr.strip()[-500:]}")
     except OSError as error:
@@ -49,12 +51,13 @@ def _without(reason: str) -> None:
     log.warning("Convolutions run in plain PyTorch, several times slower: %s.", reason)
 
 
-def _compiled(compiler: str) -> Path:
+def _compiled(compiler: str, real: str) -> Path:
     version = subprocess.run(  # noqa: S603 (the user's own compiler)
         [compiler, "--version"], capture_output=True, text=True, check=True
     ).stdout
-    identity = "\n".join([SOURCE.read_text(), *FLAGS, version, _processor()])
-    name = f"convolution-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
+    flags = [*FLAGS, f"-DREAL={real}"]
+    identity = "\n".join([SOURCE.read_text(), *flags, version, _processor()])
+    name = f"convolution-{real}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
     folder = Path(os.environ.get("MOLNET_CACHE") or platformdirs.user_cache_dir("molnet"))
     target = folder / "kernels" / name
     if not target.is_file():
@@ -63,7 +66,7 @@ def _compiled(compiler: str) -> Path:
         with tempfile.TemporaryDirectory(dir=target.parent) as partial:
             made = Path(partial) / name
             subprocess.run(  # noqa: S603
-                [compiler, *FLAGS, str(SOURCE), "-o", str(made)],
+                [compiler, *flags, str(SOURCE), "-o", str(made)],
                 capture_output=True,
                 text=True,
                 check=True,

@@ -2,22 +2,24 @@
 
 from torch import Tensor
 
-from molnet.kernels import operators, reference
+from molnet.kernels import compiled, operators, reference
+from molnet.kernels.compiler import library
 from molnet.kernels.edges import Edges
 from molnet.kernels.plan import Plan
+from molnet.kernels.weights import Weights
 
 
-def convolve(x: Tensor, matrices: Tensor, weights: Tensor, edges: Edges, plan: Plan) -> Tensor:
+def convolve(x: Tensor, matrices: Tensor, weights: Weights, edges: Edges, plan: Plan) -> Tensor:
     """Sum over the edges of every node what their senders contribute.
 
     See :func:`molnet.kernels.reference.convolve` for formula and arguments. On the CPU, in float32
     and float64, up to l = 4, compiled kernels do it; everywhere else the reference does.
     """
-    if operators.available(x, plan):
+    if compiled.available(x, plan):
         return operators.convolve(x, matrices, weights, edges, plan)
     return reference.convolve(x, matrices, weights, edges, plan)
 
 
 def backend() -> str:
     """Which implementation serves the CPU here, in words."""
-    return "compiled kernels" if operators.library() is not None else "plain PyTorch"
+    return "compiled kernels" if library("float") is not None else "plain PyTorch"

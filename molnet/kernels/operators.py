@@ -1,70 +1,52 @@
 """The convolution as custom operators of PyTorch, closed under differentiation.
 
-With S the four-linear form of ``csrc/convolution.cpp`` and D its change along tangents
-``(a, m, v)`` of ``(x, M, w)``:
+With S the form of ``csrc/convolution.cpp`` and D its change along tangents ``(a, m, b, u)`` of
+``(x, M, B, T)``:
 
 =========================  ==============================  =============================
 operator                   computes                        its backward pass uses
 =========================  ==============================  =============================
 ``forward``                ∂S/∂g                           ``backward``
-``backward``               ∂S/∂(x, M, w)                   both ``double_*``
-``double_forward``         ∂D/∂g                           ``backward``, ``double_backward``
-``double_backward``        ∂D/∂(x, M, w)                   the reference, differentiated
+``backward``               ∂S/∂(x, M, B, T)                both ``double_*``
+``double_forward``         ∂D/∂g                           the reference, differentiated
+``double_backward``        ∂D/∂(x, M, B, T)                the reference, differentiated
 =========================  ==============================  =============================
 
-Training on forces runs the first four lines and no more; the last one exists so that any further
-derivative is right too.
+Training on forces runs these four and no more; the reference takes over behind them so that any
+further derivative is right too.
 """
 
-import ctypes
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from molnet.kernels import reference
-from molnet.kernels.compiler import library
+from molnet.kernels import compiled, reference
 from molnet.kernels.edges import Edges
 from molnet.kernels.plan import Block, Path, Plan
+from molnet.kernels.weights import Weights
 
-LARGEST_DIM = 9
-"""Irreps up to l = 4 have kernels."""
-
-_SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
-_EDGES = (
-    "Tensor senders, Tensor receivers, Tensor receiver_starts, Tensor by_sender, "
-    "Tensor sender_starts, int[] inputs, int[] output_dims, int[] paths"
+# What every operator takes after its tensors of real numbers: indices, then the plan.
+_INDICES = (
+    "Tensor rows, Tensor senders, Tensor receivers, Tensor receiver_starts, Tensor by_sender, "
+    "Tensor sender_starts"
 )
-_ARGUMENTS = "Tensor x, Tensor M, Tensor w"
-_TANGENTS = "Tensor a, Tensor m, Tensor v"
+_NUM_INDICES = 6
+_REST = f"{_INDICES}, int[] inputs, int[] output_dims, int[] paths"
+_NUM_REST = _NUM_INDICES + 3
+_ARGUMENTS = "Tensor x, Tensor M, Tensor B, Tensor T"
+_TANGENTS = "Tensor a, Tensor m, Tensor b, Tensor? u"
+_GRADIENTS = "(Tensor, Tensor, Tensor, Tensor)"
 
 _operators = torch.library.Library("molnet", "DEF")
-_operators.define(f"convolution_forward({_ARGUMENTS}, {_EDGES}) -> Tensor")
-_operators.define(
-    f"convolution_backward(Tensor g, {_ARGUMENTS}, {_EDGES}) -> (Tensor, Tensor, Tensor)"
-)
-_operators.define(f"convolution_double_forward({_ARGUMENTS}, {_TANGENTS}, {_EDGES}) -> Tensor")
-_operators.define(
-    f"convolution_double_backward(Tensor g, {_ARGUMENTS}, {_TANGENTS}, {_EDGES}) "
-    "-> (Tensor, Tensor, Tensor)"
-)
 
 
-def available(x: Tensor, plan: Plan) -> bool:
-    """Whether compiled kernels serve these features and irreps on this machine."""
-    dims = [block.dim for block in plan.inputs] + list(plan.output_dims)
-    return (
-        x.device.type == "cpu"
-        and x.dtype in _SUFFIX
-        and max(dims, default=1) <= LARGEST_DIM
-        and library() is not None
-    )
-
-
-def convolve(x: Tensor, matrices: Tensor, weights: Tensor, edges: Edges, plan: Plan) -> Tensor:
+def convolve(x: Tensor, matrices: Tensor, weights: Weights, edges: Edges, plan: Plan) -> Tensor:
     """The same as :func:`molnet.kernels.reference.convolve`, by compiled kernels."""
-    return torch.ops.molnet.convolution_forward(x, matrices, weights, *edges, *_flat(plan))
+    return torch.ops.molnet.convolution_forward(
+        x, matrices, weights.basis, weights.table, weights.rows, *edges, *_flat(plan)
+    )
 
 
 def _flat(plan: Plan) -> tuple[list[int], list[int], list[int]]:
@@ -76,6 +58,12 @@ def _flat(plan: Plan) -> tuple[list[int], list[int], list[int]]:
     )
 
 
+def _unpack(B: Tensor, T: Tensor, rest: Sequence[Any]) -> tuple[Weights, Edges, Plan]:
+    """Weights, edges and plan again, from what an operator takes."""
+    rows, *edges = rest[:_NUM_INDICES]
+    return Weights(B, T, rows), Edges(*edges), _plan(*rest[_NUM_INDICES:])
+
+
 def _plan(inputs: Sequence[int], output_dims: Sequence[int], paths: Sequence[int]) -> Plan:
     return Plan(
         tuple(Block(*pair) for pair in zip(inputs[::2], inputs[1::2], strict=True)),
@@ -84,195 +72,202 @@ def _plan(inputs: Sequence[int], output_dims: Sequence[int], paths: Sequence[int
     )
 
 
-class _Shape(ctypes.Structure):
-    """``Shape`` of the C++ source."""
-
-    _fields_ = (
-        [(name, ctypes.c_int64) for name in ("nodes", "paths", "x", "out", "matrix", "weight")]
-        + [("path", ctypes.c_void_p)]
-        + [(name, ctypes.c_void_p) for name in Edges._fields]
-        + [("threads", ctypes.c_int64)]
-    )
+def _new_output(x: Tensor, rest: Sequence[Any]) -> Tensor:
+    return x.new_empty(x.shape[0], _plan(*rest[_NUM_INDICES:]).output_size)
 
 
-def _call(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], rest: Any) -> None:
-    """Run one kernel on tensors of one dtype; ``rest`` holds the edges and the plan."""
-    edges, plan = Edges(*rest[:5]), _plan(*rest[5:])
-    paths = torch.tensor(_path_table(plan), dtype=torch.int64)
-    shape = _Shape(
-        len(edges.receiver_starts) - 1,
-        len(plan.paths),
-        plan.input_size,
-        plan.output_size,
-        sum(plan.matrix_sizes),
-        sum(plan.weight_sizes),
-        paths.data_ptr(),
-        *(index.data_ptr() for index in edges),
-        torch.get_num_threads(),
-    )
-    kernels = library()
-    if kernels is None:
-        raise RuntimeError("the compiled convolution was called on a machine without it")
-    function = getattr(kernels, f"{name}_{_SUFFIX[outputs[0].dtype]}")
-    given = [tensor.contiguous() for tensor in inputs]
-    function(
-        ctypes.byref(shape),
-        *(ctypes.c_void_p(tensor.data_ptr()) for tensor in (*given, *outputs)),
-    )
+def _new_gradients(*arguments: Tensor) -> tuple[Tensor, ...]:
+    return tuple(argument.new_empty(argument.shape) for argument in arguments)
 
 
-def _empty_output(x: Tensor, rest: Any) -> Tensor:
-    return x.new_empty(x.shape[0], _plan(*rest[5:]).output_size)
-
-
-def _empty_gradients(x: Tensor, M: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    def contiguous(like: Tensor) -> Tensor:
-        return like.new_empty(like.shape)
-
-    return contiguous(x), contiguous(M), contiguous(w)
-
-
-def _forward(x: Tensor, M: Tensor, w: Tensor, *rest: Any) -> Tensor:
-    out = _empty_output(x, rest)
-    _call("forward", [x, M, w], [out], rest)
+def _forward(x: Tensor, M: Tensor, B: Tensor, T: Tensor, *rest: Any) -> Tensor:
+    out = _new_output(x, rest)
+    compiled.run("forward", [x, M, B, T], [out], *_unpack(B, T, rest))
     return out
 
 
-def _backward(g: Tensor, x: Tensor, M: Tensor, w: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-    gradients = _empty_gradients(x, M, w)
-    _call("backward", [g, x, M, w], gradients, rest)
+def _backward(
+    g: Tensor, x: Tensor, M: Tensor, B: Tensor, T: Tensor, *rest: Any
+) -> tuple[Tensor, ...]:
+    gradients = _new_gradients(x, M, B, T)
+    compiled.run("backward", [g, x, M, B, T], gradients, *_unpack(B, T, rest))
     return gradients
 
 
 def _double_forward(
-    x: Tensor, M: Tensor, w: Tensor, a: Tensor, m: Tensor, v: Tensor, *rest: Any
+    x: Tensor,
+    M: Tensor,
+    B: Tensor,
+    T: Tensor,
+    a: Tensor,
+    m: Tensor,
+    b: Tensor,
+    u: Tensor | None,
+    *rest: Any,
 ) -> Tensor:
-    out = _empty_output(x, rest)
-    _call("double_forward", [x, M, w, a, m, v], [out], rest)
+    out = _new_output(x, rest)
+    compiled.run("double_forward", [x, M, B, T, a, m, b, u], [out], *_unpack(B, T, rest))
     return out
 
 
 def _double_backward(
-    g: Tensor, x: Tensor, M: Tensor, w: Tensor, a: Tensor, m: Tensor, v: Tensor, *rest: Any
+    g: Tensor,
+    x: Tensor,
+    M: Tensor,
+    B: Tensor,
+    T: Tensor,
+    a: Tensor,
+    m: Tensor,
+    b: Tensor,
+    u: Tensor | None,
+    *rest: Any,
 ) -> tuple[Tensor, ...]:
-    gradients = _empty_gradients(x, M, w)
-    _call("double_backward", [g, x, M, w, a, m, v], gradients, rest)
+    gradients = _new_gradients(x, M, B, T)
+    arguments = [g, x, M, B, T, a, m, b, u]
+    compiled.run("double_backward", arguments, gradients, *_unpack(B, T, rest))
     return gradients
 
 
-def _reference_double_backward(
-    g: Tensor, x: Tensor, M: Tensor, w: Tensor, a: Tensor, m: Tensor, v: Tensor, *rest: Any
-) -> tuple[Tensor, ...]:
-    """∂D/∂(x, M, w) by differentiating the reference, differentiable again."""
-    edges, plan = Edges(*rest[:5]), _plan(*rest[5:])
+def _reference_change(arguments: Sequence[Tensor | None], rest: Sequence[Any]) -> Tensor:
+    """∂D/∂g, from the reference."""
+    x, M, B, T, a, m, b, u = arguments
 
-    def form(x: Tensor, M: Tensor, w: Tensor) -> Tensor:
-        return (g * reference.convolve(x, M, w, edges, plan)).sum()
+    def form(x: Any, M: Any, B: Any, T: Any) -> Tensor:
+        return reference.convolve(x, M, *_unpack(B, T, rest))
 
-    change = form(a, M, w) + form(x, m, w) + form(x, M, v)
-    return torch.autograd.grad(change, [x, M, w], create_graph=True, materialize_grads=True)
+    change = form(a, M, B, T) + form(x, m, B, T) + form(x, M, b, T)
+    return change if u is None else change + form(x, M, B, u)
 
 
-_NO_GRADIENTS = (None,) * 8  # of the edges and the plan
+def _backward_of_forward(
+    saved: Sequence[Tensor], rest: Sequence[Any], g: Tensor
+) -> tuple[Tensor | None, ...]:
+    return torch.ops.molnet.convolution_backward(g, *saved, *rest)
 
 
-def _backward_of_forward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
-    return *torch.ops.molnet.convolution_backward(g, *ctx.saved, *ctx.rest), *_NO_GRADIENTS
-
-
-def _backward_of_backward(ctx: Any, a: Tensor, m: Tensor, v: Tensor) -> tuple[Any, ...]:
-    g, x, M, w = ctx.saved
+def _backward_of_backward(
+    saved: Sequence[Tensor], rest: Sequence[Any], *tangents: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    g, *arguments = saved
+    a, m, b = (
+        torch.zeros_like(argument) if tangent is None else tangent
+        for tangent, argument in zip(tangents[:3], arguments[:3], strict=True)
+    )
+    u = tangents[3]
     return (
-        torch.ops.molnet.convolution_double_forward(x, M, w, a, m, v, *ctx.rest),
-        *torch.ops.molnet.convolution_double_backward(g, x, M, w, a, m, v, *ctx.rest),
-        *_NO_GRADIENTS,
+        torch.ops.molnet.convolution_double_forward(*arguments, a, m, b, u, *rest),
+        *torch.ops.molnet.convolution_double_backward(g, *arguments, a, m, b, u, *rest),
     )
 
 
-def _backward_of_double_forward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
-    return (
-        *torch.ops.molnet.convolution_double_backward(g, *ctx.saved, *ctx.rest),
-        *torch.ops.molnet.convolution_backward(g, *ctx.saved[:3], *ctx.rest),
-        *_NO_GRADIENTS,
-    )
-
-
-def _backward_of_double_backward(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:
+def _backward_of_double_forward(
+    saved: Sequence[Tensor], rest: Sequence[Any], g: Tensor
+) -> tuple[Tensor | None, ...]:
     with torch.enable_grad():
-        again = [tensor.view_as(tensor) for tensor in ctx.saved]
-        if not any(tensor.requires_grad for tensor in again):
-            again = [tensor.detach().requires_grad_() for tensor in again]
-        outputs = _reference_double_backward(*again, *ctx.rest)
-        gradients = torch.autograd.grad(
-            outputs, again, cotangents, create_graph=True, allow_unused=True
+        arguments = _differentiable(saved)
+        return _gradients([_reference_change(arguments, rest)], arguments, [g])
+
+
+def _backward_of_double_backward(
+    saved: Sequence[Tensor], rest: Sequence[Any], *cotangents: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    with torch.enable_grad():
+        g, *arguments = _differentiable(saved)
+        change = (g * _reference_change(arguments, rest)).sum()
+        outputs = torch.autograd.grad(
+            change, arguments[:4], create_graph=True, materialize_grads=True
         )
-    return *gradients, *_NO_GRADIENTS
+        return _gradients(outputs, [g, *arguments], cotangents)
+
+
+def _differentiable(saved: Sequence[Tensor | None]) -> list[Any]:
+    """The same tensors as inputs of a new function, with their history behind them.
+
+    They are views, since some of them were computed from others: derivatives with respect to one
+    must not run through the rest.
+    """
+    return [
+        None
+        if tensor is None
+        else tensor.view_as(tensor)
+        if tensor.requires_grad
+        else tensor.detach().requires_grad_()
+        for tensor in saved
+    ]
+
+
+def _gradients(
+    outputs: Sequence[Tensor], inputs: Sequence[Any], cotangents: Sequence[Tensor | None]
+) -> tuple[Tensor | None, ...]:
+    pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None]
+    given = [tensor for tensor in inputs if tensor is not None]
+    found = iter(
+        torch.autograd.grad(
+            [output for output, _ in pairs],
+            given,
+            [cotangent for _, cotangent in pairs],
+            create_graph=True,
+            allow_unused=True,
+        )
+    )
+    return tuple(None if tensor is None else next(found) for tensor in inputs)
 
 
 def _register(
     name: str,
+    signature: str,
     kernel: Callable[..., Any],
     fake: Callable[..., Any],
-    backward: Callable[..., Any],
-    num_tensors: int,
+    backward: Callable[..., tuple[Tensor | None, ...]],
 ) -> None:
+    """Define one operator: schema, CPU kernel, fake implementation and autograd rule."""
+    _operators.define(f"{name}{signature}")
+
     def save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.save_for_backward(*inputs[:num_tensors], *inputs[num_tensors : num_tensors + 5])
-        ctx.plan = inputs[num_tensors + 5 :]
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs[: len(inputs) - 3])
+        ctx.plan = inputs[-3:]
 
-    def differentiate(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+    def differentiate(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         tensors = ctx.saved_tensors
-        ctx.saved = tensors[:num_tensors]
-        ctx.rest = (*tensors[num_tensors:], *ctx.plan)
-        return backward(ctx, *gradients)
+        num_real = len(tensors) - _NUM_INDICES
+        if all(gradient is None for gradient in gradients):
+            return (None,) * (num_real + _NUM_REST)
+        rest = (*tensors[num_real:], *ctx.plan)
+        return *backward(tensors[:num_real], rest, *gradients), *[None] * _NUM_REST
 
-    qualified = f"molnet::convolution_{name}"
-    _operators.impl(f"convolution_{name}", kernel, "CPU")
-    torch.library.register_fake(qualified, fake, lib=_operators)
-    torch.library.register_autograd(qualified, differentiate, setup_context=save, lib=_operators)
+    _operators.impl(name, kernel, "CPU")
+    torch.library.register_fake(f"molnet::{name}", fake, lib=_operators)
+    torch.library.register_autograd(
+        f"molnet::{name}", differentiate, setup_context=save, lib=_operators
+    )
 
 
 _register(
-    "forward", _forward, lambda x, M, w, *rest: _empty_output(x, rest), _backward_of_forward, 3
+    "convolution_forward",
+    f"({_ARGUMENTS}, {_REST}) -> Tensor",
+    _forward,
+    lambda x, M, B, T, *rest: _new_output(x, rest),
+    _backward_of_forward,
 )
 _register(
-    "backward",
+    "convolution_backward",
+    f"(Tensor g, {_ARGUMENTS}, {_REST}) -> {_GRADIENTS}",
     _backward,
-    lambda g, x, M, w, *rest: _empty_gradients(x, M, w),
+    lambda g, x, M, B, T, *rest: _new_gradients(x, M, B, T),
     _backward_of_backward,
-    4,
 )
 _register(
-    "double_forward",
+    "convolution_double_forward",
+    f"({_ARGUMENTS}, {_TANGENTS}, {_REST}) -> Tensor",
     _double_forward,
-    lambda x, M, w, a, m, v, *rest: _empty_output(x, rest),
+    lambda x, M, B, T, a, m, b, u, *rest: _new_output(x, rest),
     _backward_of_double_forward,
-    6,
 )
 _register(
-    "double_backward",
+    "convolution_double_backward",
+    f"(Tensor g, {_ARGUMENTS}, {_TANGENTS}, {_REST}) -> {_GRADIENTS}",
     _double_backward,
-    lambda g, x, M, w, a, m, v, *rest: _empty_gradients(x, M, w),
+    lambda g, x, M, B, T, a, m, b, u, *rest: _new_gradients(x, M, B, T),
     _backward_of_double_backward,
-    7,
 )
-
-
-def _path_table(plan: Plan) -> list[tuple[int, ...]]:
-    """``Path`` of the C++ source for each path."""
-    rows: list[tuple[int, ...]] = []
-    x_starts = _starts([block.size for block in plan.inputs])
-    out_starts = _starts([block.size for block in plan.outputs])
-    weight_starts = _starts(plan.weight_sizes)
-    filled = [0] * len(plan.outputs)
-    for path, matrix, weight in zip(plan.paths, plan.matrix_offsets, weight_starts, strict=True):
-        dim_in, channels = plan.inputs[path.source]
-        dim_out, stride = plan.outputs[path.target]
-        out = out_starts[path.target] + filled[path.target]
-        rows.append((dim_in, dim_out, channels, x_starts[path.source], out, stride, matrix, weight))
-        filled[path.target] += channels
-    return rows
-
-
-def _starts(sizes: Sequence[int]) -> list[int]:
-    return [sum(sizes[:i]) for i in range(len(sizes))]

@@ -5,9 +5,10 @@ from torch import Tensor
 
 from molnet.kernels.edges import Edges
 from molnet.kernels.plan import Plan
+from molnet.kernels.weights import Weights
 
 
-def convolve(x: Tensor, matrices: Tensor, weights: Tensor, edges: Edges, plan: Plan) -> Tensor:
+def convolve(x: Tensor, matrices: Tensor, weights: Weights, edges: Edges, plan: Plan) -> Tensor:
     r"""Sum over the edges of every node what their senders contribute.
 
     For node :math:`a`, path :math:`p`, component :math:`k`, channel :math:`c`:
@@ -17,7 +18,7 @@ def convolve(x: Tensor, matrices: Tensor, weights: Tensor, edges: Edges, plan: P
     Args:
         x: node features ``[N, plan.input_size]``, channels contiguous.
         matrices: ``[E, sum(plan.matrix_sizes)]``, each path's matrix row-major in ``(k, i)``.
-        weights: ``[E, sum(plan.weight_sizes)]``.
+        weights: ``w``, of ``sum(plan.weight_sizes)`` numbers on each edge.
         edges: E edges between N nodes, sorted by receiver.
         plan: the irreps and paths.
 
@@ -32,7 +33,7 @@ def convolve(x: Tensor, matrices: Tensor, weights: Tensor, edges: Edges, plan: P
     matrix_blocks = matrices.split(
         [block.dim * sum(rows) for block, rows in zip(plan.inputs, rows_of, strict=True)], dim=1
     )
-    weight_blocks = weights.split(
+    weight_blocks = weights.of_every_edge().split(
         [block.mul * len(paths) for block, paths in zip(plan.inputs, paths_of, strict=True)], dim=1
     )
 

@@ -4,19 +4,20 @@ Dimension letters: N nodes, E edges, S species, C channels, T layers.
 Features are kept in layout ``ir_mul`` throughout (components outermost, channels contiguous).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from molnet.kernels import Edges
+from molnet.kernels import Edges, Weights
 from molnet.nn.convolution import Convolution
 from molnet.nn.gate import Gate
 from molnet.nn.mlp import FullyConnectedNet
 from molnet.nn.radial import BesselBasis, PolynomialEnvelope
 from molnet.nn.species_linear import SpeciesLinear, SpeciesOrder
+from molnet.nn.spline import CubicSpline
 from molnet.o3.irreps import Irrep, Irreps
 from molnet.o3.linear import Linear
 from molnet.o3.spherical_harmonics import SphericalHarmonics
@@ -124,12 +125,25 @@ class Interaction(nn.Module):
         self,
         x: Tensor,
         species: SpeciesOrder,
-        distances: Tensor,
+        points: Tensor,
+        as_weights: Callable[[Tensor], Weights],
         harmonics: Tensor,
         edges: Edges,
     ) -> Tensor:
-        """Features ``[N, irreps_in.dim]`` to ``[N, irreps_out.dim]``."""
-        weights = self.radial(distances)  # (E, weight_numel)
+        """One round.
+
+        Args:
+            x: features ``[N, irreps_in.dim]``.
+            species: the species of the nodes.
+            points: distances ``[P]`` at which the radial functions are needed.
+            as_weights: makes their values ``[P, weight_numel]`` the weights of the edges.
+            harmonics: ``[E, irreps_harmonics.dim]``.
+            edges: E edges.
+
+        Returns:
+            Features ``[N, irreps_out.dim]``.
+        """
+        weights = as_weights(self.radial(points))
         messages = self.convolution(self.linear_in(x), harmonics, weights, edges)
         update = self.linear_out(messages / self.mean_neighbours)
         return self.gate(update + self.self_connection(x, species))
@@ -150,6 +164,9 @@ class Network(nn.Module):
         num_radial: number of Bessel functions.
         radial_hidden: widths of the hidden layers of the radial networks.
         envelope_power: ``p`` of the polynomial envelope.
+        num_knots: knots at which the radial networks are evaluated; a cubic spline through them is
+            the radial function. None evaluates the networks on every edge instead: many times
+            slower, and the reference for the spline.
         l_out: highest degree that the last layer has to provide.
     """
 
@@ -166,6 +183,7 @@ class Network(nn.Module):
         num_radial: int = 8,
         radial_hidden: list[int] | None = None,
         envelope_power: int = 6,
+        num_knots: int | None = 128,
         l_out: int = 0,
     ) -> None:
         super().__init__()
@@ -180,8 +198,9 @@ class Network(nn.Module):
             )
         irreps_harmonics = Irreps.spherical_harmonics(l_max)
         parities = (1, -1) if parity else (1,)
+        self.spline = None if num_knots is None else CubicSpline(cutoff, num_knots)
         radial = {
-            "cutoff": cutoff,
+            "cutoff": cutoff if self.spline is None else self.spline.support,
             "num_radial": num_radial,
             "hidden": list(radial_hidden if radial_hidden is not None else [64, 64]),
             "envelope_power": envelope_power,
@@ -228,10 +247,19 @@ class Network(nn.Module):
         harmonics = self.harmonics(vectors)  # (E, (l_max + 1)²)
         order = SpeciesOrder.of(species, self.num_species)
         edges = Edges.of(senders, receivers, species.shape[0])
+        points, as_weights = self._radial(distances)
 
         x = self.embedding(species)  # (N, C)
         scalars = []
         for interaction in cast(Iterable[Interaction], self.interactions):
-            x = interaction(x, order, distances, harmonics, edges)
+            x = interaction(x, order, points, as_weights, harmonics, edges)
             scalars.append(interaction.scalars(x))  # (N, C)
         return Features(torch.cat(scalars, dim=1), x)
+
+    def _radial(self, distances: Tensor) -> tuple[Tensor, Callable[[Tensor], Weights]]:
+        """Where the radial networks are evaluated, and how their values become weights."""
+        if self.spline is None:
+            return distances, Weights.of_edges
+        spline = self.spline
+        basis, rows = spline(distances)  # (E, 4), (E,)
+        return spline.knots(distances), lambda values: Weights(basis, spline.table(values), rows)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from molnet.kernels import Block, Edges, Path, Plan, convolve
+from molnet.kernels import Block, Edges, Path, Plan, Weights, convolve
 from molnet.o3.constants import Constants
 from molnet.o3.irreps import Irrep, Irreps
 from molnet.o3.wigner import wigner_3j
@@ -83,13 +83,13 @@ class Convolution(nn.Module):
             matrix[rows[harmonic], offset : offset + size] = block.flatten(1)
         return matrix
 
-    def forward(self, x: Tensor, harmonics: Tensor, weights: Tensor, edges: Edges) -> Tensor:
+    def forward(self, x: Tensor, harmonics: Tensor, weights: Weights, edges: Edges) -> Tensor:
         """Messages of all edges, summed at their receivers.
 
         Args:
             x: node features ``[N, irreps_in.dim]`` in layout ``ir_mul``.
             harmonics: ``[E, irreps_harmonics.dim]``, component normalisation.
-            weights: ``[E, weight_numel]``.
+            weights: ``weight_numel`` numbers for each edge.
             edges: E edges between N nodes, sorted by receiver.
 
         Returns:

@@ -12,10 +12,10 @@ from molnet.kernels.compiler import library
 PROGRAM = """
 import logging, torch
 logging.basicConfig(format="%(message)s")
-from molnet.kernels import Block, Edges, Path, Plan, backend, convolve
+from molnet.kernels import Block, Edges, Path, Plan, Weights, backend, convolve
 plan = Plan((Block(3, 2),), (1,), (Path(0, 0),))
 edges = Edges.of(torch.tensor([1, 0]), torch.tensor([0, 1]), 2)
-out = convolve(torch.ones(2, 6), torch.ones(2, 3), torch.ones(2, 2), edges, plan)
+out = convolve(torch.ones(2, 6), torch.ones(2, 3), Weights.of_edges(torch.ones(2, 2)), edges, plan)
 assert out.tolist() == [[3.0, 3.0], [3.0, 3.0]], out
 print(backend())
 """
@@ -57,7 +57,7 @@ def test_the_reference_on_request() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(library() is None, reason="there is no C++ compiler")
+@pytest.mark.skipif(library("float") is None, reason="there is no C++ compiler")
 def test_two_processes_that_start_at_once(tmp_path: Path) -> None:
     environment = os.environ | {"MOLNET_CACHE": str(tmp_path)}
     command = [sys.executable, "-c", PROGRAM]

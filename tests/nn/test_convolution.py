@@ -5,7 +5,7 @@ import torch
 from e3nn import o3 as e3nn_o3
 from torch import Tensor
 
-from molnet.kernels import Edges
+from molnet.kernels import Edges, Weights
 from molnet.nn.convolution import Convolution
 from molnet.o3.irreps import Irreps
 from molnet.o3.layout import change_layout
@@ -76,7 +76,7 @@ def test_equals_gather_tensor_product_scatter(
     found = convolution(
         change_layout(x, irreps_in, "mul_ir", "ir_mul"),
         harmonics,
-        weights,
+        Weights.of_edges(weights),
         Edges.of(senders, receivers, 7),
     )
 
@@ -99,7 +99,7 @@ def test_gradients_of_first_and_second_order() -> None:
     ]
 
     def function(x: Tensor, harmonics: Tensor, weights: Tensor) -> Tensor:
-        return convolution(x, harmonics, weights, Edges.of(senders, receivers, 4))
+        return convolution(x, harmonics, Weights.of_edges(weights), Edges.of(senders, receivers, 4))
 
     assert torch.autograd.gradcheck(function, arguments)
     assert torch.autograd.gradgradcheck(function, arguments)

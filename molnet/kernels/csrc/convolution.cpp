@@ -1,19 +1,22 @@
-// The fused convolution on the CPU: gather, contraction, weighting and sum in one sweep of the edges.
+// The fused convolution on the CPU: gather, interpolation of the weights, contraction and sum in one
+// sweep of the edges.
 //
-// For the four-linear form
+// For the form, linear in each of its arguments,
 //
 //     S(g, x, M, w) = sum_e sum_p sum_{k,i,c}  g[r(e), p, k, c] w[e, p, c] M[e, p, k, i] x[s(e), i, c]
+//     w[e, p, c]    = sum_t B[e, t] T[row(e) + t, p, c]
 //
-// `forward` is dS/dg (one sweep in order of receivers), `backward` is dS/dx, dS/dM, dS/dw (one sweep
-// in order of senders, so that dS/dx needs no atomics), and `double_forward` and `double_backward` are
-// the same derivatives of
+// `forward` is dS/dg (one sweep in order of receivers), `backward` is dS/dx, dS/dM, dS/dB, dS/dT (one
+// sweep in order of senders, so that dS/dx needs no atomics), and `double_forward` and
+// `double_backward` are the same derivatives of its change along tangents a, m, b, u of x, M, B, T:
 //
-//     D = S(g, a, M, w) + S(g, x, m, w) + S(g, x, M, v)
+//     D = S(g, a, M, w) + S(g, x, m, w) + S(g, x, M, v),    v = sum_t b[t] T[row + t] + B[t] u[row + t]
 //
-// where a, m, v are tangents of x, M, w. Channels c are contiguous: every inner loop runs over them in
-// whole vectors, then one by one for what is left. Nothing of size edges x channels x components is
-// ever stored.
+// Channels c are contiguous: every inner loop runs over them in whole vectors, then one by one for
+// what is left. Nothing of size edges x channels is ever stored, unless the caller's T has one row
+// for each edge.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -177,7 +180,7 @@ struct Contraction {
     }
 
     static void double_backward(
-        const Path& p, const Rows<T>& in, const Rows<T>& tangent, T* gx, T* gM, T* gw) {
+        const Path& p, const Rows<T>& in, const Rows<T>& tangent, T* gx, T* gM, T* gw, T* gv) {
         const T* M = in.matrix + p.matrix;
         const T* m = tangent.matrix + p.matrix;
         MatrixSums sums;
@@ -191,20 +194,26 @@ struct Contraction {
             }
             const V w = load<V>(in.weight + p.weight + c);
             const V v = load<V>(tangent.weight + p.weight + c);
-            V w_sum{};
+            V w_sum{}, v_sum{};
             for (int k = 0; k < K; ++k) {
                 const V g = load<V>(in.g + p.out + k * p.out_stride + c);
-                const V gw_ = g * w, gv_ = g * v;
+                const V wg = w * g, vg = v * g;
+                V plain = M[k * I] * x[0];
                 V moved = M[k * I] * a[0] + m[k * I] * x[0];
-                for (int i = 1; i < I; ++i) moved += M[k * I + i] * a[i] + m[k * I + i] * x[i];
+                for (int i = 1; i < I; ++i) {
+                    plain += M[k * I + i] * x[i];
+                    moved += M[k * I + i] * a[i] + m[k * I + i] * x[i];
+                }
                 w_sum += g * moved;
+                v_sum += g * plain;
                 for (int i = 0; i < I; ++i) {
-                    x_sum[i] += m[k * I + i] * gw_ + M[k * I + i] * gv_;
-                    sums.add(k * I + i, gw_ * a[i] + gv_ * x[i]);
+                    x_sum[i] += m[k * I + i] * wg + M[k * I + i] * vg;
+                    sums.add(k * I + i, wg * a[i] + vg * x[i]);
                 }
             }
             for (int i = 0; i < I; ++i) store(gx + p.x + i * p.channels + c, x_sum[i]);
             store(gw + p.weight + c, w_sum);
+            store(gv + p.weight + c, v_sum);
         });
         sums.write(gM + p.matrix);
     }
@@ -242,7 +251,7 @@ struct FlushDenormals {
 #endif
 };
 
-// Give each thread a run of nodes with about the same number of edges: `body(first, last)`.
+// Give each thread a run of nodes with about the same number of edges: `body(thread, first, last)`.
 template <class Body>
 void over_nodes(int64_t nodes, const int64_t* starts, int threads, Body body) {
     const int64_t edges = starts[nodes];
@@ -253,35 +262,105 @@ void over_nodes(int64_t nodes, const int64_t* starts, int threads, Body body) {
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int part = 0; part < threads; ++part) {
         FlushDenormals flush;
-        body(cuts[part], cuts[part + 1]);
+        body(part, cuts[part], cuts[part + 1]);
     }
 }
 
-}  // namespace
-
 // Sizes of rows, the edges in order of receivers, and for each sender its edges.
 struct Shape {
-    int64_t nodes, paths, x, out, matrix, weight;
+    int64_t nodes, edges, paths, x, out, matrix, weight, terms, table_rows;
     const Path* path;
     const int64_t* senders;          // [E]
     const int64_t* receivers;        // [E], ascending
     const int64_t* receiver_starts;  // [N + 1]
     const int64_t* by_sender;        // [E], edges in order of senders
     const int64_t* sender_starts;    // [N + 1]
+    const int64_t* rows;             // [E], first row of the table for each edge
     int64_t threads;
 };
 
+// The weights of one edge: a few rows of a table, added up.
 template <class T>
-static void forward(const Shape& s, const T* x, const T* M, const T* w, T* out) {
-    over_nodes(s.nodes, s.receiver_starts, s.threads, [&](int64_t first, int64_t last) {
+struct Weights {
+    const Shape& s;
+    const T* basis;  // [E, terms]
+    const T* table;  // [table_rows, weight]
+
+    const T* row(int64_t e, int64_t term) const { return table + (s.rows[e] + term) * s.weight; }
+
+    void add(int64_t e, T* to) const {
+        for (int64_t t = 0; t < s.terms; ++t) {
+            const T factor = basis[e * s.terms + t];
+            const T* from = row(e, t);
+            for (int64_t c = 0; c < s.weight; ++c) to[c] += factor * from[c];
+        }
+    }
+};
+
+// Where the derivatives with respect to basis and table go.
+template <class T>
+struct WeightSums {
+    const Shape& s;
+    T* basis;               // [E, terms]
+    T* table;               // [table_rows, weight], or null if nobody wants it
+    std::vector<T> shared;  // tables of the threads after the first
+
+    WeightSums(const Shape& s, T* basis, T* table) : s(s), basis(basis), table(table) {
+        if (!table) return;
+        std::memset(table, 0, s.table_rows * s.weight * sizeof(T));
+        // With one term every edge has a row of its own, so threads do not meet.
+        if (s.terms > 1) shared.resize((s.threads - 1) * s.table_rows * s.weight);
+    }
+
+    T* of_thread(int64_t thread) {
+        if (!table || thread == 0 || s.terms == 1) return table;
+        return shared.data() + (thread - 1) * s.table_rows * s.weight;
+    }
+
+    void add(int64_t e, const T* gradient, const T* factors, T* to) const {
+        for (int64_t t = 0; t < s.terms && to; ++t) {
+            T* row = to + (s.rows[e] + t) * s.weight;
+            const T factor = factors[e * s.terms + t];
+            for (int64_t c = 0; c < s.weight; ++c) row[c] += factor * gradient[c];
+        }
+    }
+
+    void project(int64_t e, const T* gradient, const Weights<T>& weights) const {
+        for (int64_t t = 0; t < s.terms; ++t) {
+            const T* row = weights.row(e, t);
+            T sum = 0;
+            for (int64_t c = 0; c < s.weight; ++c) sum += row[c] * gradient[c];
+            basis[e * s.terms + t] += sum;
+        }
+    }
+
+    void finish() {
+        const int64_t size = s.table_rows * s.weight;
+        if (!table || shared.empty()) return;
+        for (int64_t thread = 1; thread < s.threads; ++thread) {
+            const T* part = shared.data() + (thread - 1) * size;
+            for (int64_t i = 0; i < size; ++i) table[i] += part[i];
+        }
+    }
+};
+
+}  // namespace
+
+template <class T>
+static void forward(
+    const Shape& s, const T* x, const T* M, const T* B, const T* table, T* out) {
+    const Weights<T> weights{s, B, table};
+    over_nodes(s.nodes, s.receiver_starts, s.threads, [&](int64_t, int64_t first, int64_t last) {
+        std::vector<T> w(s.weight);
         for (int64_t node = first; node < last; ++node) {
-            T* row = out + node * s.out;
-            std::memset(row, 0, s.out * sizeof(T));
+            T* to = out + node * s.out;
+            std::memset(to, 0, s.out * sizeof(T));
             for (int64_t e = s.receiver_starts[node]; e < s.receiver_starts[node + 1]; ++e) {
-                const Rows<T> in{
-                    nullptr, x + s.senders[e] * s.x, M + e * s.matrix, w + e * s.weight};
+                std::fill(w.begin(), w.end(), T(0));
+                weights.add(e, w.data());
+                const Rows<T> in{nullptr, x + s.senders[e] * s.x, M + e * s.matrix, w.data()};
                 for (int64_t p = 0; p < s.paths; ++p)
-                    with_dimensions<T>(s.path[p], [&](auto c) { c.forward(s.path[p], in, row); });
+                    with_dimensions<T>(s.path[p], [&](auto c) { c.forward(s.path[p], in, to); });
             }
         }
     });
@@ -289,18 +368,26 @@ static void forward(const Shape& s, const T* x, const T* M, const T* w, T* out) 
 
 template <class T>
 static void double_forward(
-    const Shape& s, const T* x, const T* M, const T* w, const T* a, const T* m, const T* v, T* out) {
-    over_nodes(s.nodes, s.receiver_starts, s.threads, [&](int64_t first, int64_t last) {
+    const Shape& s, const T* x, const T* M, const T* B, const T* table, const T* a, const T* m,
+    const T* b, const T* u, T* out) {
+    const Weights<T> weights{s, B, table}, along_basis{s, b, table}, along_table{s, B, u};
+    over_nodes(s.nodes, s.receiver_starts, s.threads, [&](int64_t, int64_t first, int64_t last) {
+        std::vector<T> w(s.weight), v(s.weight);
         for (int64_t node = first; node < last; ++node) {
-            T* row = out + node * s.out;
-            std::memset(row, 0, s.out * sizeof(T));
+            T* to = out + node * s.out;
+            std::memset(to, 0, s.out * sizeof(T));
             for (int64_t e = s.receiver_starts[node]; e < s.receiver_starts[node + 1]; ++e) {
+                std::fill(w.begin(), w.end(), T(0));
+                std::fill(v.begin(), v.end(), T(0));
+                weights.add(e, w.data());
+                along_basis.add(e, v.data());
+                if (u) along_table.add(e, v.data());
                 const int64_t from = s.senders[e] * s.x;
-                const Rows<T> in{nullptr, x + from, M + e * s.matrix, w + e * s.weight};
-                const Rows<T> tangent{nullptr, a + from, m + e * s.matrix, v + e * s.weight};
+                const Rows<T> in{nullptr, x + from, M + e * s.matrix, w.data()};
+                const Rows<T> tangent{nullptr, a + from, m + e * s.matrix, v.data()};
                 for (int64_t p = 0; p < s.paths; ++p)
                     with_dimensions<T>(s.path[p], [&](auto c) {
-                        c.double_forward(s.path[p], in, tangent, row);
+                        c.double_forward(s.path[p], in, tangent, to);
                     });
             }
         }
@@ -309,67 +396,98 @@ static void double_forward(
 
 template <class T>
 static void backward(
-    const Shape& s, const T* g, const T* x, const T* M, const T* w, T* gx, T* gM, T* gw) {
-    over_nodes(s.nodes, s.sender_starts, s.threads, [&](int64_t first, int64_t last) {
+    const Shape& s, const T* g, const T* x, const T* M, const T* B, const T* table, T* gx, T* gM,
+    T* gB, T* gT) {
+    const Weights<T> weights{s, B, table};
+    WeightSums<T> sums(s, gB, gT);
+    std::memset(gB, 0, s.edges * s.terms * sizeof(T));
+    over_nodes(s.nodes, s.sender_starts, s.threads, [&](int64_t thread, int64_t first, int64_t last) {
+        std::vector<T> w(s.weight), gw(s.weight);
+        T* thread_table = sums.of_thread(thread);
         for (int64_t node = first; node < last; ++node) {
-            T* row = gx + node * s.x;
-            std::memset(row, 0, s.x * sizeof(T));
+            T* to = gx + node * s.x;
+            std::memset(to, 0, s.x * sizeof(T));
             for (int64_t n = s.sender_starts[node]; n < s.sender_starts[node + 1]; ++n) {
                 const int64_t e = s.by_sender[n];
+                std::fill(w.begin(), w.end(), T(0));
+                weights.add(e, w.data());
                 const Rows<T> in{
-                    g + s.receivers[e] * s.out, x + node * s.x, M + e * s.matrix, w + e * s.weight};
+                    g + s.receivers[e] * s.out, x + node * s.x, M + e * s.matrix, w.data()};
                 for (int64_t p = 0; p < s.paths; ++p)
                     with_dimensions<T>(s.path[p], [&](auto c) {
-                        c.backward(s.path[p], in, row, gM + e * s.matrix, gw + e * s.weight);
+                        c.backward(s.path[p], in, to, gM + e * s.matrix, gw.data());
                     });
+                sums.project(e, gw.data(), weights);
+                sums.add(e, gw.data(), B, thread_table);
             }
         }
     });
+    sums.finish();
 }
 
 template <class T>
 static void double_backward(
-    const Shape& s, const T* g, const T* x, const T* M, const T* w, const T* a, const T* m,
-    const T* v, T* gx, T* gM, T* gw) {
-    over_nodes(s.nodes, s.sender_starts, s.threads, [&](int64_t first, int64_t last) {
+    const Shape& s, const T* g, const T* x, const T* M, const T* B, const T* table, const T* a,
+    const T* m, const T* b, const T* u, T* gx, T* gM, T* gB, T* gT) {
+    const Weights<T> weights{s, B, table}, along_basis{s, b, table}, along_table{s, B, u};
+    WeightSums<T> sums(s, gB, gT);
+    std::memset(gB, 0, s.edges * s.terms * sizeof(T));
+    over_nodes(s.nodes, s.sender_starts, s.threads, [&](int64_t thread, int64_t first, int64_t last) {
+        std::vector<T> w(s.weight), v(s.weight), gw(s.weight), gv(s.weight);
+        T* thread_table = sums.of_thread(thread);
         for (int64_t node = first; node < last; ++node) {
-            T* row = gx + node * s.x;
-            std::memset(row, 0, s.x * sizeof(T));
+            T* to = gx + node * s.x;
+            std::memset(to, 0, s.x * sizeof(T));
             for (int64_t n = s.sender_starts[node]; n < s.sender_starts[node + 1]; ++n) {
                 const int64_t e = s.by_sender[n];
+                std::fill(w.begin(), w.end(), T(0));
+                std::fill(v.begin(), v.end(), T(0));
+                weights.add(e, w.data());
+                along_basis.add(e, v.data());
+                if (u) along_table.add(e, v.data());
                 const Rows<T> in{
-                    g + s.receivers[e] * s.out, x + node * s.x, M + e * s.matrix, w + e * s.weight};
-                const Rows<T> tangent{
-                    nullptr, a + node * s.x, m + e * s.matrix, v + e * s.weight};
+                    g + s.receivers[e] * s.out, x + node * s.x, M + e * s.matrix, w.data()};
+                const Rows<T> tangent{nullptr, a + node * s.x, m + e * s.matrix, v.data()};
                 for (int64_t p = 0; p < s.paths; ++p)
                     with_dimensions<T>(s.path[p], [&](auto c) {
                         c.double_backward(
-                            s.path[p], in, tangent, row, gM + e * s.matrix, gw + e * s.weight);
+                            s.path[p], in, tangent, to, gM + e * s.matrix, gw.data(), gv.data());
                     });
+                sums.project(e, gw.data(), weights);
+                if (u) sums.project(e, gv.data(), along_table);
+                sums.add(e, gw.data(), B, thread_table);
+                sums.add(e, gv.data(), b, thread_table);
             }
         }
     });
+    sums.finish();
 }
 
-#define MOLNET_EXPORT(T, SUFFIX)                                                                   \
-    extern "C" void forward_##SUFFIX(                                                              \
-        const Shape* s, const T* x, const T* M, const T* w, T* out) {                              \
-        forward<T>(*s, x, M, w, out);                                                              \
-    }                                                                                              \
-    extern "C" void double_forward_##SUFFIX(                                                       \
-        const Shape* s, const T* x, const T* M, const T* w, const T* a, const T* m, const T* v,    \
-        T* out) {                                                                                  \
-        double_forward<T>(*s, x, M, w, a, m, v, out);                                              \
-    }                                                                                              \
-    extern "C" void backward_##SUFFIX(                                                             \
-        const Shape* s, const T* g, const T* x, const T* M, const T* w, T* gx, T* gM, T* gw) {     \
-        backward<T>(*s, g, x, M, w, gx, gM, gw);                                                   \
-    }                                                                                              \
-    extern "C" void double_backward_##SUFFIX(                                                      \
-        const Shape* s, const T* g, const T* x, const T* M, const T* w, const T* a, const T* m,    \
-        const T* v, T* gx, T* gM, T* gw) {                                                         \
-        double_backward<T>(*s, g, x, M, w, a, m, v, gx, gM, gw);                                   \
-    }
+// The interface. REAL is float or double; each is a library of its own.
+using R = REAL;
 
-MOLNET_EXPORT(float, f32)
-MOLNET_EXPORT(double, f64)
+extern "C" {
+
+void forward(const Shape* s, const R* x, const R* M, const R* B, const R* table, R* out) {
+    forward<R>(*s, x, M, B, table, out);
+}
+
+void double_forward(
+    const Shape* s, const R* x, const R* M, const R* B, const R* table, const R* a, const R* m,
+    const R* b, const R* u, R* out) {
+    double_forward<R>(*s, x, M, B, table, a, m, b, u, out);
+}
+
+void backward(
+    const Shape* s, const R* g, const R* x, const R* M, const R* B, const R* table, R* gx, R* gM,
+    R* gB, R* gT) {
+    backward<R>(*s, g, x, M, B, table, gx, gM, gB, gT);
+}
+
+void double_backward(
+    const Shape* s, const R* g, const R* x, const R* M, const R* B, const R* table, const R* a,
+    const R* m, const R* b, const R* u, R* gx, R* gM, R* gB, R* gT) {
+    double_backward<R>(*s, g, x, M, B, table, a, m, b, u, gx, gM, gB, gT);
+}
+
+}  // extern "C"

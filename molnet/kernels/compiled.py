@@ -1,0 +1,99 @@
+"""Calls of the compiled kernels on tensors."""
+
+import ctypes
+from collections.abc import Sequence
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from molnet.kernels.compiler import library
+from molnet.kernels.edges import Edges
+from molnet.kernels.plan import Plan
+from molnet.kernels.weights import Weights
+
+LARGEST_DIM = 9
+"""Irreps up to l = 4 have kernels."""
+
+REAL = {torch.float32: "float", torch.float64: "double"}
+"""The C++ type of each dtype that has kernels."""
+
+
+def available(x: Tensor, plan: Plan) -> bool:
+    """Whether compiled kernels serve these features and irreps on this machine."""
+    dims = [block.dim for block in plan.inputs] + list(plan.output_dims)
+    return (
+        x.device.type == "cpu"
+        and x.dtype in REAL
+        and max(dims, default=1) <= LARGEST_DIM
+        and library(REAL[x.dtype]) is not None
+    )
+
+
+class _Shape(ctypes.Structure):
+    """``Shape`` of the C++ source."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("nodes", "edges", "paths", "x", "out")),
+        *((name, ctypes.c_int64) for name in ("matrix", "weight", "terms", "table_rows")),
+        ("path", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in Edges._fields),
+        ("rows", ctypes.c_void_p),
+        ("threads", ctypes.c_int64),
+    )
+
+
+def run(
+    name: str,
+    inputs: Sequence[Tensor | None],
+    outputs: Sequence[Tensor],
+    weights: Weights,
+    edges: Edges,
+    plan: Plan,
+) -> None:
+    """Run the kernel ``name`` on inputs of one dtype; it fills the outputs."""
+    kernels = library(REAL[outputs[0].dtype])
+    if kernels is None:
+        raise RuntimeError("the compiled convolution was called on a machine without it")
+    paths = torch.tensor(_path_table(plan), dtype=torch.int64)
+    shape = _Shape(
+        len(edges.receiver_starts) - 1,
+        len(weights.rows),
+        len(plan.paths),
+        plan.input_size,
+        plan.output_size,
+        sum(plan.matrix_sizes),
+        sum(plan.weight_sizes),
+        weights.basis.shape[1],
+        weights.table.shape[0],
+        paths.data_ptr(),
+        *(index.data_ptr() for index in edges),
+        weights.rows.data_ptr(),
+        torch.get_num_threads(),
+    )
+    given = [None if tensor is None else tensor.contiguous() for tensor in inputs]
+    pointers = [None if t is None else t.data_ptr() for t in (*given, *outputs)]
+    getattr(kernels, name)(ctypes.byref(shape), *map(ctypes.c_void_p, pointers))
+
+
+def _path_table(plan: Plan) -> list[tuple[int, ...]]:
+    """``Path`` of the C++ source for each path."""
+    x_starts = _starts([block.size for block in plan.inputs])
+    out_starts = _starts([block.size for block in plan.outputs])
+    filled = [0] * len(plan.outputs)
+    table: list[tuple[int, ...]] = []
+    for path, matrix, weight in zip(
+        plan.paths, plan.matrix_offsets, _starts(plan.weight_sizes), strict=True
+    ):
+        dim_in, channels = plan.inputs[path.source]
+        dim_out, stride = plan.outputs[path.target]
+        out = out_starts[path.target] + filled[path.target]
+        filled[path.target] += channels
+        table.append(
+            (dim_in, dim_out, channels, x_starts[path.source], out, stride, matrix, weight)
+        )
+    return table
+
+
+def _starts(sizes: Sequence[int]) -> list[int]:
+    return list(accumulate(sizes, initial=0))[:-1]
