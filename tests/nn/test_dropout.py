@@ -1,0 +1,41 @@
+"""Dropout: e3nn's draws, whole irreps, mean, mistakes."""
+
+import pytest
+import torch
+from e3nn import nn as e3nn
+
+from molnet.nn import Dropout
+from molnet.o3 import change_layout
+
+IRREPS = "10x0e + 10x1o + 0x1e + 5x2e"
+
+
+@pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+def test_draws_are_those_of_e3nn(p, layout):
+    x = torch.randn(6, 4, 65)
+    torch.manual_seed(1)
+    expected = e3nn.Dropout(IRREPS, p)(x)
+    torch.manual_seed(1)
+    y = Dropout(IRREPS, p, layout=layout)(change_layout(x, IRREPS, "mul_ir", layout))
+    torch.testing.assert_close(change_layout(y, IRREPS, layout, "mul_ir"), expected)
+
+
+@pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
+def test_drops_whole_irreps_and_keeps_the_mean(layout):
+    dropout = Dropout("50x1o", 0.25, layout=layout)
+    x = torch.ones(400, 150)
+    y = change_layout(dropout(x), "50x1o", layout, "mul_ir").view(400, 50, 3)
+    assert (y == y[:, :, :1]).all()
+    assert y.mean().item() == pytest.approx(1, abs=0.02)
+    assert torch.equal(dropout.eval()(x), x)
+
+
+def test_edge_cases_and_mistakes():
+    assert Dropout(IRREPS, 0.5)(torch.randn(65)).shape == (65,)
+    assert Dropout(IRREPS, 0.5)(torch.empty(0, 65)).shape == (0, 65)
+    assert Dropout("", 0.5)(torch.empty(3, 0)).shape == (3, 0)
+    assert repr(Dropout("2x0e", 0.5)) == "Dropout (2x0e, p=0.5)"
+    for p in (-0.1, 1.1):
+        with pytest.raises(ValueError, match="probability between 0 and 1"):
+            Dropout("2x0e", p)
