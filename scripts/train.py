@@ -7,6 +7,7 @@
 ``--help`` lists the options of every group, ``--cfg job`` prints all settings.
 """
 
+import shlex
 import sys
 
 from omegaconf import DictConfig
@@ -17,7 +18,6 @@ from molnet.training.command_line import INTERRUPTED, explained, run_script
 def main(config: DictConfig) -> None:
     # Imported here, so that mistakes on the command line are told before torch is loaded.
     from molnet.training.checkpoints import RunInterrupted
-    from molnet.training.resume import quoted
     from molnet.training.run import train
 
     try:
@@ -26,9 +26,12 @@ def main(config: DictConfig) -> None:
         if interruption.checkpoint is None:
             print("\nInterrupted before anything was saved.", file=sys.stderr)
         else:
-            path = quoted(interruption.checkpoint)
-            command = f"python scripts/train.py resume={path}"
-            print(f"\nInterrupted; the state is saved. Go on with\n\n  {command}", file=sys.stderr)
+            resume = shlex.quote(f"resume={interruption.checkpoint}")
+            print(
+                "\nInterrupted; the state is saved. Go on with\n\n"
+                f"  python scripts/train.py {resume}\n",
+                file=sys.stderr,
+            )
         sys.exit(INTERRUPTED)
 
 

@@ -5,6 +5,7 @@ fault of the program shows its traceback. ``HYDRA_FULL_ERROR=1`` shows every tra
 """
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,7 @@ def run_script(
         task: what the script does; called once, or for every member of a sweep (``-m``).
         arguments: the command line without the program's name; by default the process's own.
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    arguments = [readable(a) for a in (sys.argv[1:] if arguments is None else arguments)]
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands errors on
     with explained(name, arguments, wants_traceback):
@@ -52,6 +53,37 @@ def run_script(
 
     with explained(name, arguments, wants_traceback):
         job()
+
+
+def readable(argument: str) -> str:
+    """Quote a value that Hydra's grammar cannot read as it stands, such as a unit or a path.
+
+    >>> readable("dataset.labels.forces.unit=eV/Å")
+    'dataset.labels.forces.unit="eV/Å"'
+    >>> readable("model.cutoff=4,5,6")
+    'model.cutoff=4,5,6'
+    """
+    key, is_override, value = argument.partition("=")
+    if not is_override or key.startswith("-"):
+        return argument
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return f"{key}={quoted(value)}"
+    return argument
+
+
+def quoted(text: str) -> str:
+    """``text`` as a value on the command line that Hydra reads back unchanged.
+
+    >>> quoted("outputs/a-1/last.ckpt")
+    'outputs/a-1/last.ckpt'
+    >>> quoted("my runs/k=1/last.ckpt")
+    '"my runs/k=1/last.ckpt"'
+    """
+    if re.fullmatch(r"[a-zA-Z0-9_./:+-]+", text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _plain_values(name: str, arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -91,8 +123,7 @@ def explanation(error: Exception, name: str, arguments: Sequence[str]) -> str | 
     if isinstance(error, OverrideParseException):
         return (
             f"cannot read {error.override!r} on the command line: "
-            f"{str(error).splitlines()[0]}. Quote values with special characters twice: "
-            "'KEY=\"VALUE\"'"
+            f"{str(error).splitlines()[0]}. Expected KEY=VALUE"
         )
     if isinstance(error, MissingConfigException):
         return _missing_choice(error)

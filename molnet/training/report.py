@@ -1,5 +1,6 @@
 """What a run prints: what it found, what it reached, what to do next."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from molnet.properties import Property
 from molnet.training.config import TrainConfig
 from molnet.training.data import DataModule
 from molnet.training.metrics import ErrorSummary
-from molnet.training.resume import quoted
 
 
 def describe_run(
@@ -99,10 +99,10 @@ def next_commands(folder: Path) -> str:
     """What to do with the model of a run."""
     here = Path.cwd()
     shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
-    model = quoted(shown / "model")
-    structures = quoted(shown / "test_predictions.extxyz")
+    model = shlex.quote(f"model={shown / 'model'}")
+    structures = shlex.quote(f"input={shown / 'test_predictions.extxyz'}")
     return (
         "Predict any structure file, or evaluate the model on other data (dataset=...):\n\n"
-        f"  python scripts/predict.py model={model} input={structures}\n"
-        f"  python scripts/evaluate.py model={model}\n"
+        f"  python scripts/predict.py {model} {structures}\n"
+        f"  python scripts/evaluate.py {model}\n"
     )

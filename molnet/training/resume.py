@@ -1,6 +1,5 @@
 """Going on with a run that was interrupted."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
+from molnet.training.command_line import quoted
 from molnet.training.config import ConfigError
 
 FIXED = (
@@ -53,7 +53,7 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
         if override.split("=", 1)[0].lstrip("+~") not in given
     ]
     if "hydra.run.dir" not in given:
-        kept.append(f"hydra.run.dir={quoted(run_folder)}")
+        kept.append(f"hydra.run.dir={quoted(str(run_folder))}")
     return [*kept, *arguments]
 
 
@@ -103,20 +103,6 @@ def check_resumable(path: Path, config: Mapping[str, Any]) -> list[str]:
             "the same ones, or start a new run."
         )
     return list(changed.values())
-
-
-def quoted(path: str | Path) -> str:
-    """A path as a value on the command line that Hydra reads back unchanged.
-
-    >>> quoted("outputs/a-1/last.ckpt")
-    'outputs/a-1/last.ckpt'
-    >>> quoted("my runs/k=1/last.ckpt")
-    '"my runs/k=1/last.ckpt"'
-    """
-    text = str(path)
-    if re.fullmatch(r"[\w./:+-]+", text):
-        return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

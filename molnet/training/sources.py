@@ -3,6 +3,7 @@
 import numpy as np
 
 from molnet.datasets.dataset import GraphDataset, rows_of
+from molnet.datasets.qm9 import open_qm9
 from molnet.datasets.splits import Split, random_split
 from molnet.datasets.store import ArrayStore
 from molnet.datasets.structures import open_structures
@@ -22,8 +23,6 @@ def open_store(
         ValueError: the data cannot be used; the message names file and frame.
     """
     if isinstance(dataset, QM9Config):
-        from molnet.datasets.qm9 import open_qm9
-
         return open_qm9(dataset.source, dataset.cache)
     if not isinstance(dataset, StructuresConfig):
         raise TypeError(f"expected a StructuresConfig or QM9Config, got {dataset!r}")

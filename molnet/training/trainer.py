@@ -73,7 +73,7 @@ def make_trainer(settings: TrainConfig, folder: Path) -> RunTrainer:
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
         raise ConfigError(f"trainer.accelerator={limits.accelerator}: {error}") from error
     return RunTrainer(trainer, history, interruption, checkpoints)
 

@@ -1,0 +1,68 @@
+"""The moving average of the weights."""
+
+import pytest
+import torch
+from pytorch_lightning import LightningModule
+
+from molnet.training.averaging import AveragedWeights
+
+
+def module(value: float) -> LightningModule:
+    result = LightningModule()
+    result.weight = torch.nn.Parameter(torch.tensor([value]))
+    return result
+
+
+def test_average_follows_its_formula_and_is_swapped_for_validation() -> None:
+    averaged, trained = AveragedWeights(0.5), module(0.0)
+    averaged.on_fit_start(None, trained)
+    expected = 0.0
+    for step, value in enumerate((1.0, 2.0, 3.0, 4.0), start=1):
+        trained.weight.data.fill_(value)
+        averaged.on_train_batch_end(None, trained)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * value
+    averaged.on_validation_start(None, trained)
+    assert trained.weight.item() == pytest.approx(expected)
+    averaged.on_validation_end(None, trained)
+    assert trained.weight.item() == 4.0
+    with averaged.applied(trained):
+        assert trained.weight.item() == pytest.approx(expected)
+    assert trained.weight.item() == 4.0
+
+
+def test_a_validation_that_breaks_off_leaves_the_weights_themselves() -> None:
+    averaged, trained = AveragedWeights(0.9), module(1.0)
+    averaged.on_fit_start(None, trained)
+    trained.weight.data.fill_(7.0)
+    averaged.on_validation_start(None, trained)
+    averaged.on_exception(None, trained, KeyboardInterrupt())
+    assert trained.weight.item() == 7.0
+    averaged.on_exception(None, trained, KeyboardInterrupt())
+    assert trained.weight.item() == 7.0
+
+
+def test_average_goes_on_from_its_state() -> None:
+    first, second, trained = AveragedWeights(0.9), AveragedWeights(0.9), module(1.0)
+    first.on_fit_start(None, trained)
+    trained.weight.data.fill_(2.0)
+    first.on_train_batch_end(None, trained)
+    second.load_state_dict(first.state_dict())
+    second.on_fit_start(None, trained)
+    for averaged in (first, second):
+        averaged.on_train_batch_end(None, trained)
+    torch.testing.assert_close(second.state_dict(), first.state_dict())
+
+
+def test_without_decay_the_weights_themselves_are_used() -> None:
+    averaged, trained = AveragedWeights(None), module(1.0)
+    averaged.on_fit_start(None, trained)
+    trained.weight.data.fill_(2.0)
+    averaged.on_train_batch_end(None, trained)
+    averaged.on_validation_start(None, trained)
+    assert trained.weight.item() == 2.0
+
+
+def test_impossible_decay_is_refused() -> None:
+    with pytest.raises(ValueError, match="ema_decay"):
+        AveragedWeights(1.0)

@@ -1,0 +1,49 @@
+"""Waiting times and learning rates."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from molnet.training import callbacks as module
+from molnet.training.budget import Budget
+from molnet.training.callbacks import DataWait, LearningRate
+from molnet.training.schedule import Constant
+
+
+def test_time_between_steps_counts_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock.now)
+    wait: Any = DataWait()
+    logged = {}
+    pl_module = SimpleNamespace(log=logged.__setitem__)
+
+    wait.on_train_start(None, None)
+    wait.on_train_epoch_start(None, None)
+    for _ in range(4):
+        clock.now += 0.1
+        wait.on_train_batch_start(None)
+        clock.now += 0.9
+        wait.on_train_batch_end(None)
+    clock.now += 50.0
+    wait.on_validation_end(None, None)
+    wait.on_train_epoch_end(None, pl_module)
+    assert logged["data_wait"] == pytest.approx(0.1)
+
+    clock.now += 5.0  # checkpoints are written
+    wait.on_train_epoch_start(None, None)
+    clock.now += 1.0
+    wait.on_train_batch_start(None)
+    clock.now += 1.0
+    wait.on_train_batch_end(None)
+    assert wait.share == pytest.approx(6.0 / 7.0)
+
+
+def test_the_rate_is_a_factor_times_the_configured_one() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    optimizer.param_groups[0]["lr"] = 0.123  # as a checkpoint may leave it
+    callback = LearningRate(Constant(warmup_steps=100), Budget(max_steps=10))
+    trainer: Any = SimpleNamespace(global_step=200, optimizers=[optimizer])
+    callback.on_train_batch_start(trainer, None)  # type: ignore[arg-type]
+    assert optimizer.param_groups[0]["lr"] == 0.5

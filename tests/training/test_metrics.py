@@ -1,0 +1,56 @@
+"""Errors against NumPy, in the units that are reported."""
+
+import math
+
+import numpy as np
+import torch
+from torch_geometric.data import Batch
+
+from molnet.properties import get_property
+from molnet.training.metrics import Errors
+
+PTR = torch.tensor([0, 2, 5])
+
+
+def test_errors_of_several_batches_are_those_of_all_their_labels() -> None:
+    rng = np.random.default_rng(0)
+    errors = Errors([get_property("energy"), get_property("forces")])
+    energy = rng.normal(size=(3, 2))
+    forces = rng.normal(size=(3, 5, 3))
+    for e, f in zip(energy, forces, strict=True):
+        graph = Batch(ptr=PTR, energy=torch.zeros(2).double(), forces=torch.zeros(5, 3))
+        errors.update({"energy": torch.tensor(e), "forces": torch.tensor(f).float()}, graph)
+    result = errors.compute()
+    assert result["energy"].count == 6
+    assert result["energy"].unit == "meV"
+    assert math.isclose(result["energy"].mae, 1000 * np.abs(energy).mean())
+    assert math.isclose(result["energy"].rmse, 1000 * np.sqrt((energy**2).mean()))
+    assert math.isclose(result["energy_per_atom"].mae, 1000 * np.abs(energy / [2, 3]).mean())
+    assert result["energy_per_atom"].unit == "meV/atom"
+    assert result["forces"].count == 45
+    assert math.isclose(result["forces"].mae, 1000 * np.abs(forces).mean(), rel_tol=1e-6)
+    errors.reset()
+    assert errors.compute()["forces"].count == 0
+
+
+def test_small_errors_of_large_energies_survive() -> None:
+    errors = Errors([get_property("energy")])
+    label = torch.tensor([-1e5, -1e5], dtype=torch.float64)
+    errors.update({"energy": label + 1e-6}, Batch(ptr=PTR, energy=label))
+    assert math.isclose(errors.compute()["energy"].mae, 1e-3, rel_tol=1e-4)
+
+
+def test_missing_labels_do_not_count_but_nan_predictions_show() -> None:
+    label = torch.full((2, 3, 3), torch.nan)
+    label[1] = 1.0
+    errors = Errors([get_property("stress")])
+    graph = Batch(ptr=PTR, stress=label)
+    errors.update({"stress": torch.where(label.isnan(), torch.nan, 1.5)}, graph)
+    assert errors.compute()["stress"].count == 9
+    assert math.isclose(errors.compute()["stress"].mae, 500.0)
+    errors.update({"stress": torch.full((2, 3, 3), torch.nan)}, graph)
+    assert math.isnan(errors.compute()["stress"].mae)
+
+
+def test_nothing_compared_is_nan() -> None:
+    assert math.isnan(Errors([get_property("gap")]).compute()["gap"].mae)
