@@ -49,6 +49,10 @@ def run_script(
     def job(config: DictConfig) -> None:
         with explained(name, arguments, wants_traceback):
             config.merge_with(values)
+            # Imported here, so that mistakes above are told before torch is loaded.
+            from molnet.kernels.allocator import reuse_freed_memory
+
+            reuse_freed_memory()
             task(config)
 
     with explained(name, arguments, wants_traceback):
