@@ -1,5 +1,6 @@
 """The one place that chooses how a convolution is computed."""
 
+import torch
 from torch import Tensor
 
 from molnet.kernels import compiled, operators, reference
@@ -20,6 +21,7 @@ def convolve(x: Tensor, matrices: Tensor, weights: Weights, edges: Edges, plan: 
     return reference.convolve(x, matrices, weights, edges, plan)
 
 
-def backend() -> str:
-    """Which implementation serves the CPU here, in words."""
-    return "compiled kernels" if library("float") is not None else "plain PyTorch"
+def backend(device: torch.device | str) -> str:
+    """Which implementation serves float32 on a device, in words."""
+    compiles = torch.device(device).type == "cpu" and library("float") is not None
+    return "compiled convolution" if compiles else "convolution in plain PyTorch"

@@ -131,6 +131,7 @@ class NetworkConfig:
     num_radial: int = MISSING
     radial_hidden: list[int] = MISSING
     envelope_power: int = MISSING
+    num_knots: int | None = MISSING
 
 
 @dataclass

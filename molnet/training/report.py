@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from molnet.kernels import backend
 from molnet.models import Model
 from molnet.properties import Property
 from molnet.training.config import TrainConfig
@@ -47,7 +48,7 @@ def describe_run(
         if value is not None
     ]
     lines += [
-        f"model       {learned:,} parameters, {config.trainer.dtype}, on {device}",
+        f"model       {learned:,} parameters, {config.trainer.dtype}, on {device}, {backend(device)}",
         f"training    {batches:,} batches an epoch, at most {' or '.join(limits)}",
         f"writes to   {folder}",
     ]

@@ -17,7 +17,7 @@ plan = Plan((Block(3, 2),), (1,), (Path(0, 0),))
 edges = Edges.of(torch.tensor([1, 0]), torch.tensor([0, 1]), 2)
 out = convolve(torch.ones(2, 6), torch.ones(2, 3), Weights.of_edges(torch.ones(2, 2)), edges, plan)
 assert out.tolist() == [[3.0, 3.0], [3.0, 3.0]], out
-print(backend())
+print(backend("cpu"))
 """
 
 
@@ -33,7 +33,7 @@ def run(**environment: str) -> subprocess.CompletedProcess[str]:
 
 def test_without_a_compiler_the_reference_runs_after_one_line(tmp_path: Path) -> None:
     finished = run(CXX="/nonexistent/c++", MOLNET_CACHE=str(tmp_path))
-    assert finished.stdout.strip() == "plain PyTorch"
+    assert finished.stdout.strip() == "convolution in plain PyTorch"
     (line,) = finished.stderr.strip().splitlines()
     assert "several times slower" in line
     assert "no C++ compiler (/nonexistent/c++)" in line
@@ -46,13 +46,13 @@ def test_a_compiler_that_fails_is_said(tmp_path: Path) -> None:
     )
     compiler.chmod(0o755)
     finished = run(CXX=str(compiler), MOLNET_CACHE=str(tmp_path))
-    assert finished.stdout.strip() == "plain PyTorch"
+    assert finished.stdout.strip() == "convolution in plain PyTorch"
     assert "no such luck" in finished.stderr
 
 
 def test_the_reference_on_request() -> None:
     finished = run(MOLNET_KERNELS="reference")
-    assert finished.stdout.strip() == "plain PyTorch"
+    assert finished.stdout.strip() == "convolution in plain PyTorch"
     assert finished.stderr == ""
 
 
@@ -65,6 +65,6 @@ def test_two_processes_that_start_at_once(tmp_path: Path) -> None:
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    assert [process.communicate()[0].strip() for process in pair] == ["compiled kernels"] * 2
+    assert [process.communicate()[0].strip() for process in pair] == ["compiled convolution"] * 2
     assert [path.suffix for path in (tmp_path / "kernels").iterdir()] == [".so"]
     assert run(MOLNET_CACHE=str(tmp_path)).stderr == ""
