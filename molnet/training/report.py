@@ -48,7 +48,8 @@ def describe_run(
         if value is not None
     ]
     lines += [
-        f"model       {learned:,} parameters, {config.trainer.dtype}, on {device}, {backend(device)}",
+        f"model       {learned:,} parameters, {config.trainer.dtype}",
+        f"runs on     {device}, {backend(device)}",
         f"training    {batches:,} batches an epoch, at most {' or '.join(limits)}",
         f"writes to   {folder}",
     ]
