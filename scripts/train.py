@@ -12,7 +12,7 @@ import sys
 
 from omegaconf import DictConfig
 
-from molnet.training.command_line import INTERRUPTED, explained, run_script
+from molnet.training.command_line import explained, run_script
 
 
 def main(config: DictConfig) -> None:
@@ -32,7 +32,7 @@ def main(config: DictConfig) -> None:
                 f"  python scripts/train.py {resume}\n",
                 file=sys.stderr,
             )
-        sys.exit(INTERRUPTED)
+        sys.exit(128 + interruption.number)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ class AveragedWeights(Callback):
             raise ValueError(f"callbacks.ema_decay: expected a number from 0 to 1, got {decay}")
         self.decay = decay
         self._average: dict[str, Tensor] = {}
+        self._weights: list[Tensor] = []  # found once: walking through the modules takes time
         self._updates = 0
         self._swapped = False
 
@@ -38,6 +39,7 @@ class AveragedWeights(Callback):
                 name: restored.get(name, weight).detach().to(weight, copy=True)
                 for name, weight in pl_module.named_parameters()
             }
+            self._weights = [weight.detach() for weight in pl_module.parameters()]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
@@ -47,8 +49,7 @@ class AveragedWeights(Callback):
             return
         self._updates += 1
         decay = min(self.decay, (1 + self._updates) / (10 + self._updates))
-        weights = [weight.detach() for weight in pl_module.parameters()]
-        torch._foreach_lerp_(list(self._average.values()), weights, 1 - decay)
+        torch._foreach_lerp_(list(self._average.values()), self._weights, 1 - decay)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Validate with the average."""

@@ -54,8 +54,9 @@ class LearningRate(Callback):
 class DataWait(Callback):
     """Measures how long training waits for batches, and logs it as a share of each epoch.
 
-    What counts is the time from the end of a step to the start of the next, in which the batch is
-    made and moved to the device; validations do not count, neither as waiting nor as epoch.
+    What counts is the time from the end of a step, or the start of the epoch, to the start of the
+    next step: in it a batch is made and moved to the device. Validations and what happens between
+    epochs do not count, neither as waiting nor as epoch.
     """
 
     def __init__(self) -> None:
@@ -71,6 +72,7 @@ class DataWait(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to measure an epoch."""
         self._waited = self._worked = 0.0
+        self._lap()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to measure, also where a run is resumed within an epoch."""
@@ -89,9 +91,8 @@ class DataWait(Callback):
         self._lap()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the share, and forget the time between the epochs."""
+        """Log the share."""
         pl_module.log("data_wait", self.share)
-        self._lap()
 
     def _lap(self) -> float:
         now = time.monotonic()

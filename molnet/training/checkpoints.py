@@ -1,4 +1,4 @@
-"""Checkpoints, the saved model of the best epoch, and a tidy end on Ctrl-C."""
+"""Checkpoints, the saved model of the best epoch, and a tidy end when a run is interrupted."""
 
 import logging
 import math
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
@@ -21,40 +21,62 @@ log = logging.getLogger(__name__)
 
 
 class RunInterrupted(BaseException):
-    """Ctrl-C has ended the run. Like KeyboardInterrupt, it is no error.
+    """A signal has ended the run. Like KeyboardInterrupt, it is no error.
 
     Args:
         checkpoint: what the run can be resumed from, if anything.
+        number: of the signal.
     """
 
-    def __init__(self, checkpoint: Path | None) -> None:
-        super().__init__(checkpoint)
+    def __init__(self, checkpoint: Path | None, number: int = signal.SIGINT) -> None:
+        super().__init__(checkpoint, number)
         self.checkpoint = checkpoint
+        self.number = number
 
 
 class Interruption:
-    """Takes note of Ctrl-C, so that a run ends between two steps; a second one ends it at once."""
+    """Takes note of Ctrl-C, or of the signal with which batch systems announce the end of a job.
+
+    The run then ends between two steps; a second signal ends it at once.
+
+    Args:
+        checkpoint: the last one of the run.
+    """
 
     def __init__(self, checkpoint: Path) -> None:
-        self.requested = False
         self.checkpoint = checkpoint
+        self._number: int | None = None
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Within this block Ctrl-C is taken note of."""
+        """Within this block signals are taken note of."""
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread may handle signals
             return
-        previous = signal.signal(signal.SIGINT, self._take_note)
+        previous = {
+            number: signal.signal(number, self._take_note)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run is to end."""
+        return self._number is not None
+
+    def end(self) -> NoReturn:
+        """End the run, whose state is saved as far as there is a checkpoint."""
+        number = signal.SIGINT if self._number is None else self._number
+        raise RunInterrupted(self.checkpoint if self.checkpoint.exists() else None, number)
 
     def _take_note(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
-            raise RunInterrupted(self.checkpoint if self.checkpoint.exists() else None)
-        self.requested = True
+            self.end()
+        self._number = number
         log.warning("\nEnding after this step; press Ctrl-C again to end at once.")
 
 
@@ -101,7 +123,7 @@ class Checkpoints(Callback):
             return  # the epoch's end comes next
         if self.interruption.requested:
             self._save(trainer)
-            raise RunInterrupted(self.last)
+            self.interruption.end()
         if time.monotonic() - self._saved_at > 60 * self.minutes:
             self._save(trainer)
 
@@ -120,7 +142,7 @@ class Checkpoints(Callback):
             shutil.copyfile(self.last, partial)
             partial.replace(self.best)
         if self.interruption.requested:
-            raise RunInterrupted(self.last)
+            self.interruption.end()
 
     def state_dict(self) -> dict[str, Any]:
         """The best validation loss and its epoch."""

@@ -318,7 +318,17 @@ def checked_dataset(node: Any) -> DataConfig:
     """
     kind = node.get("kind") if isinstance(node, dict) else None
     _check_choice("dataset.kind", kind, DATASETS)
-    return _conform(node, DATASETS[str(kind)], "dataset")
+    dataset = _conform(node, DATASETS[str(kind)], "dataset")
+    if isinstance(dataset, StructuresConfig):
+        dataset.path = _absolute(dataset.path)
+    return dataset
+
+
+def _absolute(path: Any) -> Any:
+    """Paths that mean the same file in every working folder."""
+    if isinstance(path, list):
+        return [_absolute(part) for part in path]
+    return str(Path(path).expanduser().absolute())
 
 
 def _check_choice(where: str, value: Any, known: Iterable[str]) -> None:
@@ -328,6 +338,8 @@ def _check_choice(where: str, value: Any, known: Iterable[str]) -> None:
 
 def _check_target(target: TargetConfig) -> None:
     """Every loss must belong to a property that some head predicts."""
+    for name, entry in target.properties.items():
+        _check_choice(f"target.properties.{name}.per", entry.per, ("atom", "structure"))
     declared = target.declared()
     predicted = set(target.heads)
     for options in target.heads.values():

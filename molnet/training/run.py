@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def train(config: DictConfig) -> dict[str, Any]:
 
 def _train(settings: TrainConfig, plain: Any, folder: Path) -> dict[str, Any]:
     started = time.monotonic()
+    plain["dataset"] = asdict(settings.dataset)
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(plain)))
     if settings.trainer.threads is not None:
@@ -91,11 +93,13 @@ def _train(settings: TrainConfig, plain: Any, folder: Path) -> dict[str, Any]:
     metrics = results.write(
         epochs=len(run.history.rows),
         best_epoch=run.checkpoints.best_epoch,
+        data_wait=float(np.mean([row["data_wait"] for row in run.history.rows])),
         seconds={
             "preparation_and_training": round(trained - started, 1),
             "evaluation": round(time.monotonic() - trained, 1),
         },
     )
+    log.info("waiting for data took %.1f%% of training\n", 100 * metrics["data_wait"])
     log.info(next_commands(folder))
     return metrics
 

@@ -37,7 +37,7 @@ def test_time_between_steps_counts_as_waiting(monkeypatch: pytest.MonkeyPatch) -
     wait.on_train_batch_start(None)
     clock.now += 1.0
     wait.on_train_batch_end(None)
-    assert wait.share == pytest.approx(6.0 / 7.0)
+    assert wait.share == pytest.approx(0.5)
 
 
 def test_the_rate_is_a_factor_times_the_configured_one() -> None:

@@ -32,6 +32,7 @@ Settings = Callable[..., DictConfig]
         ("target.losses.stress", {"weight": 1.0}, "add stress: true"),
         ("target.heads.enrgy", {"kind": "extensive"}, "'energy'"),
         ("target.losses", {}, "at least one"),
+        ("target.properties", {"pull": {"unit": "eV", "per": "atoms"}}, "did you mean 'atom'"),
         ("trainer.max_epochs", None, "never end"),
         ("trainer.max_time", "5 minutes", "DD:HH:MM:SS"),
         ("trainer.dtype", "float16", "float64"),

@@ -19,14 +19,16 @@ from molnet.training.run import train
 Settings = Callable[..., DictConfig]
 
 
-def interrupt_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Ctrl-C be pressed during a step."""
+def interrupt_after(
+    steps: int, monkeypatch: pytest.MonkeyPatch, number: int = signal.SIGINT
+) -> None:
+    """Let Ctrl-C be pressed during a step, or another signal come."""
     original = Budget.on_train_batch_end
 
     def on_train_batch_end(self: Budget, trainer: Any, *args: Any, **kwargs: Any) -> None:
         original(self, trainer, *args, **kwargs)
         if trainer.global_step == steps:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
     monkeypatch.setattr(Budget, "on_train_batch_end", on_train_batch_end)
 
@@ -107,6 +109,17 @@ def test_a_second_ctrl_c_ends_the_run_at_once(
         train(settings())
     assert interruption.value.checkpoint is None
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_the_signal_of_a_batch_system_saves_the_state(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_after(2, monkeypatch, signal.SIGTERM)
+    with pytest.raises(RunInterrupted) as interruption:
+        train(settings())
+    assert interruption.value.number == signal.SIGTERM
+    assert torch.load(str(interruption.value.checkpoint), weights_only=True)["global_step"] == 2
 
 
 def test_other_settings_are_refused_or_reported(settings: Settings, tmp_path: Path) -> None:
