@@ -40,6 +40,8 @@ class BatchNorm(torch.nn.Module):
 
     running_mean: Tensor | None
     running_var: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
 
     def __init__(
         self,

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from molnet.o3.blockwise import Block, BlockwiseMap, runs_in_place
 from molnet.o3.constants import Constants
 from molnet.o3.instructions import LinearInstruction, linear_instructions
 from molnet.o3.irreps import Irreps, IrrepsLike
-from molnet.o3.layout import Blocks, Layout, cat
+from molnet.o3.layout import Blocks, Layout, cat, check_features
 from molnet.o3.weights import PathWeights, forget_when_loading
 
 
@@ -95,6 +96,8 @@ class Linear(PathWeights):
 
         self._groups = _group_paths(paths, irreps_out)
         self._constants = Constants([_weight_scales(paths)])
+        plain = layout == "ir_mul" and f_in is None and self.bias_numel == 0
+        self._in_place = _blockwise_map(paths, irreps_in, irreps_out) if plain else None
 
     def forward(
         self, features: Tensor, weight: Tensor | None = None, bias: Tensor | None = None
@@ -111,6 +114,9 @@ class Linear(PathWeights):
             ``[..., irreps_out.dim]`` (``[..., f_out, irreps_out.dim]``).
         """
         weight = self._given_or_own(weight, features)
+        if self._in_place is not None and weight.dim() == 1 and runs_in_place(features):
+            check_features(features, self.irreps_in, "features of Linear")
+            return self._in_place(features, weight)
         parts = self._weight_by_path(weight * self._constants[0])
         inputs = self._blocks.split(features)
         outputs: dict[int, Tensor] = {}
@@ -213,6 +219,31 @@ def _group_paths(paths: Sequence[LinearInstruction], irreps_out: Irreps) -> list
             )
         )
     return groups
+
+
+def _blockwise_map(
+    paths: Sequence[LinearInstruction], irreps_in: Irreps, irreps_out: Irreps
+) -> BlockwiseMap:
+    """The paths as products on blocks of features in ``ir_mul``."""
+    ins, outs = irreps_in.slices(), irreps_out.slices()
+    blocks = []
+    start = 0
+    for path in paths:
+        mul_in, mul_out = path.path_shape
+        if mul_in > 0 and mul_out > 0:
+            blocks.append(
+                Block(
+                    irreps_in[path.i_in].ir.dim,
+                    ins[path.i_in].start,
+                    mul_in,
+                    outs[path.i_out].start,
+                    mul_out,
+                    start,
+                    path.path_weight,
+                )
+            )
+        start += mul_in * mul_out
+    return BlockwiseMap(tuple(blocks), irreps_in.dim, irreps_out.dim)
 
 
 def _bias_sizes(irreps_out: Irreps, biases: bool | Sequence[bool]) -> list[int]:
