@@ -1,10 +1,12 @@
 """Representations of O(3): irreps, rotations, Wigner matrices, spherical harmonics, products."""
 
+from molnet.o3.cartesian import CartesianTensor
 from molnet.o3.irrep import Irrep, MulIrrep
 from molnet.o3.irreps import Irreps
 from molnet.o3.layout import Layout, change_layout
 from molnet.o3.linear import Linear
 from molnet.o3.norm import Norm
+from molnet.o3.reduced_tensor_products import ReducedTensorProducts
 from molnet.o3.rotation import (
     angles_to_axis_angle,
     angles_to_matrix,
@@ -59,6 +61,7 @@ __all__ = [
     "axis_angle_to_angles",
     "axis_angle_to_matrix",
     "axis_angle_to_quaternion",
+    "CartesianTensor",
     "change_basis_real_to_complex",
     "change_layout",
     "compose_angles",
@@ -90,6 +93,7 @@ __all__ = [
     "rand_axis_angle",
     "rand_matrix",
     "rand_quaternion",
+    "ReducedTensorProducts",
     "so3_generators",
     "spherical_harmonics",
     "SphericalHarmonics",

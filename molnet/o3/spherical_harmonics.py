@@ -1,18 +1,21 @@
 r"""Real spherical harmonics as homogeneous polynomials of a vector, with e3nn's basis and signs.
 
-The degrees follow from one another by coupling with the vector itself (Wigner 3j symbols C):
+The degrees follow from one another by coupling with the first (Wigner 3j symbols C), and so do
+their derivatives, with the same coefficients:
 
-    Y⁰ = s₀,   Y¹(r) = s₁ √3 r,   Yˡ⁺¹_i(r) = c_l Σ_jk C^{l+1,l,1}_ijk Yˡ_j(r) r_k
+    Yˡ⁺¹_i          =           Σ_jk S^l_i,jk Yˡ_j Y¹_k,      S^l_i,jk ∝ C^{l+1,l,1}_ijk
+    ∂Yˡ⁺¹_i / ∂Y¹_k = (l + 1) Σ_j  S^l_i,jk Yˡ_j
 
-where c_l > 0 up to sign is fixed by the value at the pole, Yˡ_0(ŷ) = s_l √(2l + 1). Each step is
-an outer product and one small matrix product over the whole batch, stable to high degree, and
-polynomial, so it can be differentiated any number of times.
+where Y¹ is the vector itself times a constant. Each step is an outer product and one small matrix
+product over the whole batch, stable to high degree. The derivatives are made of the harmonics
+themselves, so all orders follow from the first.
 """
 
+import inspect
 import math
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -22,7 +25,7 @@ from torch import Tensor
 from molnet.o3.constants import Constants
 from molnet.o3.irreps import Irrep, Irreps, MulIrrep
 from molnet.o3.layout import Layout
-from molnet.o3.wigner import wigner_3j
+from molnet.o3.wigner import wigner_3j_array
 
 Normalization: TypeAlias = Literal["integral", "component", "norm"]
 Degrees: TypeAlias = int | Iterable[int] | str | Irreps
@@ -60,8 +63,9 @@ def spherical_harmonics(
     _, irreps_out = _irreps(l, None)
     _require(normalization, Normalization, "normalization")
     _require_vectors(x)
-    steps = _recursion_steps(max(irreps_out.ls, default=0), normalization, x)
-    return _evaluate(irreps_out, x, normalize, normalization, steps, "mul_ir")
+    coefficients = _coefficients(max([1, *irreps_out.ls]), normalization, x)
+    rows = _rows(x, normalize, normalization, coefficients)
+    return _arrange(rows, irreps_out, "mul_ir").view(*x.shape[:-1], irreps_out.dim)
 
 
 class SphericalHarmonics(torch.nn.Module):
@@ -97,77 +101,116 @@ class SphericalHarmonics(torch.nn.Module):
         self.normalize = normalize
         self.normalization: Normalization = normalization
         self.layout: Layout = layout
-        self.lmax = max(self.irreps_out.ls, default=0)
-        self._steps = Constants(map(torch.tensor, _recursion_matrices(self.lmax, normalization)))
+        self._lmax = max([1, *self.irreps_out.ls])
+        self._coefficients = Constants(
+            map(torch.tensor, _exact_coefficients(self._lmax, normalization))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Spherical harmonics [..., irreps_out.dim] of vectors x [..., 3]."""
         _require_vectors(x)
-        steps = [self._steps[i] for i in range(len(self._steps))]
-        if any(step.dtype != x.dtype for step in steps):
-            steps = _recursion_steps(self.lmax, self.normalization, x)
-        return _evaluate(self.irreps_out, x, self.normalize, self.normalization, steps, self.layout)
+        coefficients = list(self._coefficients)
+        if coefficients[0].dtype != x.dtype:
+            coefficients = _coefficients(self._lmax, self.normalization, x)
+        rows = _rows(x, self.normalize, self.normalization, coefficients)
+        return _arrange(rows, self.irreps_out, self.layout).view(*x.shape[:-1], self.irreps_out.dim)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.irreps_in} -> {self.irreps_out})"
 
 
-def _evaluate(
-    irreps_out: Irreps,
-    x: Tensor,
-    normalize: bool,
-    normalization: Normalization,
-    steps: Sequence[Tensor],
-    layout: Layout,
+def _rows(
+    x: Tensor, normalize: bool, normalization: Normalization, coefficients: Sequence[Tensor]
 ) -> Tensor:
-    """The recursion, with one row for each component so that the batch axis is contiguous."""
-    r = x.reshape(-1, 3).t().contiguous()  # (3, N)
+    """All harmonics up to lmax of vectors [..., 3], joined along rows [(lmax + 1)², N].
+
+    With the batch axis last and contiguous, every operation runs at full vector width.
+    """
+    vector, slopes, *steps = coefficients
+    Y1 = vector @ x.reshape(-1, 3).t()
     if normalize:
-        r = _directions(r)
-    Y = [_scale(0, normalization) * torch.ones_like(r[:1]), _scale(1, normalization) * 3**0.5 * r]
-    for step in steps:
-        Y.append(step @ (Y[-1][:, None] * r).flatten(0, 1))  # (2l + 3, N)
-    rows = [r[:0]]
-    for mul, (l, _) in irreps_out:
-        if mul == 1:
-            rows.append(Y[l])
-        else:
-            rows.append(
-                Y[l].repeat(mul, 1) if layout == "mul_ir" else Y[l].repeat_interleave(mul, dim=0)
-            )
-    return torch.cat(rows).t().contiguous().view(*x.shape[:-1], irreps_out.dim)
+        square = Y1.square().sum(0)  # a zero vector is treated as infinitely long: 0, and smooth
+        length = _pole(1, normalization)
+        Y1 = Y1 * (length * square.masked_fill(square == 0, math.inf).rsqrt())
+    return _SolidHarmonics.apply(Y1, _pole(0, normalization), slopes, *steps)
 
 
-def _directions(r: Tensor) -> Tensor:
-    """Unit vectors of the columns of r (3, N); zero, with zero derivatives, for zero columns."""
-    square = r.square().sum(0)
-    present = square > 0
-    return r * torch.where(present, torch.where(present, square, 1).rsqrt(), 0)
+def _arrange(rows: Tensor, irreps_out: Irreps, layout: Layout) -> Tensor:
+    """The harmonics that were asked for, [N, irreps_out.dim]."""
+    lmax = math.isqrt(len(rows)) - 1
+    if irreps_out.ls != list(range(lmax + 1)):
+        Y = rows.split([2 * l + 1 for l in range(lmax + 1)])
+        blocks = [
+            Y[l].repeat(mul, 1) if layout == "mul_ir" else Y[l].repeat_interleave(mul, dim=0)
+            for mul, (l, _) in irreps_out
+        ]
+        rows = torch.cat([rows[:0], *blocks])
+    return rows.t().contiguous()
 
 
-def _recursion_steps(lmax: int, normalization: Normalization, x: Tensor) -> list[Tensor]:
-    matrices = _recursion_matrices(lmax, normalization)
+class _SolidHarmonics(torch.autograd.Function):
+    """Yˡ for l = 0 … lmax, joined along rows [(lmax + 1)², N], from the constant Y⁰ and Y¹ [3, N].
+
+    `slopes` is the matrix D [3·lmax², (lmax + 1)²] with ∂Y_i/∂Y¹_k = Σ_j D_kj,i Y_j.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(Y1: Tensor, Y0: float, slopes: Tensor, *steps: Tensor) -> Tensor:
+        Y = [torch.full_like(Y1[:1], Y0), Y1]
+        for step in steps:
+            Y.append(step @ (Y[-1][:, None] * Y1).flatten(0, 1))
+        return torch.cat(Y)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, _, slopes, *steps = inputs
+        ctx.constants = 2 + len(steps)
+        ctx.save_for_backward(output, slopes)
+        ctx.save_for_forward(output, slopes)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        Y, slopes = ctx.saved_tensors
+        grad_Y1 = ((slopes @ grad).unflatten(0, (3, -1)) * Y[: len(slopes) // 3]).sum(1)
+        return grad_Y1, *(None,) * ctx.constants
+
+    @staticmethod
+    def jvp(ctx: Any, dY1: Tensor, *_: None) -> Tensor:
+        Y, slopes = ctx.saved_tensors
+        return slopes.t() @ (dY1[:, None] * Y[: len(slopes) // 3]).flatten(0, 1)
+
+
+# Without it, torch reads the signature anew at each call, which costs as much as a matrix product.
+_SolidHarmonics.forward.__signature__ = inspect.signature(_SolidHarmonics.forward)  # type: ignore[attr-defined]
+
+
+def _coefficients(lmax: int, normalization: Normalization, x: Tensor) -> list[Tensor]:
+    """The matrices of `_exact_coefficients` in the type of x."""
+    matrices = _exact_coefficients(lmax, normalization)
     return [torch.tensor(matrix, dtype=x.dtype, device=x.device) for matrix in matrices]
 
 
 @cache
-def _recursion_matrices(lmax: int, normalization: Normalization) -> tuple[NDArray[np.float64], ...]:
-    """For l = 1 … lmax − 1 the matrix [2l + 3, (2l + 1)·3] that takes Yˡ ⊗ r to Yˡ⁺¹."""
-    matrices = []
-    for l in range(1, lmax):
-        C = wigner_3j(l + 1, l, 1, dtype=torch.float64, device="cpu").numpy()
-        pole = C[l + 1, l, 1]  # m = 0 in both degrees, r = ŷ
-        ratio = _scale(l + 1, normalization) / _scale(l, normalization)
-        c = ratio * math.sqrt((2 * l + 3) / (2 * l + 1)) / pole
-        matrices.append((c * C).reshape(2 * l + 3, -1))
-    return tuple(matrices)
+def _exact_coefficients(lmax: int, normalization: Normalization) -> tuple[NDArray[np.float64], ...]:
+    """The matrix from a vector to Y¹, D of `_SolidHarmonics`, and S^l for l = 1 … lmax − 1."""
+    slopes, steps = np.zeros((3, lmax**2, (lmax + 1) ** 2)), []
+    for l in range(lmax):
+        C = wigner_3j_array(l + 1, l, 1)
+        p0, p1, p2 = (_pole(degree, normalization) for degree in (l, 1, l + 1))
+        S = C * (p2 / (p0 * p1 * C[l + 1, l, 1]))  # exact at the pole, where only m = 0 is left
+        slopes[:, l**2 : (l + 1) ** 2, (l + 1) ** 2 : (l + 2) ** 2] = (l + 1) * S.transpose(2, 1, 0)
+        steps.append(S.reshape(2 * l + 3, -1))
+    vector = _pole(1, normalization) * np.eye(3)
+    return vector, slopes.reshape(-1, (lmax + 1) ** 2), *steps[1:]
 
 
-def _scale(l: int, normalization: Normalization) -> float:
-    """s_l = |Yˡ| / √(2l + 1) on the unit sphere."""
-    if normalization == "integral":
-        return 1 / math.sqrt(4 * math.pi)
-    return 1.0 if normalization == "component" else 1 / math.sqrt(2 * l + 1)
+def _pole(l: int, normalization: Normalization) -> float:
+    """Yˡ_0 at the pole ŷ of the unit sphere, where the other components vanish: its norm."""
+    if normalization == "norm":
+        return 1.0
+    return math.sqrt(2 * l + 1) / (math.sqrt(4 * math.pi) if normalization == "integral" else 1)
 
 
 def _irreps(degrees: Degrees, irreps_in: Irreps | str | None) -> tuple[Irreps, Irreps]:

@@ -112,22 +112,25 @@ def wigner_3j(
     >>> (C[:, :, 2] * 6**0.5).round().tolist()
     [[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
+    dtype = dtype or torch.get_default_dtype()
+    return torch.tensor(wigner_3j_array(l1, l2, l3), dtype=dtype, device=device)
+
+
+@cache
+def wigner_3j_array(l1: int, l2: int, l3: int) -> NDArray[np.float64]:
+    """The cached, read-only values of `wigner_3j`."""
     _require_degrees(l1, l2, l3)
     if not abs(l1 - l2) <= l3 <= l1 + l2:
         raise ValueError(
             f"expected degrees with |l1 - l2| <= l3 <= l1 + l2, got l1 = {l1}, l2 = {l2}, l3 = {l3}"
         )
-    dtype = dtype or torch.get_default_dtype()
-    return torch.tensor(_real_3j(l1, l2, l3), dtype=dtype, device=device)
-
-
-@cache
-def _real_3j(l1: int, l2: int, l3: int) -> NDArray[np.float64]:
     Q1, Q2, Q3 = _real_to_complex(l1), _real_to_complex(l2), _real_to_complex(l3)
     coupling = np.einsum("mnk,mi,nj->ijk", _clebsch_gordan(l1, l2, l3), Q1, Q2, optimize=True)
     C = (coupling @ Q3.conj()).real
     C[np.abs(C) < 1e-15] = 0
-    return C / np.linalg.norm(C)
+    C /= np.linalg.norm(C)
+    C.flags.writeable = False
+    return C
 
 
 def _clebsch_gordan(l1: int, l2: int, l3: int) -> NDArray[np.float64]:
