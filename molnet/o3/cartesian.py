@@ -1,6 +1,6 @@
 """Cartesian tensors as irreps, for instance polarizability and stress (`ij=ji`)."""
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ class CartesianTensor(Irreps):
     formula: str
     indices: str
 
-    def __new__(cls, formula: str) -> "CartesianTensor":
+    def __new__(cls, formula: str) -> Self:
         indices = formula.split("=")[0].strip()
         irreps, _ = change_of_basis(formula, (Irreps("1o"),) * len(indices))
         tensor = super().__new__(cls, irreps)
@@ -76,7 +76,8 @@ class CartesianTensor(Irreps):
 
     def reduced_tensor_products(self, data: Tensor | None = None) -> ReducedTensorProducts:
         """The product of vectors as a module, in dtype and on the device of `data`."""
-        rtp = ReducedTensorProducts(self.formula, **dict.fromkeys(self.indices, "1o"))
+        irreps: dict[str, Any] = dict.fromkeys(self.indices, "1o")
+        rtp = ReducedTensorProducts(self.formula, **irreps)
         return rtp if data is None else rtp.to(dtype=data.dtype, device=data.device)
 
     def _basis(self, data: Tensor, rtp: ReducedTensorProducts | None) -> Tensor:

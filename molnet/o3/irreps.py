@@ -6,7 +6,7 @@ and results are those of e3nn (Geiger & Smidt, arXiv:2207.09453).
 
 import itertools
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple, SupportsIndex, TypeAlias, overload
+from typing import Any, Literal, NamedTuple, Self, SupportsIndex, TypeAlias, overload
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ class Irreps(tuple[MulIrrep, ...], Representation):
     (True, 4, )
     """
 
-    def __new__(cls, irreps: IrrepsLike = None) -> "Irreps":
+    def __new__(cls, irreps: IrrepsLike = None) -> Self:
         if irreps is None:
             terms: Iterable[Any] = ()
         elif isinstance(irreps, str):
