@@ -1,7 +1,7 @@
 """Small labelled data sets and settings for the tests of training."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.lj import LennardJones
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
 
+from molnet.training.command_line import readable
 from molnet.training.config import CONF
 from molnet.training.run import train
 
@@ -79,38 +81,51 @@ def crystals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def compose_tiny(molecules: Path, cache: Path, folder: Path, *overrides: str) -> DictConfig:
+@cache
+def composed(*choices: str) -> DictConfig:
+    """The settings for choices from the groups; each is composed once, which takes its time."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", list(choices))
+
+
+def compose_tiny(molecules: Path, stores: Path, folder: Path, *overrides: str) -> DictConfig:
     """The settings of a tiny run that writes to ``folder / "run"``."""
     given = [
         "dataset=structures",
+        "logger=none",
         f"dataset.path={molecules}",
-        f"dataset.cache={cache}",
+        f"dataset.cache={stores}",
         "dataset.labels.energy.unit=eV",
-        "dataset.labels.forces.unit=eV/Ang",
+        "dataset.labels.forces.unit=eV/Å",
         "dataset.train_size=12",
         "dataset.validation_size=4",
         "dataset.batch_size=4",
         "trainer.max_epochs=2",
         "trainer.accelerator=cpu",
         "trainer.progress_bar=false",
-        "logger=none",
         f"run_folder={folder / 'run'}",
         *TINY_NETWORK,
         *overrides,
     ]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", given)
+    settings = dict(override.split("=", 1) for override in given)
+    choices = [f"{key}={value}" for key, value in settings.items() if (CONF / key).is_dir()]
+    config = composed(*choices).copy()
+    for key, value in settings.items():
+        if not (CONF / key).is_dir():
+            override = OverridesParser.create().parse_override(readable(f"{key}={value}"))
+            OmegaConf.update(config, key, override.value())
+    return config
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the tests keep their array stores."""
-    return tmp_path_factory.mktemp("cache")
+    return tmp_path_factory.mktemp("stores")
 
 
 @pytest.fixture
 def settings(
-    molecules: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    molecules: Path, stores: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., DictConfig]:
     """Composes the settings of a tiny run from overrides; it writes to ``tmp_path / "run"``.
 
@@ -118,14 +133,14 @@ def settings(
     """
     monkeypatch.setattr("molnet.training.run.plot_learning_curves", lambda *args: None)
     monkeypatch.setattr("molnet.training.results.plot_parity", lambda *args: None)
-    return partial(compose_tiny, molecules, cache, tmp_path)
+    return partial(compose_tiny, molecules, stores, tmp_path)
 
 
 @pytest.fixture(scope="session")
 def finished(
-    molecules: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
+    molecules: Path, stores: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any]]:
     """The folder of a whole tiny run, and the metrics that it returned."""
     folder = tmp_path_factory.mktemp("finished")
-    metrics = train(compose_tiny(molecules, cache, folder, "logger=default"))
+    metrics = train(compose_tiny(molecules, stores, folder, "logger=default"))
     return folder / "run", metrics

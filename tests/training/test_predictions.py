@@ -20,7 +20,7 @@ NAMES = ["energy", "forces", "stress"]
 
 @pytest.fixture
 def part(settings: Settings, crystals: Path) -> tuple[GraphDataset, list]:
-    config = settings(f"dataset.path={crystals}", 'dataset.labels.stress.unit="eV/Ang^3"')
+    config = settings(f"dataset.path={crystals}", "dataset.labels.stress.unit=eV/Å^3")
     dataset = checked_train(config).dataset
     store = open_store(dataset, NAMES, {})
     part = GraphDataset(store, [1, 5, 3, 0, 11], 4.0, NAMES)
