@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from molnet.properties import Property
 from molnet.training.metrics import ErrorSummary
@@ -49,6 +49,9 @@ def plot_learning_curves(rows: list[dict[str, float]], path: Path) -> None:
             lowest, highest = np.min(list(curves.values())), np.max(list(curves.values()))
             if highest > 5 * lowest > 0:
                 axes.set_yscale("log")
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+                axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.grid(alpha=0.3, which="both")
@@ -101,7 +104,7 @@ def _plot_values(
         )
     else:
         axes.scatter(reference, prediction, s=8, alpha=0.5, linewidths=0)
-    less = ", less its atoms'" if quantity.is_total_energy else ""
+    less = " minus atoms" if quantity.is_total_energy else ""
     axes.set(
         xlim=limits,
         ylim=limits,

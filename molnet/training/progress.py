@@ -38,6 +38,7 @@ class ProgressDisplay(Callback):
                 total=100.0,
                 initial=100.0 * self.budget.progress,
                 bar_format="{percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {desc}",
+                desc="epoch 1",
                 dynamic_ncols=True,
             )
 
@@ -78,5 +79,5 @@ def _summary(trainer: Trainer) -> str:
         part, _, row = name.partition("/")
         quantity, _, unit = row.partition("_mae (")
         if part == "validation" and unit and not quantity.endswith("_per_atom"):
-            parts.append(f"{quantity} {value:.3g} {unit.rstrip(')')}")
+            parts.append(f"{quantity} {value:.4g} {unit.rstrip(')')}")
     return "  ".join(parts)
