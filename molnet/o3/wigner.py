@@ -112,6 +112,7 @@ def wigner_3j(
     >>> (C[:, :, 2] * 6**0.5).round().tolist()
     [[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
+    _require_degrees(l1, l2, l3)  # before the cache, to which 1.0 is the same as 1
     dtype = dtype or torch.get_default_dtype()
     return torch.tensor(wigner_3j_array(l1, l2, l3), dtype=dtype, device=device)
 
