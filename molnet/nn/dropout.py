@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from molnet.o3.irreps import Irreps, IrrepsLike
-from molnet.o3.layout import Blocks, Layout
+from molnet.o3.layout import Blocks, Layout, check_features
 
 
 class Dropout(torch.nn.Module):
@@ -35,20 +35,21 @@ class Dropout(torch.nn.Module):
         self.irreps = Irreps(irreps)
         self.p = p
         self.layout = layout
-        self._blocks = Blocks(self.irreps, layout, "features of Dropout")
+        self._blocks = Blocks(self.irreps, layout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop irreps of features ``[batch, ..., irreps.dim]`` or ``[irreps.dim]``."""
+        check_features(x, self.irreps, "features of Dropout")
         if not self.training or self.p == 0 or not self.irreps:
             return x
         if self.p == 1:
             return x * 0
         batch = [x.shape[0], *[1] * (x.dim() - 2)] if x.dim() > 1 else []
-        blocks = []
-        for block, (mul, _) in zip(self._blocks.split(x), self.irreps, strict=True):
+        factors = []
+        for mul, ir in self.irreps:
             kept = x.new_empty(*batch, 1, mul).bernoulli_(1 - self.p)
-            blocks.append(block * kept.div_(1 - self.p))
-        return self._blocks.join(blocks)
+            factors.append(kept.div_(1 - self.p).expand(*batch, ir.dim, mul))
+        return x * self._blocks.join(factors)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} ({self.irreps}, p={self.p})"

@@ -1,4 +1,4 @@
-"""The bilinear map at the heart of every tensor product."""
+"""The bilinear maps at the heart of every tensor product: features coupled by 3j symbols."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -6,7 +6,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from molnet.o3.layout import Layout, cat
 from molnet.o3.wigner import wigner_3j
 
 
@@ -21,10 +20,9 @@ class Coupling:
 
     Args:
         l1, l2: degrees of the operands.
-        l3s: degrees of the results, each once.
+        l3s: degrees of the results.
         scales: a factor for each result.
         single1, single2: whether the operand has one copy alone.
-        layout: which order of the result in memory is the cheaper one to go on with.
     """
 
     how: Literal["scale", "dot", "second is matrix", "first is matrix", "outer"]
@@ -37,17 +35,9 @@ class Coupling:
         scales: Sequence[float],
         single1: bool,
         single2: bool,
-        layout: Layout,
     ) -> None:
-        C = cat(
-            [
-                scale * wigner_3j(l1, l2, l3, dtype=torch.float64)
-                for l3, scale in zip(l3s, scales, strict=True)
-            ],
-            -1,
-        )
+        C = _joined_3j(l1, l2, l3s, scales)
         self.dims = C.shape
-        self.layout = layout
         self.scale = C[0, 0, 0].item()
         if l1 == 0 or l2 == 0:
             self.how = "scale"
@@ -82,20 +72,67 @@ class Coupling:
         match self.how:
             case "scale":
                 return (a * (b * self.scale)).flatten(-2)
+            case "dot" if a.shape[-1] == 1 and b.shape[-2] == 1:  # all pairs of copies
+                pairs = a.squeeze(-1).transpose(-1, -2) @ (b.squeeze(-2) * self.scale)
+                return pairs.flatten(-2).unsqueeze(-2)
             case "dot":
                 return (a * (b * self.scale)).sum(-3, keepdim=True).flatten(-2)
             case "second is matrix":
                 M = b.flatten(-3) @ constant
-                return self._matmul(M.unflatten(-1, (K, d1)), a.flatten(-2))
+                return M.unflatten(-1, (K, d1)) @ a.flatten(-2)
             case "first is matrix":
                 M = a.flatten(-3) @ constant
-                return self._matmul(M.unflatten(-1, (K, d2)), b.flatten(-2))
+                return M.unflatten(-1, (K, d2)) @ b.flatten(-2)
             case "outer":
                 products = a.unsqueeze(-3) * b.unsqueeze(-4)  # [..., d1, d2, U, V]
-                return self._matmul(constant, products.flatten(-4, -3).flatten(-2))
+                return constant @ products.flatten(-4, -3).flatten(-2)
 
-    def _matmul(self, M: Tensor, x: Tensor) -> Tensor:
-        """``M @ x``, with the last two axes of the result in the layout's order in memory."""
-        if self.layout == "ir_mul":
-            return M @ x
-        return (x.transpose(-1, -2) @ M.transpose(-1, -2)).transpose(-1, -2)
+
+class Contraction:
+    r"""Couples two features to one irrep, and sums over copies.
+
+    .. math:: T_{k,w} = \sum_{u,ij} C_{ijk}\, a_{i,uw}\, b_{j,u}
+
+    With b, C becomes a matrix that acts on components and copies of a together.
+
+    Args:
+        l1, l2, l3: degrees of a, b and the result.
+        scale: a factor.
+        swapped: whether a is the second factor of the product.
+    """
+
+    def __init__(self, l1: int, l2: int, l3: int, scale: float, swapped: bool) -> None:
+        C = (
+            _joined_3j(l2, l1, [l3], [scale]).transpose(0, 1)
+            if swapped
+            else _joined_3j(l1, l2, [l3], [scale])
+        )
+        self.dims = C.shape
+        self.scale = C[0, 0, 0].item() if l1 == 0 or l3 == 0 else None
+        self.constant = C.permute(2, 0, 1).flatten(0, 1)  # [K d1, d2]
+
+    def __call__(self, a: Tensor, b: Tensor, constant: Tensor) -> Tensor:
+        """Couple.
+
+        Args:
+            a: ``[..., 2 l1 + 1, U, W]``.
+            b: ``[..., 2 l2 + 1, U]``.
+            constant: the 3j symbols as ``self.constant`` has them.
+
+        Returns:
+            ``[..., 2 l3 + 1, W]``.
+        """
+        d1, _, K = self.dims
+        if self.scale is not None:  # with a scalar, C is a multiple of the identity
+            M = b * self.scale
+        elif b.shape[-1] == 1:
+            M = b.squeeze(-1) @ constant.T
+        else:
+            M = constant @ b
+        return M.reshape(*b.shape[:-2], K, d1 * b.shape[-1]) @ a.flatten(-3, -2)
+
+
+def _joined_3j(l1: int, l2: int, l3s: Sequence[int], scales: Sequence[float]) -> Tensor:
+    """Scaled 3j symbols ``[2 l1 + 1, 2 l2 + 1, K]``, those of the l3s joined along K."""
+    symbols = [wigner_3j(l1, l2, l3, dtype=torch.float64) for l3 in l3s]
+    return torch.cat([scale * C for scale, C in zip(scales, symbols, strict=True)], -1)

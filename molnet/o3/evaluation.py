@@ -12,18 +12,19 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from molnet.o3.coupling import Coupling
+from molnet.o3.coupling import Contraction, Coupling
 from molnet.o3.instructions import Instruction
 from molnet.o3.irrep import MulIrrep
 from molnet.o3.irreps import Irreps
-from molnet.o3.layout import Layout
 
 Operands = Literal[
     "u with u",  # each copy of x with the same of y
     "u with v",  # all pairs of copies
     "u < v",  # all pairs of different copies of the same irreps
-    "mix first",  # the copies of x are mixed by the weights, one result for each of y
+    "mix first",  # the weights mix the copies of x
     "mix second",
+    "contract first",  # the weights mix the copies of x, with a result for each copy of y
+    "contract second",
     "sum first",
     "sum second",
 ]
@@ -46,23 +47,37 @@ class PathGroup:
     i_in2: int
     operands: Operands
     mixing: tuple[int, str] | None
-    coupling: Coupling
+    coupling: Coupling | Contraction
     results: list[tuple[int, list[int]]]
 
-    def prepare(self, x: Tensor, y: Tensor, weights: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
-        """Operands of the coupling, with two axes for the copies.
+    def couple(
+        self, x: Tensor, y: Tensor, weights: Mapping[int, Tensor], constant: Tensor
+    ) -> Tensor:
+        """Make the operands and couple them.
 
         Args:
-            x: ``[..., d1, copies]``, entry ``i_in1`` of the first input.
-            y: ``[..., d2, copies]``, entry ``i_in2`` of the second input.
+            x: ``[..., d1, u]``, entry ``i_in1`` of the first input.
+            y: ``[..., d2, v]``, entry ``i_in2`` of the second input.
             weights: the weights ``[..., *path_shape]`` of each path that has some.
+            constant: the constant of the coupling, in the precision of the data.
+
+        Returns:
+            ``[..., components of all results, copies]``.
         """
         if self.mixing is not None:
             index, mode = self.mixing
-            matrix = mixing_matrix(mode, weights[index])
+            weight = weights[index]
+            matrix = mixing_matrix(mode, weight)
         match self.operands:
+            case "contract first":
+                mixed = (x @ weight.flatten(-2)).unflatten(-1, weight.shape[-2:])
+                return self.coupling(mixed, y, constant)  # mixed is [..., d1, v, w]
+            case "contract second":
+                weight = weight.transpose(-3, -2)
+                mixed = (y @ weight.flatten(-2)).unflatten(-1, weight.shape[-2:])
+                return self.coupling(mixed, x, constant)  # mixed is [..., d2, u, w]
             case "u with v":
-                return x.unsqueeze(-1), y.unsqueeze(-2)
+                return self.coupling(x.unsqueeze(-1), y.unsqueeze(-2), constant)
             case "u < v":
                 copies = x.shape[-1]
                 u, v = torch.triu_indices(copies, copies, 1, device=x.device).unbind()
@@ -75,19 +90,15 @@ class PathGroup:
                 x = x.sum(-1, keepdim=True)
             case "sum second":
                 y = y.sum(-1, keepdim=True)
-        return x.unsqueeze(-1), y.unsqueeze(-1)
+        return self.coupling(x.unsqueeze(-1), y.unsqueeze(-1), constant)
 
 
 def plan(path: Instruction, in1: MulIrrep, in2: MulIrrep, out: MulIrrep) -> tuple[Operands, Finish]:
     """Where the weights of a path are applied, so that least has to be multiplied."""
     weighted = path.has_weight
     match path.connection_mode:
-        case "uvw" if in2.mul == 1 and in1.ir.dim < out.ir.dim:
-            return "mix first", "keep"
-        case "uvw" if in1.mul == 1 and in2.ir.dim < out.ir.dim:
-            return "mix second", "keep"
         case "uvw":
-            return "u with v", "mix"
+            return _plan_uvw(in1, in2, out)
         case "uvu" if in2.mul == 1:
             return "u with v", "scale" if weighted else "keep"
         case "uvu":
@@ -109,12 +120,28 @@ def plan(path: Instruction, in1: MulIrrep, in2: MulIrrep, out: MulIrrep) -> tupl
     raise ValueError(f"unknown connection mode {path.connection_mode!r}")
 
 
+def _plan_uvw(in1: MulIrrep, in2: MulIrrep, out: MulIrrep) -> tuple[Operands, Finish]:
+    """Mix the copies of an input first, or all products after: whichever costs less.
+
+    Counted are multiplications, and the numbers held in between, which take about as long to write
+    and read (and differentiate) as 20 multiplications each in a matrix product.
+    """
+    (u, ir1), (v, ir2), (w, ir3) = in1, in2, out
+    d1, d2, d3 = ir1.dim, ir2.dim, ir3.dim
+    products = d3 if 1 in (d1, d2, d3) or 1 in (u, v) else d1 * d2
+    costs: dict[tuple[Operands, Finish], int] = {
+        ("u with v", "mix"): d3 * u * v * w + 20 * products * u * v,
+        ("contract first", "keep"): d1 * u * v * w + (d3 + 20) * d1 * v * w,
+        ("contract second", "keep"): d2 * u * v * w + (d3 + 20) * d2 * u * w,
+    }
+    return min(costs, key=costs.__getitem__)
+
+
 def group_paths(
     paths: Sequence[Instruction],
     irreps_in1: Irreps,
     irreps_in2: Irreps,
     irreps_out: Irreps,
-    layout: Layout,
 ) -> list[PathGroup]:
     """Group the paths by their operands; paths that multiply nothing are left out."""
     groups: dict[Hashable, list[int]] = {}
@@ -124,12 +151,12 @@ def group_paths(
         in1, in2 = irreps_in1[path.i_in1], irreps_in2[path.i_in2]
         operands, _ = plan(path, in1, in2, irreps_out[path.i_out])
         # an operand mixed by the weights serves one path; a scalar scales by one constant
-        private = index if operands.startswith("mix") else None
+        private = index if operands.startswith(("mix", "contract")) else None
         constant = path.path_weight if in1.ir.l == 0 or in2.ir.l == 0 else None
         key = (path.i_in1, path.i_in2, operands, private, constant)
         groups.setdefault(key, []).append(index)
     return [
-        _path_group(indices, paths, irreps_in1, irreps_in2, irreps_out, layout)
+        _path_group(indices, paths, irreps_in1, irreps_in2, irreps_out)
         for indices in groups.values()
     ]
 
@@ -140,7 +167,6 @@ def _path_group(
     irreps_in1: Irreps,
     irreps_in2: Irreps,
     irreps_out: Irreps,
-    layout: Layout,
 ) -> PathGroup:
     first = paths[indices[0]]
     in1, in2 = irreps_in1[first.i_in1], irreps_in2[first.i_in2]
@@ -150,17 +176,25 @@ def _path_group(
         path = paths[index]
         result = (irreps_out[path.i_out].ir.l, path.path_weight)
         results.setdefault(result, []).append(index)
-    coupling = Coupling(
-        in1.ir.l,
-        in2.ir.l,
-        [l3 for l3, _ in results],
-        [constant for _, constant in results],
-        single1=operands == "sum first" or (in1.mul == 1 and operands != "mix first"),
-        single2=operands == "sum second" or (in2.mul == 1 and operands != "mix second"),
-        layout=layout,
-    )
+    coupling: Coupling | Contraction
+    if operands.startswith("contract"):
+        l1, l2, ((l3, constant),) = in1.ir.l, in2.ir.l, results
+        if operands == "contract first":
+            coupling = Contraction(l1, l2, l3, constant, swapped=False)
+        else:
+            coupling = Contraction(l2, l1, l3, constant, swapped=True)
+    else:
+        coupling = Coupling(
+            in1.ir.l,
+            in2.ir.l,
+            [l3 for l3, _ in results],
+            [constant for _, constant in results],
+            single1=operands == "sum first" or (in1.mul == 1 and operands != "mix first"),
+            single2=operands == "sum second" or (in2.mul == 1 and operands != "mix second"),
+        )
     dims_and_paths = [(2 * l3 + 1, taken_by) for (l3, _), taken_by in results.items()]
-    mixing = (indices[0], first.connection_mode) if operands.startswith("mix") else None
+    weighted = operands.startswith(("mix", "contract"))
+    mixing = (indices[0], first.connection_mode) if weighted else None
     return PathGroup(first.i_in1, first.i_in2, operands, mixing, coupling, dims_and_paths)
 
 

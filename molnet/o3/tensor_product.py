@@ -106,7 +106,7 @@ class TensorProduct(PathWeights):
         self.layout = layout
         self._blocks1 = Blocks(irreps_in1, layout, "the first input of a tensor product")
         self._blocks2 = Blocks(irreps_in2, layout, "the second input of a tensor product")
-        self._groups = group_paths(paths, irreps_in1, irreps_in2, irreps_out, layout)
+        self._groups = group_paths(paths, irreps_in1, irreps_in2, irreps_out)
         self._finishes = [
             plan(path, irreps_in1[path.i_in1], irreps_in2[path.i_in2], irreps_out[path.i_out])[1]
             for path in paths
@@ -133,8 +133,7 @@ class TensorProduct(PathWeights):
         terms: dict[int, list[Tensor]] = {i: [] for i in range(len(self.irreps_out))}
         to_mix: dict[int, list[tuple[Tensor, Tensor]]] = {i: [] for i in terms}
         for group, constant in zip(self._groups, self._constants, strict=True):
-            a, b = group.prepare(in1[group.i_in1], in2[group.i_in2], weights)
-            coupled = group.coupling(a, b, constant)  # [..., components of all results, copies]
+            coupled = group.couple(in1[group.i_in1], in2[group.i_in2], weights, constant)
             results = coupled.split([dim for dim, _ in group.results], -2)
             for result, (_, paths) in zip(results, group.results, strict=True):
                 for index in paths:

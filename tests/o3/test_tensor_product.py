@@ -155,6 +155,37 @@ def test_each_mode_is_its_formula(mode, layout):
 
 
 @pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
+@pytest.mark.parametrize(
+    ("in1", "in2", "out", "order"),
+    [
+        ("2x2e", "9x1o", "2x1o", "contract second"),
+        ("9x1o", "2x2e", "2x1o", "contract first"),
+        ("3x0e", "9x2e", "9x2e", "contract first"),
+        ("9x1o", "2x0e", "40x1o", "u with v"),
+        ("9x2e", "1x1o", "9x1o", "u with v"),
+        ("9x1o", "9x1o", "9x0e", "u with v"),
+        ("40x1o", "1x1o", "9x2e", "contract first"),
+        ("1x1o", "40x1o", "9x2e", "contract second"),
+    ],
+)
+def test_every_order_of_evaluation_is_the_same_sum(in1, in2, out, order, layout):
+    product = TensorProduct(in1, in2, out, [(0, 0, 0, "uvw", True)], layout=layout)
+    (group,) = product._groups
+    assert group.operands == order
+    (path,) = product.instructions
+    (u, ir_1), (v, ir_2), (_, ir_out) = Irreps(in1)[0], Irreps(in2)[0], Irreps(out)[0]
+    x, y = torch.randn(5, u, ir_1.dim), torch.randn(5, v, ir_2.dim)
+    C = path.path_weight * wigner_3j(ir_1.l, ir_2.l, ir_out.l)
+    weight = product.weight.view(path.path_shape)
+    expected = torch.einsum("uvw,ijk,zui,zvj->zwk", weight, C, x, y).flatten(1)
+    z = product(
+        change_layout(x.flatten(1), in1, "mul_ir", layout),
+        change_layout(y.flatten(1), in2, "mul_ir", layout),
+    )
+    torch.testing.assert_close(change_layout(z, out, layout, "mul_ir"), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
 def test_right_is_the_map_of_the_first_input(layout):
     product = FullyConnectedTensorProduct(
         "2x0e + 2x1o", "0e + 3x1o", "2x0e + 1e", shared_weights=False, layout=layout
