@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 import molnet
 from molnet.graph.elements import ATOMIC_NUMBERS
@@ -64,7 +64,7 @@ def save_model(model: Model, folder: str | Path) -> Path:
     }
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        save_file(weights, partial / WEIGHTS)
+        (partial / WEIGHTS).write_bytes(save(weights))
         (partial / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
         partial.chmod(0o755)
         if folder.exists():

@@ -154,5 +154,11 @@ class Checkpoints(Callback):
         self.best_epoch = int(state_dict["best_epoch"])
 
     def _save(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(self.last)
+        # Lightning's own way out of an unfinished file ends where folders are on several disks.
+        partial = self.last.with_suffix(".partial")
+        try:
+            trainer.save_checkpoint(partial)
+            partial.replace(self.last)
+        finally:
+            partial.unlink(missing_ok=True)
         self._saved_at = time.monotonic()

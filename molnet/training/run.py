@@ -1,7 +1,10 @@
 """A training run, from its settings to its folder of results."""
 
+import errno
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -82,7 +85,7 @@ def _train(settings: TrainConfig, plain: Any, folder: Path) -> dict[str, Any]:
         model, _loss(settings, model), instantiate(settings.optimizer), config=plain
     )
     log.info("%s\n", describe_run(settings, data, model, device, folder))
-    with quiet_lightning(), run.interruption.watched():
+    with quiet_lightning(), run.interruption.watched(), _full_disk_explained(folder):
         run.trainer.fit(module, data, ckpt_path=settings.resume, weights_only=True)
     trained = time.monotonic()
 
@@ -102,6 +105,21 @@ def _train(settings: TrainConfig, plain: Any, folder: Path) -> dict[str, Any]:
     log.info("waiting for data took %.1f%% of training\n", 100 * metrics["data_wait"])
     log.info(next_commands(folder))
     return metrics
+
+
+@contextmanager
+def _full_disk_explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise OSError(
+            error.errno,
+            "no space left for the run's files. Free some and resume from checkpoints/last.ckpt, "
+            "or start again with hydra.run.dir=FOLDER on another disk",
+            str(folder),
+        ) from error
 
 
 def _data(settings: TrainConfig, folder: Path) -> DataModule:

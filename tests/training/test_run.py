@@ -1,6 +1,7 @@
 """Runs in this process: each kind of target, the run's folder, what is refused."""
 
 import csv
+import errno
 import itertools
 import json
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 import torch
 from ase import Atoms
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer
 
 from molnet.datasets.splits import load_split, random_split
 from molnet.models import load_model
@@ -317,3 +319,22 @@ def test_a_single_structure_is_enough(settings: Settings, tmp_path: Path) -> Non
     )
     assert metrics["train"]["energy"]["count"] == 1
     assert "test" not in metrics
+
+
+def test_a_full_disk_loses_nothing_and_is_named(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(settings("trainer.max_epochs=1"))
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    saved = last.read_bytes()
+
+    def fill_the_disk(self: Trainer, path: Path) -> None:
+        path.write_bytes(b"half a checkpoint")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", fill_the_disk)
+    with pytest.raises(OSError, match="no space left for the run's files") as error:
+        train(settings("trainer.max_epochs=2", f"resume={last}"))
+    assert error.value.filename == str(tmp_path / "run")
+    assert last.read_bytes() == saved
+    assert {path.name for path in last.parent.iterdir()} == {"last.ckpt", "best.ckpt"}
