@@ -8,10 +8,10 @@ their derivatives, with the same coefficients:
 
 where Y¹ is the vector itself times a constant. Each step is an outer product and one small matrix
 product over the whole batch, stable to high degree. The derivatives are made of the harmonics
-themselves, so all orders follow from the first.
+themselves, so all orders follow from the first (through `torch.autograd`; the transforms of
+`torch.func` are not supported).
 """
 
-import inspect
 import math
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -47,8 +47,9 @@ def spherical_harmonics(
 
     Returns:
         [..., Σ (2l + 1)], the degrees in the order given, m = −l … l about the axis Y in each; Y¹
-        is proportional to (x, y, z). At the zero vector Y^l = 0 for l > 0, and with `normalize`,
-        where the direction is undefined, all derivatives there are zero.
+        is proportional to (x, y, z). In memory the batch is contiguous, not the components. At the
+        zero vector Y^l = 0 for l > 0, and with `normalize`, where the direction is undefined, all
+        derivatives there are zero. Not to be changed in place while gradients are recorded.
 
     Raises:
         ValueError: if a degree is negative, parities do not fit a vector, the normalization is
@@ -64,8 +65,7 @@ def spherical_harmonics(
     _require(normalization, Normalization, "normalization")
     _require_vectors(x)
     coefficients = _coefficients(max([1, *irreps_out.ls]), normalization, x)
-    rows = _rows(x, normalize, normalization, coefficients)
-    return _arrange(rows, irreps_out, "mul_ir").view(*x.shape[:-1], irreps_out.dim)
+    return _evaluate(x, irreps_out, "mul_ir", normalize, normalization, coefficients)
 
 
 class SphericalHarmonics(torch.nn.Module):
@@ -112,78 +112,89 @@ class SphericalHarmonics(torch.nn.Module):
         coefficients = list(self._coefficients)
         if coefficients[0].dtype != x.dtype:
             coefficients = _coefficients(self._lmax, self.normalization, x)
-        rows = _rows(x, self.normalize, self.normalization, coefficients)
-        return _arrange(rows, self.irreps_out, self.layout).view(*x.shape[:-1], self.irreps_out.dim)
+        return _evaluate(
+            x, self.irreps_out, self.layout, self.normalize, self.normalization, coefficients
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.irreps_in} -> {self.irreps_out})"
 
 
-def _rows(
-    x: Tensor, normalize: bool, normalization: Normalization, coefficients: Sequence[Tensor]
+def _evaluate(
+    x: Tensor,
+    irreps_out: Irreps,
+    layout: Layout,
+    normalize: bool,
+    normalization: Normalization,
+    coefficients: Sequence[Tensor],
 ) -> Tensor:
-    """All harmonics up to lmax of vectors [..., 3], joined along rows [(lmax + 1)², N].
-
-    With the batch axis last and contiguous, every operation runs at full vector width.
-    """
-    vector, slopes, *steps = coefficients
-    Y1 = vector @ x.reshape(-1, 3).t()
-    if normalize:
-        square = Y1.square().sum(0)  # a zero vector is treated as infinitely long: 0, and smooth
-        length = _pole(1, normalization)
-        Y1 = Y1 * (length * square.masked_fill(square == 0, math.inf).rsqrt())
-    return _SolidHarmonics.apply(Y1, _pole(0, normalization), slopes, *steps)
-
-
-def _arrange(rows: Tensor, irreps_out: Irreps, layout: Layout) -> Tensor:
-    """The harmonics that were asked for, [N, irreps_out.dim]."""
-    lmax = math.isqrt(len(rows)) - 1
-    if irreps_out.ls != list(range(lmax + 1)):
-        Y = rows.split([2 * l + 1 for l in range(lmax + 1)])
-        blocks = [
-            Y[l].repeat(mul, 1) if layout == "mul_ir" else Y[l].repeat_interleave(mul, dim=0)
+    """Harmonics [..., irreps_out.dim] of vectors [..., 3]."""
+    length = _pole(1, normalization) if normalize else None
+    vectors = x if x.dim() == 2 else x.reshape(-1, 3)
+    A, b, D, *steps = coefficients
+    if steps or normalize:
+        Y = _SolidHarmonics.apply(vectors, length, A, b, D, *steps)
+    else:  # up to l = 1 they are an affine map
+        Y = torch.addmm(b, A, vectors.t()).t()
+    degrees = range(math.isqrt(Y.shape[1]))
+    if irreps_out.ls != list(degrees):
+        rows = Y.t().split([2 * l + 1 for l in degrees])
+        chosen = [
+            rows[l].repeat(mul, 1) if layout == "mul_ir" else rows[l].repeat_interleave(mul, dim=0)
             for mul, (l, _) in irreps_out
         ]
-        rows = torch.cat([rows[:0], *blocks])
-    return rows.t().contiguous()
+        Y = torch.cat([rows[0][:0], *chosen]).t()
+    return Y if x.dim() == 2 else Y.view(*x.shape[:-1], Y.shape[1])
 
 
 class _SolidHarmonics(torch.autograd.Function):
-    """Yˡ for l = 0 … lmax, joined along rows [(lmax + 1)², N], from the constant Y⁰ and Y¹ [3, N].
+    """Yˡ for l = 0 … lmax, [N, (lmax + 1)²], of vectors x [N, 3]; if `length` is given, Y¹ has it.
 
-    `slopes` is the matrix D [3·lmax², (lmax + 1)²] with ∂Y_i/∂Y¹_k = Σ_j D_kj,i Y_j.
+    Inside, they are rows along the batch, so that every operation runs over contiguous memory, and
+    turned without a copy. With the rows, the affine map (A, b) [4, 3], [4, 1] gives (Y⁰, Y¹), and
+    the matrix D [3·lmax², (lmax + 1)²] the slopes ∂Y_i/∂Y¹_k = Σ_j D_kj,i Y_j.
     """
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(Y1: Tensor, Y0: float, slopes: Tensor, *steps: Tensor) -> Tensor:
-        Y = [torch.full_like(Y1[:1], Y0), Y1]
+    def forward(
+        ctx: Any, x: Tensor, length: float | None, A: Tensor, b: Tensor, D: Tensor, *steps: Tensor
+    ) -> Tensor:
+        start = torch.addmm(b, A, x.t())
+        Y1, scale = start[1:], None
+        rows = [start]
+        if length is not None:
+            scale = _scale_to(length, Y1)
+            Y1 = Y1 * scale
+            rows = [start[:1], Y1]
+        last = Y1
         for step in steps:
-            Y.append(step @ (Y[-1][:, None] * Y1).flatten(0, 1))
-        return torch.cat(Y)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, _, slopes, *steps = inputs
-        ctx.constants = 2 + len(steps)
-        ctx.save_for_backward(output, slopes)
-        ctx.save_for_forward(output, slopes)
+            last = step @ (last[:, None] * Y1).flatten(0, 1)
+            rows.append(last)
+        Y = torch.cat(rows).t()
+        ctx.length, ctx.num_steps = length, len(steps)
+        ctx.save_for_backward(x, scale, Y, A, D)
+        return Y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        Y, slopes = ctx.saved_tensors
-        grad_Y1 = ((slopes @ grad).unflatten(0, (3, -1)) * Y[: len(slopes) // 3]).sum(1)
-        return grad_Y1, *(None,) * ctx.constants
+        x, scale, Y, A, D = ctx.saved_tensors
+        rows = Y.t()
+        lower = rows[: len(D) // 3]
+        grad_Y1 = ((D @ grad.t()).view(3, *lower.shape) * lower).sum(1)
+        if ctx.length is not None:  # only what is perpendicular to a vector changes its direction
+            Y1 = rows[1:4]
+            along = (Y1 * grad_Y1).sum(0)
+            grad_Y1 = torch.addcmul(grad_Y1, Y1, along, value=-1 / ctx.length**2)
+            if torch.is_grad_enabled():  # the next derivative needs the dependence on x
+                scale = _scale_to(ctx.length, A[1:] @ x.t())
+            grad_Y1 = grad_Y1 * scale
+        return grad_Y1.t() @ A[1:], *(None,) * (4 + ctx.num_steps)
 
-    @staticmethod
-    def jvp(ctx: Any, dY1: Tensor, *_: None) -> Tensor:
-        Y, slopes = ctx.saved_tensors
-        return slopes.t() @ (dY1[:, None] * Y[: len(slopes) // 3]).flatten(0, 1)
 
-
-# Without it, torch reads the signature anew at each call, which costs as much as a matrix product.
-_SolidHarmonics.forward.__signature__ = inspect.signature(_SolidHarmonics.forward)  # type: ignore[attr-defined]
+def _scale_to(length: float, v: Tensor) -> Tensor:
+    """length/|v| for the columns of v [3, N]; a zero vector counts as infinitely long."""
+    square = v.square().sum(0)
+    return length * torch.nn.functional.threshold(square, 0.0, math.inf).rsqrt()
 
 
 def _coefficients(lmax: int, normalization: Normalization, x: Tensor) -> list[Tensor]:
@@ -194,16 +205,17 @@ def _coefficients(lmax: int, normalization: Normalization, x: Tensor) -> list[Te
 
 @cache
 def _exact_coefficients(lmax: int, normalization: Normalization) -> tuple[NDArray[np.float64], ...]:
-    """The matrix from a vector to Y¹, D of `_SolidHarmonics`, and S^l for l = 1 … lmax − 1."""
-    slopes, steps = np.zeros((3, lmax**2, (lmax + 1) ** 2)), []
+    """A, b and D of `_SolidHarmonics`, and S^l for l = 1 … lmax − 1."""
+    D, steps = np.zeros((3, lmax**2, (lmax + 1) ** 2)), []
     for l in range(lmax):
         C = wigner_3j_array(l + 1, l, 1)
         p0, p1, p2 = (_pole(degree, normalization) for degree in (l, 1, l + 1))
         S = C * (p2 / (p0 * p1 * C[l + 1, l, 1]))  # exact at the pole, where only m = 0 is left
-        slopes[:, l**2 : (l + 1) ** 2, (l + 1) ** 2 : (l + 2) ** 2] = (l + 1) * S.transpose(2, 1, 0)
+        D[:, l**2 : (l + 1) ** 2, (l + 1) ** 2 : (l + 2) ** 2] = (l + 1) * S.transpose(2, 1, 0)
         steps.append(S.reshape(2 * l + 3, -1))
-    vector = _pole(1, normalization) * np.eye(3)
-    return vector, slopes.reshape(-1, (lmax + 1) ** 2), *steps[1:]
+    A, b = np.zeros((4, 3)), np.zeros((4, 1))
+    A[1:], b[0] = _pole(1, normalization) * np.eye(3), _pole(0, normalization)
+    return A, b, D.reshape(-1, (lmax + 1) ** 2), *steps[1:]
 
 
 def _pole(l: int, normalization: Normalization) -> float:
