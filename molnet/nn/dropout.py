@@ -13,7 +13,7 @@ class Dropout(torch.nn.Module):
     .. math:: y_{zau} = \frac{b_{zu}}{1 - p}\, x_{zau}, \qquad b_{zu} \sim \text{Bernoulli}(1 - p)
 
     The first axis z is the batch; axes between it and the last share the draw. In evaluation mode
-    features pass unchanged. From the same seed, the draws are those of ``e3nn.nn.Dropout``.
+    features pass unchanged. Works as ``e3nn.nn.Dropout``, with other draws from the same seed.
 
     Args:
         irreps: irreps of the features.
@@ -45,11 +45,15 @@ class Dropout(torch.nn.Module):
         if self.p == 1:
             return x * 0
         batch = [x.shape[0], *[1] * (x.dim() - 2)] if x.dim() > 1 else []
-        factors = []
-        for mul, ir in self.irreps:
-            kept = x.new_empty(*batch, 1, mul).bernoulli_(1 - self.p)
-            factors.append(kept.div_(1 - self.p).expand(*batch, ir.dim, mul))
-        return x * self._blocks.join(factors)
+        drawn = torch.rand(*batch, 1, self.irreps.num_irreps, dtype=x.dtype, device=x.device)
+        factors = (drawn >= self.p).to(x.dtype) / (1 - self.p)
+        of_entry = factors.split([mul for mul, _ in self.irreps], -1)
+        return x * self._blocks.join(
+            [
+                factor.expand(*factor.shape[:-2], ir.dim, mul)
+                for factor, (mul, ir) in zip(of_entry, self.irreps, strict=True)
+            ]
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} ({self.irreps}, p={self.p})"
