@@ -1,5 +1,6 @@
 """Fixtures that every part of the test suite may use."""
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
