@@ -1,7 +1,6 @@
 """Labelled structures on disk: building, opening, splitting, batching, and their statistics."""
 
 from molnet.datasets.batching import BatchSampler
-from molnet.datasets.cache import cache_folder
 from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.references import ReferenceFit, fit_reference_energies, read_isolated_atoms
 from molnet.datasets.splits import Split, load_split, random_split, save_split
@@ -17,7 +16,6 @@ __all__ = [
     "Split",
     "StoreError",
     "StoreWriter",
-    "cache_folder",
     "compute_statistics",
     "fit_reference_energies",
     "load_split",

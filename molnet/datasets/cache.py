@@ -13,22 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import platformdirs
+from molnet.cache import cache_folder
 
 ABANDONED_AFTER = 24 * 3600.0  # seconds without a write, after which a build is taken for dead
-
-
-def cache_folder(chosen: str | Path | None = None) -> Path:
-    """The folder of built data sets: the chosen one, else $MOLNET_CACHE, else the user's cache."""
-    place = chosen or os.environ.get("MOLNET_CACHE") or platformdirs.user_cache_dir("molnet")
-    return Path(place).expanduser()
 
 
 def store_folder(cache: str | Path | None, name: str, settings: Mapping[str, Any]) -> Path:
     """The folder of one built data set: its name and a hash of everything that shaped it.
 
     Args:
-        cache: see :func:`cache_folder`.
+        cache: see :func:`molnet.cache.cache_folder`.
         name: what people call the data set.
         settings: JSON-able: the checksums of the source and every setting of the build. Another
             source or another setting leads to another folder, so that nothing stale is ever read.

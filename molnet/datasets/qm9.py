@@ -31,7 +31,8 @@ import numpy as np
 from ase.data import atomic_numbers
 from tqdm.auto import tqdm
 
-from molnet.datasets.cache import cache_folder, file_checksum, store_folder
+from molnet.cache import cache_folder
+from molnet.datasets.cache import file_checksum, store_folder
 from molnet.datasets.download import RemoteFile, download
 from molnet.datasets.qm9_orientation import turn_into_frame_of_geometry
 from molnet.datasets.store import FORMAT_VERSION, ArrayStore, StoreWriter
@@ -130,7 +131,7 @@ def open_qm9(source: str | Path = "auto", cache: str | Path | None = None) -> Ar
             ``uncharacterized.txt`` beside it or in it), or of a folder with ``qm9pack``'s CSV
             files. A user's own files may hold any part of QM9.
         cache: folder for the store and the download; see
-            :func:`molnet.datasets.cache.cache_folder`.
+            :func:`molnet.cache.cache_folder`.
 
     Raises:
         QM9Error: the source is not there, not whole, or not readable; says which file and line.

@@ -61,7 +61,7 @@ def open_structures(
         path: a file, a glob, or several of these. Files may be larger than memory.
         labels: for each property the key in the files and the unit of the values there.
         name: the first part of the store's folder name.
-        cache: folder for the store; see :func:`molnet.datasets.cache.cache_folder`.
+        cache: folder for the store; see :func:`molnet.cache.cache_folder`.
         declared: properties beyond :data:`molnet.properties.PROPERTIES`.
 
     Returns:

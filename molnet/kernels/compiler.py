@@ -16,7 +16,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-import platformdirs
+from molnet.cache import cache_folder
 
 SOURCE = Path(__file__).parent / "csrc" / "convolution.cpp"
 FLAGS = ["-std=c++17", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC"]
@@ -58,8 +58,7 @@ def _compiled(compiler: str, real: str) -> Path:
     flags = [*FLAGS, f"-DREAL={real}"]
     identity = "\n".join([SOURCE.read_text(), *flags, version, _processor()])
     name = f"convolution-{real}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
-    folder = Path(os.environ.get("MOLNET_CACHE") or platformdirs.user_cache_dir("molnet"))
-    target = folder / "kernels" / name
+    target = cache_folder() / "kernels" / name
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         log.warning("Compiling the convolution for this processor, once (some 10 s) ...")

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from molnet.cache import cache_folder
 from molnet.datasets import edges as edges_module
 from molnet.datasets import store as store_module
 from molnet.datasets.arrays import GrowingArray
-from molnet.datasets.cache import cache_folder, store_folder
+from molnet.datasets.cache import store_folder
 from molnet.datasets.store import ArrayStore, StoreError, StoreWriter
 from molnet.graph import find_neighbours
 from molnet.properties import get_property
