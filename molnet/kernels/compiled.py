@@ -2,9 +2,12 @@
 
 import ctypes
 from collections.abc import Sequence
+from functools import cache
 from itertools import accumulate
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from molnet.kernels.compiler import library
@@ -55,7 +58,7 @@ def run(
     kernels = library(REAL[outputs[0].dtype])
     if kernels is None:
         raise RuntimeError("the compiled convolution was called on a machine without it")
-    paths = torch.tensor(_path_table(plan), dtype=torch.int64)
+    paths = _path_table(plan)
     shape = _Shape(
         len(edges.receiver_starts) - 1,
         len(weights.rows),
@@ -66,7 +69,7 @@ def run(
         sum(plan.weight_sizes),
         weights.basis.shape[1],
         weights.table.shape[0],
-        paths.data_ptr(),
+        paths.ctypes.data,
         *(index.data_ptr() for index in edges),
         weights.rows.data_ptr(),
         torch.get_num_threads(),
@@ -76,8 +79,9 @@ def run(
     getattr(kernels, name)(ctypes.byref(shape), *map(ctypes.c_void_p, pointers))
 
 
-def _path_table(plan: Plan) -> list[tuple[int, ...]]:
-    """``Path`` of the C++ source for each path."""
+@cache
+def _path_table(plan: Plan) -> NDArray[np.int64]:
+    """``Path`` of the C++ source for each path, ``[paths, 8]``."""
     x_starts = _starts([block.size for block in plan.inputs])
     out_starts = _starts([block.size for block in plan.outputs])
     filled = [0] * len(plan.outputs)
@@ -92,7 +96,7 @@ def _path_table(plan: Plan) -> list[tuple[int, ...]]:
         table.append(
             (dim_in, dim_out, channels, x_starts[path.source], out, stride, matrix, weight)
         )
-    return table
+    return np.array(table, dtype=np.int64)
 
 
 def _starts(sizes: Sequence[int]) -> list[int]:

@@ -17,6 +17,7 @@ further derivative is right too.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -61,19 +62,25 @@ def _flat(plan: Plan) -> tuple[list[int], list[int], list[int]]:
 def _unpack(B: Tensor, T: Tensor, rest: Sequence[Any]) -> tuple[Weights, Edges, Plan]:
     """Weights, edges and plan again, from what an operator takes."""
     rows, *edges = rest[:_NUM_INDICES]
-    return Weights(B, T, rows), Edges(*edges), _plan(*rest[_NUM_INDICES:])
+    return Weights(B, T, rows), Edges(*edges), _plan_of(rest)
 
 
-def _plan(inputs: Sequence[int], output_dims: Sequence[int], paths: Sequence[int]) -> Plan:
+def _plan_of(rest: Sequence[Any]) -> Plan:
+    return _plan(*(tuple(numbers) for numbers in rest[_NUM_INDICES:]))
+
+
+@cache
+def _plan(inputs: tuple[int, ...], output_dims: tuple[int, ...], paths: tuple[int, ...]) -> Plan:
+    """One plan for each layer, however often its operators run."""
     return Plan(
         tuple(Block(*pair) for pair in zip(inputs[::2], inputs[1::2], strict=True)),
-        tuple(output_dims),
+        output_dims,
         tuple(Path(*pair) for pair in zip(paths[::2], paths[1::2], strict=True)),
     )
 
 
 def _new_output(x: Tensor, rest: Sequence[Any]) -> Tensor:
-    return x.new_empty(x.shape[0], _plan(*rest[_NUM_INDICES:]).output_size)
+    return x.new_empty(x.shape[0], _plan_of(rest).output_size)
 
 
 def _new_gradients(*arguments: Tensor) -> tuple[Tensor, ...]:

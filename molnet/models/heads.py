@@ -219,7 +219,7 @@ class Polarizability(Head):
 class SpatialExtent(Head):
     r"""Electronic spatial extent :math:`\langle R^2 \rangle` about the centre of mass.
 
-    .. math:: R^2 = \sum_i \bigl( (Z_i + a_i)\, |\mathbf r_i - \mathbf r_{cm}|^2 + s\, b_i \bigr)
+    .. math:: R^2 = \sum_i \bigl( (Z_i + a_i)\, |\mathbf r_i - \mathbf r_{cm}|^2 + b_i \bigr)
 
     Neutral atoms carry about :math:`Z_i` electrons, so the learned :math:`a_i` and :math:`b_i`
     only correct for bonding and for the size of the atoms.

@@ -75,7 +75,7 @@ class Model(nn.Module):
         derived = ["forces", "stress"] if self.energy else []
         self.properties = {name: get_property(name, properties) for name in [*heads, *derived]}
 
-        options = {name: _head_options(name, settings) for name, settings in heads.items()}
+        options = {name: _head_options(settings) for name, settings in heads.items()}
         kinds = {name: _head_class(name, settings) for name, settings in heads.items()}
         self.network = Network(
             len(self.species),
@@ -260,5 +260,5 @@ def _head_class(name: str, settings: Mapping[str, Any]) -> type[Head]:
     return HEADS[kind]
 
 
-def _head_options(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _head_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in settings.items() if k not in ("kind", "forces", "stress")}

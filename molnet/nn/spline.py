@@ -23,9 +23,6 @@ class CubicSpline(nn.Module):
         num_knots: intervals of length ``h = cutoff / num_knots``.
     """
 
-    #: coefficients that one distance needs
-    terms = 4
-
     def __init__(self, cutoff: float, num_knots: int) -> None:
         super().__init__()
         if num_knots < 8:
