@@ -29,7 +29,7 @@ def available(x: Tensor, plan: Plan) -> bool:
         x.device.type == "cpu"
         and x.dtype in REAL
         and max(dims, default=1) <= LARGEST_DIM
-        and library(REAL[x.dtype]) is not None
+        and library("convolution", REAL[x.dtype]) is not None
     )
 
 
@@ -38,7 +38,7 @@ class _Shape(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("nodes", "edges", "paths", "x", "out")),
-        *((name, ctypes.c_int64) for name in ("matrix", "weight", "terms", "table_rows")),
+        *((name, ctypes.c_int64) for name in ("matrix", "weight", "terms", "table_rows", "table_stride")),
         ("path", ctypes.c_void_p),
         *((name, ctypes.c_void_p) for name in Edges._fields),
         ("rows", ctypes.c_void_p),
@@ -49,13 +49,13 @@ class _Shape(ctypes.Structure):
 def run(
     name: str,
     inputs: Sequence[Tensor | None],
-    outputs: Sequence[Tensor],
+    outputs: Sequence[Tensor | None],
     weights: Weights,
     edges: Edges,
     plan: Plan,
 ) -> None:
-    """Run the kernel ``name`` on inputs of one dtype; it fills the outputs."""
-    kernels = library(REAL[outputs[0].dtype])
+    """Run the kernel ``name`` on inputs of one dtype; it fills the outputs that are not None."""
+    kernels = library("convolution", REAL[weights.table.dtype])
     if kernels is None:
         raise RuntimeError("the compiled convolution was called on a machine without it")
     paths = _path_table(plan)
@@ -68,7 +68,7 @@ def run(
         sum(plan.matrix_sizes),
         sum(plan.weight_sizes),
         weights.basis.shape[1],
-        weights.table.shape[0],
+        *weights.table.shape,
         paths.ctypes.data,
         *(index.data_ptr() for index in edges),
         weights.rows.data_ptr(),

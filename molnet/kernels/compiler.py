@@ -18,17 +18,17 @@ from pathlib import Path
 
 from molnet.cache import cache_folder
 
-SOURCE = Path(__file__).parent / "csrc" / "convolution.cpp"
-FLAGS = ["-std=c++17", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC"]
+SOURCES = Path(__file__).parent / "csrc"
+FLAGS = ["-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
 
 log = logging.getLogger(__name__)
 
 
 @cache
-def library(real: str) -> ctypes.CDLL | None:
-    """The kernels for the C++ type ``real``, or None where they cannot be had.
+def library(name: str, real: str) -> ctypes.CDLL | None:
+    """The kernels of ``csrc/NAME.cpp`` for the C++ type ``real``, or None where there are none.
 
-    Why they cannot is said in one line, once.
+    Why there are none is said in one line, once.
 
     ``MOLNET_KERNELS=reference`` in the environment does without them.
     """
@@ -39,9 +39,9 @@ def library(real: str) -> ctypes.CDLL | None:
         _without(f"no C++ compiler ({compiler or 'g++ or clang++'}) was found; install one")
         return None
     try:
-        return ctypes.CDLL(str(_compiled(compiler, real)))
+        return ctypes.CDLL(str(_compiled(compiler, name, real)))
     except subprocess.CalledProcessError as error:
-        _without(f"{compiler} failed on {SOURCE.name}: {error.stderr.strip()[-500:]}")
+        _without(f"{compiler} failed on {name}.cpp: {error.stderr.strip()[-500:]}")
     except OSError as error:
         _without(f"the compiled kernels cannot be used: {error}")
     return None
@@ -51,21 +51,23 @@ def _without(reason: str) -> None:
     log.warning("Convolutions run in plain PyTorch, several times slower: %s.", reason)
 
 
-def _compiled(compiler: str, real: str) -> Path:
+def _compiled(compiler: str, name: str, real: str) -> Path:
     version = subprocess.run(  # noqa: S603 (the user's own compiler)
         [compiler, "--version"], capture_output=True, text=True, check=True
     ).stdout
-    flags = [*FLAGS, f"-DREAL={real}"]
-    identity = "\n".join([SOURCE.read_text(), *flags, version, _processor()])
-    name = f"convolution-{real}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
-    target = cache_folder() / "kernels" / name
+    source = SOURCES / f"{name}.cpp"
+    texts = [path.read_text() for path in (source, *sorted(SOURCES.glob("*.h")))]
+    flags = [*FLAGS, f"-DREAL={real}", f"-DREAL_IS_DOUBLE={int(real == 'double')}"]
+    identity = "\n".join([*texts, *flags, version, _processor()])
+    file = f"{name}-{real}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
+    target = cache_folder() / "kernels" / file
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         log.warning("Compiling the convolution for this processor, once (some 10 s) ...")
         with tempfile.TemporaryDirectory(dir=target.parent) as partial:
-            made = Path(partial) / name
+            made = Path(partial) / file
             subprocess.run(  # noqa: S603
-                [compiler, *flags, str(SOURCE), "-o", str(made)],
+                [compiler, *flags, str(source), "-o", str(made)],
                 capture_output=True,
                 text=True,
                 check=True,

@@ -23,5 +23,5 @@ def convolve(x: Tensor, matrices: Tensor, weights: Weights, edges: Edges, plan: 
 
 def backend(device: torch.device | str) -> str:
     """Which implementation serves float32 on a device, in words."""
-    compiles = torch.device(device).type == "cpu" and library("float") is not None
+    compiles = torch.device(device).type == "cpu" and library("convolution", "float") is not None
     return "compiled convolution" if compiles else "convolution in plain PyTorch"

@@ -13,7 +13,8 @@ operator                   computes                        its backward pass use
 =========================  ==============================  =============================
 
 Training on forces runs these four and no more; the reference takes over behind them so that any
-further derivative is right too.
+further derivative is right too. The operators of gradients are told which of those of M, B and T
+are ``wanted``; the others come out empty.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from molnet.kernels import compiled, reference
 from molnet.kernels.edges import Edges
+from molnet.kernels.engine import wanted_gradients
 from molnet.kernels.plan import Block, Path, Plan
 from molnet.kernels.weights import Weights
 
@@ -35,7 +37,6 @@ _INDICES = (
 )
 _NUM_INDICES = 6
 _REST = f"{_INDICES}, int[] inputs, int[] output_dims, int[] paths"
-_NUM_REST = _NUM_INDICES + 3
 _ARGUMENTS = "Tensor x, Tensor M, Tensor B, Tensor T"
 _TANGENTS = "Tensor a, Tensor m, Tensor b, Tensor? u"
 _GRADIENTS = "(Tensor, Tensor, Tensor, Tensor)"
@@ -66,7 +67,7 @@ def _unpack(B: Tensor, T: Tensor, rest: Sequence[Any]) -> tuple[Weights, Edges, 
 
 
 def _plan_of(rest: Sequence[Any]) -> Plan:
-    return _plan(*(tuple(numbers) for numbers in rest[_NUM_INDICES:]))
+    return _plan(*(tuple(numbers) for numbers in rest[_NUM_INDICES : _NUM_INDICES + 3]))
 
 
 @cache
@@ -83,8 +84,28 @@ def _new_output(x: Tensor, rest: Sequence[Any]) -> Tensor:
     return x.new_empty(x.shape[0], _plan_of(rest).output_size)
 
 
-def _new_gradients(*arguments: Tensor) -> tuple[Tensor, ...]:
-    return tuple(argument.new_empty(argument.shape) for argument in arguments)
+def _new_gradients(
+    wanted: Sequence[bool], x: Tensor, *others: Tensor
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Room for the gradient of x, and for those of M, B and T; unwanted ones are empty."""
+    return x.new_empty(x.shape), tuple(
+        other.new_empty(other.shape if asked else 0)
+        for other, asked in zip(others, wanted, strict=True)
+    )
+
+
+def _run_backward(
+    name: str,
+    arguments: Sequence[Tensor | None],
+    primals: Sequence[Tensor],
+    rest: Sequence[Any],
+) -> tuple[Tensor, ...]:
+    """Run a kernel whose results are the wanted gradients of the primals x, M, B, T."""
+    *rest, wanted = rest
+    of_x, of_others = _new_gradients(wanted, *primals)
+    results = [of if asked else None for of, asked in zip(of_others, wanted, strict=True)]
+    compiled.run(name, arguments, [of_x, *results], *_unpack(primals[2], primals[3], rest))
+    return of_x, *of_others
 
 
 def _forward(x: Tensor, M: Tensor, B: Tensor, T: Tensor, *rest: Any) -> Tensor:
@@ -96,9 +117,7 @@ def _forward(x: Tensor, M: Tensor, B: Tensor, T: Tensor, *rest: Any) -> Tensor:
 def _backward(
     g: Tensor, x: Tensor, M: Tensor, B: Tensor, T: Tensor, *rest: Any
 ) -> tuple[Tensor, ...]:
-    gradients = _new_gradients(x, M, B, T)
-    compiled.run("backward", [g, x, M, B, T], gradients, *_unpack(B, T, rest))
-    return gradients
+    return _run_backward("backward", [g, x, M, B, T], [x, M, B, T], rest)
 
 
 def _double_forward(
@@ -129,10 +148,8 @@ def _double_backward(
     u: Tensor | None,
     *rest: Any,
 ) -> tuple[Tensor, ...]:
-    gradients = _new_gradients(x, M, B, T)
     arguments = [g, x, M, B, T, a, m, b, u]
-    compiled.run("double_backward", arguments, gradients, *_unpack(B, T, rest))
-    return gradients
+    return _run_backward("double_backward", arguments, [x, M, B, T], rest)
 
 
 def _reference_change(arguments: Sequence[Tensor | None], rest: Sequence[Any]) -> Tensor:
@@ -147,28 +164,43 @@ def _reference_change(arguments: Sequence[Tensor | None], rest: Sequence[Any]) -
 
 
 def _backward_of_forward(
-    saved: Sequence[Tensor], rest: Sequence[Any], g: Tensor
+    saved: Sequence[Tensor], rest: Sequence[Any], wanted: Sequence[bool], g: Tensor
 ) -> tuple[Tensor | None, ...]:
-    return torch.ops.molnet.convolution_backward(g, *saved, *rest)
+    gradients = torch.ops.molnet.convolution_backward(g, *saved, *rest, wanted[1:])
+    return _only(wanted, gradients)
 
 
 def _backward_of_backward(
-    saved: Sequence[Tensor], rest: Sequence[Any], *tangents: Tensor | None
+    saved: Sequence[Tensor],
+    rest: Sequence[Any],
+    wanted: Sequence[bool],
+    *tangents: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
     g, *arguments = saved
     a, m, b = (
         torch.zeros_like(argument) if tangent is None else tangent
         for tangent, argument in zip(tangents[:3], arguments[:3], strict=True)
     )
-    u = tangents[3]
-    return (
-        torch.ops.molnet.convolution_double_forward(*arguments, a, m, b, u, *rest),
-        *torch.ops.molnet.convolution_double_backward(g, *arguments, a, m, b, u, *rest),
-    )
+    of_g: Tensor | None = None
+    of_arguments: Sequence[Tensor | None] = [None] * 4
+    if wanted[0]:
+        of_g = torch.ops.molnet.convolution_double_forward(
+            *arguments, a, m, b, tangents[3], *rest[:-1]
+        )
+    if any(wanted[1:]):
+        gradients = torch.ops.molnet.convolution_double_backward(
+            g, *arguments, a, m, b, tangents[3], *rest[:-1], wanted[2:]
+        )
+        of_arguments = _only(wanted[1:], gradients)
+    return of_g, *of_arguments
+
+
+def _only(wanted: Sequence[bool], tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    return [tensor if asked else None for tensor, asked in zip(tensors, wanted, strict=True)]
 
 
 def _backward_of_double_forward(
-    saved: Sequence[Tensor], rest: Sequence[Any], g: Tensor
+    saved: Sequence[Tensor], rest: Sequence[Any], wanted: Sequence[bool], g: Tensor
 ) -> tuple[Tensor | None, ...]:
     with torch.enable_grad():
         arguments = _differentiable(saved)
@@ -176,11 +208,14 @@ def _backward_of_double_forward(
 
 
 def _backward_of_double_backward(
-    saved: Sequence[Tensor], rest: Sequence[Any], *cotangents: Tensor | None
+    saved: Sequence[Tensor],
+    rest: Sequence[Any],
+    wanted: Sequence[bool],
+    *cotangents: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
     with torch.enable_grad():
         g, *arguments = _differentiable(saved)
-        change = (g * _reference_change(arguments, rest)).sum()
+        change = (g * _reference_change(arguments, rest[:-1])).sum()
         outputs = torch.autograd.grad(
             change, arguments[:4], create_graph=True, materialize_grads=True
         )
@@ -225,29 +260,37 @@ def _register(
     signature: str,
     kernel: Callable[..., Any],
     fake: Callable[..., Any],
-    backward: Callable[..., tuple[Tensor | None, ...]],
+    backward: Callable[..., Sequence[Tensor | None]],
 ) -> None:
     """Define one operator: schema, CPU kernel, fake implementation and autograd rule."""
     _operators.define(f"{name}{signature}")
+    num_lists = 3 + ("wanted" in signature)
 
     def save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs[: len(inputs) - 3])
-        ctx.plan = inputs[-3:]
+        ctx.save_for_backward(*inputs[: len(inputs) - num_lists])
+        ctx.lists = inputs[-num_lists:]
 
     def differentiate(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         tensors = ctx.saved_tensors
         num_real = len(tensors) - _NUM_INDICES
+        nothing = [None] * (_NUM_INDICES + num_lists)
         if all(gradient is None for gradient in gradients):
-            return (None,) * (num_real + _NUM_REST)
-        rest = (*tensors[num_real:], *ctx.plan)
-        return *backward(tensors[:num_real], rest, *gradients), *[None] * _NUM_REST
+            return *[None] * num_real, *nothing
+        rest = (*tensors[num_real:], *ctx.lists)
+        wanted = wanted_gradients(ctx)[:num_real]
+        return *backward(tensors[:num_real], rest, wanted, *gradients), *nothing
 
     _operators.impl(name, kernel, "CPU")
     torch.library.register_fake(f"molnet::{name}", fake, lib=_operators)
     torch.library.register_autograd(
         f"molnet::{name}", differentiate, setup_context=save, lib=_operators
     )
+
+
+def _fake_gradients(x: Tensor, M: Tensor, B: Tensor, T: Tensor, rest: Sequence[Any]) -> Any:
+    of_x, of_others = _new_gradients(rest[-1], x, M, B, T)
+    return of_x, *of_others
 
 
 _register(
@@ -259,9 +302,9 @@ _register(
 )
 _register(
     "convolution_backward",
-    f"(Tensor g, {_ARGUMENTS}, {_REST}) -> {_GRADIENTS}",
+    f"(Tensor g, {_ARGUMENTS}, {_REST}, bool[] wanted) -> {_GRADIENTS}",
     _backward,
-    lambda g, x, M, B, T, *rest: _new_gradients(x, M, B, T),
+    lambda g, x, M, B, T, *rest: _fake_gradients(x, M, B, T, rest),
     _backward_of_backward,
 )
 _register(
@@ -273,8 +316,8 @@ _register(
 )
 _register(
     "convolution_double_backward",
-    f"(Tensor g, {_ARGUMENTS}, {_TANGENTS}, {_REST}) -> {_GRADIENTS}",
+    f"(Tensor g, {_ARGUMENTS}, {_TANGENTS}, {_REST}, bool[] wanted) -> {_GRADIENTS}",
     _double_backward,
-    lambda g, x, M, B, T, a, m, b, u, *rest: _new_gradients(x, M, B, T),
+    lambda g, x, M, B, T, a, m, b, u, *rest: _fake_gradients(x, M, B, T, rest),
     _backward_of_double_backward,
 )

@@ -57,7 +57,7 @@ def test_the_reference_on_request() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(library("float") is None, reason="there is no C++ compiler")
+@pytest.mark.skipif(library("convolution", "float") is None, reason="there is no C++ compiler")
 def test_two_processes_that_start_at_once(tmp_path: Path) -> None:
     environment = os.environ | {"MOLNET_CACHE": str(tmp_path)}
     command = [sys.executable, "-c", PROGRAM]

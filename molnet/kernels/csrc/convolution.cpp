@@ -12,62 +12,24 @@
 //
 //     D = S(g, a, M, w) + S(g, x, m, w) + S(g, x, M, v),    v = sum_t b[t] T[row + t] + B[t] u[row + t]
 //
-// Channels c are contiguous: every inner loop runs over them in whole vectors, then one by one for
-// what is left. Nothing of size edges x channels is ever stored, unless the caller's T has one row
-// for each edge.
+// A sweep goes through a few nodes at a time, path by path, so that what a path needs of features
+// and table stays in the nearest cache. Channels c are contiguous: the innermost loops run over them
+// in whole vectors, then over what is left. Nothing of size edges x channels is ever stored, unless
+// the caller's T has one row for each edge.
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
-#if defined(__SSE__)
-#include <xmmintrin.h>
-#endif
-
-#if defined(__AVX512F__)
-constexpr int VECTOR_BYTES = 64;
-#elif defined(__AVX__)
-constexpr int VECTOR_BYTES = 32;
-#else
-constexpr int VECTOR_BYTES = 16;
-#endif
+#include "threads.h"
+#include "vectors.h"
 
 namespace {
 
-constexpr int MAX_L = 4;
-
-template <class T>
-struct Vectors;
-template <>
-struct Vectors<float> {
-    typedef float type __attribute__((vector_size(VECTOR_BYTES)));
-};
-template <>
-struct Vectors<double> {
-    typedef double type __attribute__((vector_size(VECTOR_BYTES)));
-};
-
-template <class V, class T>
-inline V load(const T* from) {
-    V value;
-    std::memcpy(&value, from, sizeof(V));
-    return value;
-}
-
-template <class V, class T>
-inline void store(T* to, V value) {
-    std::memcpy(to, &value, sizeof(V));
-}
-
-inline float total(float value) { return value; }
-inline double total(double value) { return value; }
-template <class V>
-inline auto total(V value) {
-    auto sum = value[0];
-    for (unsigned i = 1; i < sizeof(V) / sizeof(value[0]); ++i) sum += value[i];
-    return sum;
-}
+constexpr int MAX_DIM = 9;  // l = 4
 
 // A path as plan.py describes it; offsets count numbers from the start of a row.
 struct Path {
@@ -76,199 +38,9 @@ struct Path {
     int64_t matrix, weight;
 };
 
-// What one edge has: rows of the arguments (or of their tangents, or of the results).
-template <class T>
-struct Rows {
-    const T* g;
-    const T* x;
-    const T* matrix;
-    const T* weight;
-};
-
-// The loops of one path on one edge, for dimensions I of the input and K of the output.
-template <class T, int I, int K>
-struct Contraction {
-    using Vector = typename Vectors<T>::type;
-
-    template <class Body>
-    static inline void over_channels(int64_t channels, Body body) {
-        constexpr int64_t width = sizeof(Vector) / sizeof(T);
-        int64_t c = 0;
-        for (; c + width <= channels; c += width) body(c, Vector{});
-        for (; c < channels; ++c) body(c, T{});
-    }
-
-    static void forward(const Path& p, const Rows<T>& in, T* out) {
-        const T* M = in.matrix + p.matrix;
-        over_channels(p.channels, [&](int64_t c, auto kind) {
-            using V = decltype(kind);
-            V x[I];
-            for (int i = 0; i < I; ++i) x[i] = load<V>(in.x + p.x + i * p.channels + c);
-            const V w = load<V>(in.weight + p.weight + c);
-            for (int k = 0; k < K; ++k) {
-                V sum = M[k * I] * x[0];
-                for (int i = 1; i < I; ++i) sum += M[k * I + i] * x[i];
-                T* to = out + p.out + k * p.out_stride + c;
-                store(to, load<V>(to) + w * sum);
-            }
-        });
-    }
-
-    static void double_forward(const Path& p, const Rows<T>& in, const Rows<T>& tangent, T* out) {
-        const T* M = in.matrix + p.matrix;
-        const T* m = tangent.matrix + p.matrix;
-        over_channels(p.channels, [&](int64_t c, auto kind) {
-            using V = decltype(kind);
-            V x[I], a[I];
-            for (int i = 0; i < I; ++i) {
-                x[i] = load<V>(in.x + p.x + i * p.channels + c);
-                a[i] = load<V>(tangent.x + p.x + i * p.channels + c);
-            }
-            const V w = load<V>(in.weight + p.weight + c);
-            const V v = load<V>(tangent.weight + p.weight + c);
-            for (int k = 0; k < K; ++k) {
-                V plain = M[k * I] * x[0];
-                V moved = M[k * I] * a[0] + m[k * I] * x[0];
-                for (int i = 1; i < I; ++i) {
-                    plain += M[k * I + i] * x[i];
-                    moved += M[k * I + i] * a[i] + m[k * I + i] * x[i];
-                }
-                T* to = out + p.out + k * p.out_stride + c;
-                store(to, load<V>(to) + w * moved + v * plain);
-            }
-        });
-    }
-
-    // Sums over channels, kept in registers until the path is done.
-    struct MatrixSums {
-        Vector vectors[K * I] = {};
-        T rest[K * I] = {};
-        inline void add(int index, Vector value) { vectors[index] += value; }
-        inline void add(int index, T value) { rest[index] += value; }
-        void write(T* to) const {
-            for (int i = 0; i < K * I; ++i) to[i] = total(vectors[i]) + rest[i];
-        }
-    };
-
-    static void backward(const Path& p, const Rows<T>& in, T* gx, T* gM, T* gw) {
-        const T* M = in.matrix + p.matrix;
-        MatrixSums sums;
-        over_channels(p.channels, [&](int64_t c, auto kind) {
-            using V = decltype(kind);
-            V x[I], x_sum[I];
-            for (int i = 0; i < I; ++i) {
-                x[i] = load<V>(in.x + p.x + i * p.channels + c);
-                x_sum[i] = load<V>(gx + p.x + i * p.channels + c);
-            }
-            const V w = load<V>(in.weight + p.weight + c);
-            V w_sum{};
-            for (int k = 0; k < K; ++k) {
-                const V g = load<V>(in.g + p.out + k * p.out_stride + c);
-                const V weighted = w * g;
-                V product = M[k * I] * x[0];
-                for (int i = 1; i < I; ++i) product += M[k * I + i] * x[i];
-                w_sum += g * product;
-                for (int i = 0; i < I; ++i) {
-                    x_sum[i] += M[k * I + i] * weighted;
-                    sums.add(k * I + i, weighted * x[i]);
-                }
-            }
-            for (int i = 0; i < I; ++i) store(gx + p.x + i * p.channels + c, x_sum[i]);
-            store(gw + p.weight + c, w_sum);
-        });
-        sums.write(gM + p.matrix);
-    }
-
-    static void double_backward(
-        const Path& p, const Rows<T>& in, const Rows<T>& tangent, T* gx, T* gM, T* gw, T* gv) {
-        const T* M = in.matrix + p.matrix;
-        const T* m = tangent.matrix + p.matrix;
-        MatrixSums sums;
-        over_channels(p.channels, [&](int64_t c, auto kind) {
-            using V = decltype(kind);
-            V x[I], a[I], x_sum[I];
-            for (int i = 0; i < I; ++i) {
-                x[i] = load<V>(in.x + p.x + i * p.channels + c);
-                a[i] = load<V>(tangent.x + p.x + i * p.channels + c);
-                x_sum[i] = load<V>(gx + p.x + i * p.channels + c);
-            }
-            const V w = load<V>(in.weight + p.weight + c);
-            const V v = load<V>(tangent.weight + p.weight + c);
-            V w_sum{}, v_sum{};
-            for (int k = 0; k < K; ++k) {
-                const V g = load<V>(in.g + p.out + k * p.out_stride + c);
-                const V wg = w * g, vg = v * g;
-                V plain = M[k * I] * x[0];
-                V moved = M[k * I] * a[0] + m[k * I] * x[0];
-                for (int i = 1; i < I; ++i) {
-                    plain += M[k * I + i] * x[i];
-                    moved += M[k * I + i] * a[i] + m[k * I + i] * x[i];
-                }
-                w_sum += g * moved;
-                v_sum += g * plain;
-                for (int i = 0; i < I; ++i) {
-                    x_sum[i] += m[k * I + i] * wg + M[k * I + i] * vg;
-                    sums.add(k * I + i, wg * a[i] + vg * x[i]);
-                }
-            }
-            for (int i = 0; i < I; ++i) store(gx + p.x + i * p.channels + c, x_sum[i]);
-            store(gw + p.weight + c, w_sum);
-            store(gv + p.weight + c, v_sum);
-        });
-        sums.write(gM + p.matrix);
-    }
-};
-
-// Call `Contraction<T, dim_in, dim_out>` for the path's dimensions.
-template <class T, int I, class Call>
-inline void with_output(int64_t dim_out, Call call) {
-    switch (dim_out) {
-        case 1: call(Contraction<T, I, 1>{}); break;
-        case 3: call(Contraction<T, I, 3>{}); break;
-        case 5: call(Contraction<T, I, 5>{}); break;
-        case 7: call(Contraction<T, I, 7>{}); break;
-        case 9: call(Contraction<T, I, 9>{}); break;
-    }
-}
-
-template <class T, class Call>
-inline void with_dimensions(const Path& path, Call call) {
-    switch (path.dim_in) {
-        case 1: with_output<T, 1>(path.dim_out, call); break;
-        case 3: with_output<T, 3>(path.dim_out, call); break;
-        case 5: with_output<T, 5>(path.dim_out, call); break;
-        case 7: with_output<T, 7>(path.dim_out, call); break;
-        case 9: with_output<T, 9>(path.dim_out, call); break;
-    }
-}
-
-// Denormal numbers cost a hundred times a normal operation and mean nothing here.
-struct FlushDenormals {
-#if defined(__SSE__)
-    unsigned before = _mm_getcsr();
-    FlushDenormals() { _mm_setcsr(before | 0x8040); }
-    ~FlushDenormals() { _mm_setcsr(before); }
-#endif
-};
-
-// Give each thread a run of nodes with about the same number of edges: `body(thread, first, last)`.
-template <class Body>
-void over_nodes(int64_t nodes, const int64_t* starts, int threads, Body body) {
-    const int64_t edges = starts[nodes];
-    std::vector<int64_t> cuts(threads + 1, nodes);
-    cuts[0] = 0;
-    for (int64_t node = 0, part = 1; node < nodes && part < threads; ++node)
-        while (part < threads && starts[node + 1] * threads >= edges * part) cuts[part++] = node + 1;
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int part = 0; part < threads; ++part) {
-        FlushDenormals flush;
-        body(part, cuts[part], cuts[part + 1]);
-    }
-}
-
 // Sizes of rows, the edges in order of receivers, and for each sender its edges.
 struct Shape {
-    int64_t nodes, edges, paths, x, out, matrix, weight, terms, table_rows;
+    int64_t nodes, edges, paths, x, out, matrix, weight, terms, table_rows, table_stride;
     const Path* path;
     const int64_t* senders;          // [E]
     const int64_t* receivers;        // [E], ascending
@@ -279,215 +51,449 @@ struct Shape {
     int64_t threads;
 };
 
-// The weights of one edge: a few rows of a table, added up.
-template <class T>
-struct Weights {
-    const Shape& s;
-    const T* basis;  // [E, terms]
-    const T* table;  // [table_rows, weight]
+// Every array that a kernel may read or write. Of the gradients, gM, gB and gT are null where nobody
+// wants them; so is the tangent u where it is zero.
+struct Arrays {
+    Shape s;
+    const Real *g, *x, *M, *B, *T;
+    const Real *a, *m, *b, *u;
+    Real *out, *gx, *gM, *gB, *gT;
+    // What the edges at hand have on the path at hand: weights, their tangents and gradients,
+    // [edges][channels]; and room for [dim_in][channels] that one edge sends.
+    Real *w, *v, *gw, *gv, *sent;
+};
 
-    const T* row(int64_t e, int64_t term) const { return table + (s.rows[e] + term) * s.weight; }
+// Call `body(c, vectors, lanes)` for blocks of a row: 4 vectors, then one, then what is left.
+template <class Body>
+inline void over_blocks(int64_t length, Body body) {
+    int64_t c = 0;
+    for (; c + 4 * WIDTH <= length; c += 4 * WIDTH) body(c, Count<4>{}, Whole{});
+    for (; c + WIDTH <= length; c += WIDTH) body(c, Count<1>{}, Whole{});
+    if (c < length) body(c, Count<1>{}, Part{length - c});
+}
 
-    void add(int64_t e, T* to) const {
-        for (int64_t t = 0; t < s.terms; ++t) {
-            const T factor = basis[e * s.terms + t];
-            const T* from = row(e, t);
-            for (int64_t c = 0; c < s.weight; ++c) to[c] += factor * from[c];
+// to[n] = sum_t factors[t] table[t], or added to what is there, for some edges. A few vectors of
+// channels are done for all the edges before the next, so that their columns of the table stay near.
+template <int TERMS, bool ADDS>
+void interpolate(
+    const Arrays& of, const Path& p, const int64_t* edges, int64_t count, const Real* factors,
+    const Real* table, Real* to) {
+    const int64_t channels = p.channels, stride = of.s.table_stride, *rows = of.s.rows;
+    over_blocks(channels, [&](int64_t c, auto vectors, auto lanes) {
+        constexpr int N = vectors.value;
+        const Real* from = table + p.weight + c;
+        for (int64_t n = 0; n < count; ++n) {
+            const Real* row = from + rows[edges[n]] * stride;
+            const Real* factor = factors + edges[n] * TERMS;
+            Vector sum[N] = {};
+            UNROLL
+            for (int t = 0; t < TERMS; ++t, row += stride) {
+                UNROLL
+                for (int i = 0; i < N; ++i) sum[i] += factor[t] * load(row + i * WIDTH, lanes);
+            }
+            Real* at = to + n * channels + c;
+            UNROLL
+            for (int i = 0; i < N; ++i) {
+                if (ADDS) sum[i] += load(at + i * WIDTH, lanes);
+                store(at + i * WIDTH, sum[i], lanes);
+            }
+        }
+    });
+}
+
+// The gradients gw of the weights taken on to the basis: gB[t] += sum_c table[t] gw
+template <int TERMS>
+void to_basis(
+    const Arrays& of, const Path& p, const int64_t* edges, int64_t count, const Real* table,
+    const Real* gw) {
+    for (int64_t n = 0; n < count; ++n, gw += p.channels) {
+        const int64_t e = edges[n], stride = of.s.table_stride;
+        const Real* row = table + of.s.rows[e] * stride + p.weight;
+        Vector sums[padded(TERMS)] = {};
+        over_vectors(p.channels, [&](int64_t c, auto lanes) {
+            const Vector gradient = load(gw + c, lanes);
+            UNROLL
+            for (int t = 0; t < TERMS; ++t) sums[t] += load(row + t * stride + c, lanes) * gradient;
+        });
+        Real to[padded(TERMS)];
+        store_totals<TERMS>(sums, to);
+        for (int t = 0; t < TERMS; ++t) of.gB[e * TERMS + t] += to[t];
+    }
+}
+
+// The gradients gw of the weights taken on to the table: gT[t] += factors[t] gw
+template <int TERMS>
+void to_table(
+    const Arrays& of, const Path& p, const int64_t* edges, int64_t count, const Real* factors,
+    const Real* gw) {
+    const int64_t channels = p.channels, stride = of.s.table_stride, *rows = of.s.rows;
+    over_blocks(channels, [&](int64_t c, auto vectors, auto lanes) {
+        constexpr int N = vectors.value;
+        Real* to = of.gT + p.weight + c;
+        for (int64_t n = 0; n < count; ++n) {
+            Real* row = to + rows[edges[n]] * stride;
+            const Real* factor = factors + edges[n] * TERMS;
+            Vector gradient[N];
+            UNROLL
+            for (int i = 0; i < N; ++i) gradient[i] = load(gw + n * channels + c + i * WIDTH, lanes);
+            UNROLL
+            for (int t = 0; t < TERMS; ++t, row += stride) {
+                UNROLL
+                for (int i = 0; i < N; ++i)
+                    store(row + i * WIDTH, load(row + i * WIDTH, lanes) + factor[t] * gradient[i], lanes);
+            }
+        }
+    });
+}
+
+// Each kernel below treats one path at one node, for dimensions I of the input and K of the output.
+
+// out[k] = sum_e sum_i M[k, i] w x[i], over the edges of a receiver.
+template <int I, int K>
+struct Forward {
+    template <int N, class Lanes>
+    static void block(const Arrays& of, const Path& p, int64_t node, int64_t c, Lanes lanes) {
+        const int64_t first = of.s.receiver_starts[node], last = of.s.receiver_starts[node + 1];
+        const int64_t channels = p.channels, stride_M = of.s.matrix, stride_x = of.s.x;
+        const Real *M = of.M + first * stride_M + p.matrix, *from = of.x + p.x + c, *w = of.w + c;
+        Vector sum[K][N] = {};
+        for (int64_t e = first; e < last; ++e, M += stride_M, w += channels) {
+            const Real* x = from + of.s.senders[e] * stride_x;
+            UNROLL
+            for (int i = 0; i < I; ++i, x += channels) {
+                Vector sent[N];
+                UNROLL
+                for (int n = 0; n < N; ++n)
+                    sent[n] = load(w + n * WIDTH, lanes) * load(x + n * WIDTH, lanes);
+                UNROLL
+                for (int k = 0; k < K; ++k) {
+                    UNROLL
+                    for (int n = 0; n < N; ++n) sum[k][n] += M[k * I + i] * sent[n];
+                }
+            }
+        }
+        Real* out = of.out + node * of.s.out + p.out + c;
+        UNROLL
+        for (int k = 0; k < K; ++k) {
+            UNROLL
+            for (int n = 0; n < N; ++n) store(out + k * p.out_stride + n * WIDTH, sum[k][n], lanes);
+        }
+    }
+
+    static void run(const Arrays& of, const Path& p, int64_t node) {
+        // As many vectors at once as leave registers free: each number of M then serves them all.
+        constexpr int N = 2 * K + 5 < REGISTERS ? 2 : 1;
+        int64_t c = 0;
+        for (; c + N * WIDTH <= p.channels; c += N * WIDTH) block<N>(of, p, node, c, Whole{});
+        for (; c + WIDTH <= p.channels; c += WIDTH) block<1>(of, p, node, c, Whole{});
+        if (c < p.channels) block<1>(of, p, node, c, Part{p.channels - c});
+    }
+};
+
+// out[k] = sum_e sum_i M[k, i] (w a[i] + v x[i]) + m[k, i] w x[i], over the edges of a receiver.
+template <int I, int K>
+struct DoubleForward {
+    static void run(const Arrays& of, const Path& p, int64_t node) {
+        const int64_t first = of.s.receiver_starts[node], last = of.s.receiver_starts[node + 1];
+        const int64_t channels = p.channels, stride_M = of.s.matrix, stride_x = of.s.x;
+        over_vectors(channels, [&](int64_t c, auto lanes) {
+            const Real *M = of.M + first * stride_M + p.matrix, *m = of.m + (M - of.M);
+            const Real *w = of.w + c, *v = of.v + c;
+            Vector sum[K] = {};
+            for (int64_t e = first; e < last; ++e) {
+                const Real* x = of.x + p.x + c + of.s.senders[e] * stride_x;
+                const Real* a = of.a + (x - of.x);
+                const Vector w_e = load(w, lanes), v_e = load(v, lanes);
+                UNROLL
+                for (int i = 0; i < I; ++i, x += channels, a += channels) {
+                    const Vector x_i = load(x, lanes);
+                    const Vector sent = w_e * x_i, moved = w_e * load(a, lanes) + v_e * x_i;
+                    UNROLL
+                    for (int k = 0; k < K; ++k) {
+                        sum[k] += M[k * I + i] * moved;
+                        sum[k] += m[k * I + i] * sent;
+                    }
+                }
+                M += stride_M, m += stride_M, w += channels, v += channels;
+            }
+            Real* out = of.out + node * of.s.out + p.out + c;
+            UNROLL
+            for (int k = 0; k < K; ++k) store(out + k * p.out_stride, sum[k], lanes);
+        });
+    }
+};
+
+// gM[k, i] = sum_c g[k] sent[i], for k from FIRST on: a few rows at a time, in registers.
+template <int I, int K, int FIRST = 0>
+inline void matrix_sums(const Path& p, const Real* g, const Real* sent, Vector* sums) {
+    constexpr int ROWS = std::min(K - FIRST, std::max(1, (REGISTERS - 4) / I));
+    const int64_t channels = p.channels, stride = p.out_stride;
+    Vector sum[ROWS][I] = {};
+    over_vectors(channels, [&](int64_t c, auto lanes) {
+        Vector row[ROWS];
+        UNROLL
+        for (int k = 0; k < ROWS; ++k) row[k] = load(g + (FIRST + k) * stride + c, lanes);
+        UNROLL
+        for (int i = 0; i < I; ++i) {
+            const Vector column = load(sent + i * channels + c, lanes);
+            UNROLL
+            for (int k = 0; k < ROWS; ++k) sum[k][i] += row[k] * column;
+        }
+    });
+    UNROLL
+    for (int k = 0; k < ROWS; ++k) {
+        UNROLL
+        for (int i = 0; i < I; ++i) sums[(FIRST + k) * I + i] = sum[k][i];
+    }
+    if constexpr (FIRST + ROWS < K) matrix_sums<I, K, FIRST + ROWS>(p, g, sent, sums);
+}
+
+template <int I, int K>
+inline void matrix_gradient(const Path& p, const Real* g, const Real* sent, Real* gM) {
+    Vector sums[padded(I * K)];
+    matrix_sums<I, K>(p, g, sent, sums);
+    Real to[padded(I * K)];
+    store_totals<I * K>(sums, to);
+    std::memcpy(gM + p.matrix, to, I * K * sizeof(Real));
+}
+
+// With h[i] = sum_k M[k, i] g[k], over the edges of a sender:
+// gx[i] += w h[i],  gM[k, i] = sum_c g[k] w x[i],  gw = sum_i x[i] h[i]
+template <int I, int K>
+struct Backward {
+    static void run(const Arrays& of, const Path& p, int64_t node) {
+        const int64_t channels = p.channels, stride = p.out_stride;
+        const Real *w = of.w, *x_row = of.x + node * of.s.x + p.x;
+        Real *gw = of.gw, *gx_row = of.gx + node * of.s.x + p.x, *sent = of.sent;
+        for (int64_t n = of.s.sender_starts[node]; n < of.s.sender_starts[node + 1]; ++n) {
+            const int64_t e = of.s.by_sender[n];
+            const Real* M = of.M + e * of.s.matrix + p.matrix;
+            const Real* g_row = of.g + of.s.receivers[e] * of.s.out + p.out;
+            over_vectors(channels, [&](int64_t c, auto lanes) {
+                const Vector w_e = load(w + c, lanes);
+                Vector g[K], w_sum{};
+                UNROLL
+                for (int k = 0; k < K; ++k) g[k] = load(g_row + k * stride + c, lanes);
+                UNROLL
+                for (int i = 0; i < I; ++i) {
+                    const int64_t at = i * channels + c;
+                    const Vector x = load(x_row + at, lanes);
+                    Vector h = M[i] * g[0];
+                    UNROLL
+                    for (int k = 1; k < K; ++k) h += M[k * I + i] * g[k];
+                    w_sum += x * h;
+                    store(gx_row + at, load(gx_row + at, lanes) + w_e * h, lanes);
+                    store(sent + at, w_e * x, lanes);
+                }
+                store(gw + c, w_sum, lanes);
+            });
+            if (of.gM) matrix_gradient<I, K>(p, g_row, sent, of.gM + e * of.s.matrix);
+            w += channels, gw += channels;
         }
     }
 };
 
-// Where the derivatives with respect to basis and table go.
-template <class T>
-struct WeightSums {
-    const Shape& s;
-    T* basis;               // [E, terms]
-    T* table;               // [table_rows, weight], or null if nobody wants it
-    std::vector<T> shared;  // tables of the threads after the first
-
-    WeightSums(const Shape& s, T* basis, T* table) : s(s), basis(basis), table(table) {
-        if (!table) return;
-        std::memset(table, 0, s.table_rows * s.weight * sizeof(T));
-        // With one term every edge has a row of its own, so threads do not meet.
-        if (s.terms > 1) shared.resize((s.threads - 1) * s.table_rows * s.weight);
-    }
-
-    T* of_thread(int64_t thread) {
-        if (!table || thread == 0 || s.terms == 1) return table;
-        return shared.data() + (thread - 1) * s.table_rows * s.weight;
-    }
-
-    void add(int64_t e, const T* gradient, const T* factors, T* to) const {
-        for (int64_t t = 0; t < s.terms && to; ++t) {
-            T* row = to + (s.rows[e] + t) * s.weight;
-            const T factor = factors[e * s.terms + t];
-            for (int64_t c = 0; c < s.weight; ++c) row[c] += factor * gradient[c];
-        }
-    }
-
-    void project(int64_t e, const T* gradient, const Weights<T>& weights) const {
-        for (int64_t t = 0; t < s.terms; ++t) {
-            const T* row = weights.row(e, t);
-            T sum = 0;
-            for (int64_t c = 0; c < s.weight; ++c) sum += row[c] * gradient[c];
-            basis[e * s.terms + t] += sum;
-        }
-    }
-
-    void finish() {
-        const int64_t size = s.table_rows * s.weight;
-        if (!table || shared.empty()) return;
-        for (int64_t thread = 1; thread < s.threads; ++thread) {
-            const T* part = shared.data() + (thread - 1) * size;
-            for (int64_t i = 0; i < size; ++i) table[i] += part[i];
+// With h[i] as above and n[i] = sum_k m[k, i] g[k], over the edges of a sender:
+// gx[i] += w n[i] + v h[i],  gM[k, i] = sum_c g[k] (w a[i] + v x[i]),
+// gw = sum_i a[i] h[i] + x[i] n[i],  gv = sum_i x[i] h[i]
+template <int I, int K>
+struct DoubleBackward {
+    static void run(const Arrays& of, const Path& p, int64_t node) {
+        const int64_t channels = p.channels, stride = p.out_stride;
+        const Real *x_row = of.x + node * of.s.x + p.x, *a_row = of.a + node * of.s.x + p.x;
+        const Real *w = of.w, *v = of.v;
+        Real *gw = of.gw, *gv = of.gv, *gx_row = of.gx + node * of.s.x + p.x, *sent = of.sent;
+        for (int64_t j = of.s.sender_starts[node]; j < of.s.sender_starts[node + 1]; ++j) {
+            const int64_t e = of.s.by_sender[j];
+            const Real *M = of.M + e * of.s.matrix + p.matrix, *m = of.m + (M - of.M);
+            const Real* g_row = of.g + of.s.receivers[e] * of.s.out + p.out;
+            over_vectors(channels, [&](int64_t c, auto lanes) {
+                const Vector w_e = load(w + c, lanes), v_e = load(v + c, lanes);
+                Vector g[K], w_sum{}, v_sum{};
+                UNROLL
+                for (int k = 0; k < K; ++k) g[k] = load(g_row + k * stride + c, lanes);
+                UNROLL
+                for (int i = 0; i < I; ++i) {
+                    const int64_t at = i * channels + c;
+                    const Vector x = load(x_row + at, lanes), a = load(a_row + at, lanes);
+                    Vector h = M[i] * g[0], n = m[i] * g[0];
+                    UNROLL
+                    for (int k = 1; k < K; ++k) {
+                        h += M[k * I + i] * g[k];
+                        n += m[k * I + i] * g[k];
+                    }
+                    w_sum += a * h;
+                    w_sum += x * n;
+                    v_sum += x * h;
+                    store(gx_row + at, load(gx_row + at, lanes) + w_e * n + v_e * h, lanes);
+                    store(sent + at, w_e * a + v_e * x, lanes);
+                }
+                store(gw + c, w_sum, lanes);
+                store(gv + c, v_sum, lanes);
+            });
+            if (of.gM) matrix_gradient<I, K>(p, g_row, sent, of.gM + e * of.s.matrix);
+            w += channels, v += channels, gw += channels, gv += channels;
         }
     }
 };
+
+// Every kernel of one kind, by l of input and output.
+using Kernel = void (*)(const Arrays&, const Path&, int64_t);
+template <template <int, int> class Kind, size_t... LL>
+constexpr std::array<Kernel, sizeof...(LL)> all_kernels(std::index_sequence<LL...>) {
+    return {&Kind<2 * (LL / 5) + 1, 2 * (LL % 5) + 1>::run...};
+}
+
+// Run a kernel for every path and every node of `first .. last`, whose edges are
+// `order[starts[first]] .. order[starts[last]]`.
+template <template <int, int> class Kind, int TERMS>
+void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first, int64_t last) {
+    constexpr auto kernels = all_kernels<Kind>(std::make_index_sequence<25>());
+    constexpr int64_t EDGES_AT_ONCE = 128;
+    int64_t most = EDGES_AT_ONCE, widest = 0;
+    for (int64_t i = first; i < last; ++i) most = std::max(most, starts[i + 1] - starts[i]);
+    for (int64_t i = 0; i < of.s.paths; ++i) widest = std::max(widest, of.s.path[i].channels);
+    Numbers room((4 * most + MAX_DIM) * widest);
+    Real* const w = room.data();
+    Real* const v = w + most * widest;
+    Real* const gw = v + most * widest;
+    Real* const gv = gw + most * widest;
+    of.sent = gv + most * widest;
+
+    while (first < last) {
+        int64_t end = first + 1;
+        while (end < last && starts[end + 1] - starts[first] <= most) ++end;
+        const int64_t* edges = order + starts[first];
+        const int64_t count = starts[end] - starts[first];
+        for (int64_t i = 0; i < of.s.paths; ++i) {
+            const Path& p = of.s.path[i];
+            const Kernel kernel = kernels[(p.dim_in / 2) * 5 + p.dim_out / 2];
+            of.w = w, of.v = v, of.gw = gw, of.gv = gv;
+            interpolate<TERMS, false>(of, p, edges, count, of.B, of.T, w);
+            if (of.b) interpolate<TERMS, false>(of, p, edges, count, of.b, of.T, v);
+            if (of.u) interpolate<TERMS, true>(of, p, edges, count, of.B, of.u, v);
+            for (int64_t node = first; node < end; ++node) {
+                kernel(of, p, node);
+                const int64_t done = (starts[node + 1] - starts[node]) * p.channels;
+                of.w += done, of.v += done, of.gw += done, of.gv += done;
+            }
+            if (of.gB) to_basis<TERMS>(of, p, edges, count, of.T, gw);
+            if (of.gB && of.u) to_basis<TERMS>(of, p, edges, count, of.u, gv);
+            if (of.gT) to_table<TERMS>(of, p, edges, count, of.B, gw);
+            if (of.gT && of.b) to_table<TERMS>(of, p, edges, count, of.b, gv);
+        }
+        first = end;
+    }
+}
+
+// Distance of rows in a table whose columns do not fall into a few places of the cache alone: an odd
+// number of cache lines.
+int64_t spaced(int64_t length) {
+    constexpr int64_t LINE = 64 / sizeof(Real);
+    return ((length + LINE - 1) / LINE | 1) * LINE;
+}
+
+// Run `body(arrays)` with tables as the sweeps read them.
+template <class Body>
+void with_tables(Arrays of, Body body) {
+    const Shape& s = of.s;
+    of.s.table_stride = s.weight;
+    if (s.terms == 1) return body(of);  // a row for each edge: nothing is read twice
+    of.s.table_stride = spaced(s.weight);
+    const Numbers T(s.table_rows * s.table_stride), u(of.u ? s.table_rows * s.table_stride : 0);
+    for (int64_t row = 0; row < s.table_rows; ++row) {
+        std::copy_n(of.T + row * s.weight, s.weight, T.data() + row * s.table_stride);
+        if (of.u) std::copy_n(of.u + row * s.weight, s.weight, u.data() + row * s.table_stride);
+    }
+    of.T = T.data(), of.u = of.u ? u.data() : nullptr;
+    body(of);
+}
+
+template <template <int, int> class Kind>
+void sweep_any(const Arrays& of, const int64_t* starts, const int64_t* order, int64_t first, int64_t last) {
+    if (of.s.terms == 1)
+        sweep<Kind, 1>(of, starts, order, first, last);
+    else
+        sweep<Kind, 4>(of, starts, order, first, last);
+}
+
+// dS/dg or dD/dg.
+template <template <int, int> class Kind>
+void to_receivers(const Arrays& arrays) {
+    with_tables(arrays, [](const Arrays& of) {
+        std::vector<int64_t> order(of.s.edges);
+        for (int64_t e = 0; e < of.s.edges; ++e) order[e] = e;
+        const int64_t* starts = of.s.receiver_starts;
+        over_nodes(of.s.nodes, starts, of.s.threads, [&](int64_t, int64_t first, int64_t last) {
+            sweep_any<Kind>(of, starts, order.data(), first, last);
+        });
+    });
+}
+
+// dS/d(x, M, B, T) or dD/d(x, M, B, T).
+template <template <int, int> class Kind>
+void to_senders(const Arrays& arrays) {
+    with_tables(arrays, [](const Arrays& of) {
+        const Shape& s = of.s;
+        // Threads that meet in the table add to tables of their own. With one term they do not.
+        const int64_t table_size = s.table_rows * s.table_stride;
+        const int64_t copies = of.gT && s.terms > 1 ? s.threads : 0;
+        Numbers tables(copies * table_size);
+        if (of.gT) std::memset(of.gT, 0, s.table_rows * s.weight * sizeof(Real));
+        if (of.gB) std::memset(of.gB, 0, s.edges * s.terms * sizeof(Real));
+        over_nodes(s.nodes, s.sender_starts, s.threads, [&](int64_t thread, int64_t first, int64_t last) {
+            Arrays mine = of;
+            if (copies > 0) mine.gT = tables.data() + thread * table_size;
+            std::memset(of.gx + first * s.x, 0, (last - first) * s.x * sizeof(Real));
+            sweep_any<Kind>(mine, s.sender_starts, s.by_sender, first, last);
+        });
+        if (copies > 0)
+            over_range(s.table_rows, s.threads, [&](int64_t first, int64_t last) {
+                for (int64_t row = first; row < last; ++row)
+                    for (int64_t copy = 0; copy < copies; ++copy)
+                        for (int64_t i = 0; i < s.weight; ++i)
+                            of.gT[row * s.weight + i] +=
+                                tables.data()[copy * table_size + row * s.table_stride + i];
+            });
+    });
+}
 
 }  // namespace
 
-template <class T>
-static void forward(
-    const Shape& s, const T* x, const T* M, const T* B, const T* table, T* out) {
-    const Weights<T> weights{s, B, table};
-    over_nodes(s.nodes, s.receiver_starts, s.threads, [&](int64_t, int64_t first, int64_t last) {
-        std::vector<T> w(s.weight);
-        for (int64_t node = first; node < last; ++node) {
-            T* to = out + node * s.out;
-            std::memset(to, 0, s.out * sizeof(T));
-            for (int64_t e = s.receiver_starts[node]; e < s.receiver_starts[node + 1]; ++e) {
-                std::fill(w.begin(), w.end(), T(0));
-                weights.add(e, w.data());
-                const Rows<T> in{nullptr, x + s.senders[e] * s.x, M + e * s.matrix, w.data()};
-                for (int64_t p = 0; p < s.paths; ++p)
-                    with_dimensions<T>(s.path[p], [&](auto c) { c.forward(s.path[p], in, to); });
-            }
-        }
-    });
-}
-
-template <class T>
-static void double_forward(
-    const Shape& s, const T* x, const T* M, const T* B, const T* table, const T* a, const T* m,
-    const T* b, const T* u, T* out) {
-    const Weights<T> weights{s, B, table}, along_basis{s, b, table}, along_table{s, B, u};
-    over_nodes(s.nodes, s.receiver_starts, s.threads, [&](int64_t, int64_t first, int64_t last) {
-        std::vector<T> w(s.weight), v(s.weight);
-        for (int64_t node = first; node < last; ++node) {
-            T* to = out + node * s.out;
-            std::memset(to, 0, s.out * sizeof(T));
-            for (int64_t e = s.receiver_starts[node]; e < s.receiver_starts[node + 1]; ++e) {
-                std::fill(w.begin(), w.end(), T(0));
-                std::fill(v.begin(), v.end(), T(0));
-                weights.add(e, w.data());
-                along_basis.add(e, v.data());
-                if (u) along_table.add(e, v.data());
-                const int64_t from = s.senders[e] * s.x;
-                const Rows<T> in{nullptr, x + from, M + e * s.matrix, w.data()};
-                const Rows<T> tangent{nullptr, a + from, m + e * s.matrix, v.data()};
-                for (int64_t p = 0; p < s.paths; ++p)
-                    with_dimensions<T>(s.path[p], [&](auto c) {
-                        c.double_forward(s.path[p], in, tangent, to);
-                    });
-            }
-        }
-    });
-}
-
-template <class T>
-static void backward(
-    const Shape& s, const T* g, const T* x, const T* M, const T* B, const T* table, T* gx, T* gM,
-    T* gB, T* gT) {
-    const Weights<T> weights{s, B, table};
-    WeightSums<T> sums(s, gB, gT);
-    std::memset(gB, 0, s.edges * s.terms * sizeof(T));
-    over_nodes(s.nodes, s.sender_starts, s.threads, [&](int64_t thread, int64_t first, int64_t last) {
-        std::vector<T> w(s.weight), gw(s.weight);
-        T* thread_table = sums.of_thread(thread);
-        for (int64_t node = first; node < last; ++node) {
-            T* to = gx + node * s.x;
-            std::memset(to, 0, s.x * sizeof(T));
-            for (int64_t n = s.sender_starts[node]; n < s.sender_starts[node + 1]; ++n) {
-                const int64_t e = s.by_sender[n];
-                std::fill(w.begin(), w.end(), T(0));
-                weights.add(e, w.data());
-                const Rows<T> in{
-                    g + s.receivers[e] * s.out, x + node * s.x, M + e * s.matrix, w.data()};
-                for (int64_t p = 0; p < s.paths; ++p)
-                    with_dimensions<T>(s.path[p], [&](auto c) {
-                        c.backward(s.path[p], in, to, gM + e * s.matrix, gw.data());
-                    });
-                sums.project(e, gw.data(), weights);
-                sums.add(e, gw.data(), B, thread_table);
-            }
-        }
-    });
-    sums.finish();
-}
-
-template <class T>
-static void double_backward(
-    const Shape& s, const T* g, const T* x, const T* M, const T* B, const T* table, const T* a,
-    const T* m, const T* b, const T* u, T* gx, T* gM, T* gB, T* gT) {
-    const Weights<T> weights{s, B, table}, along_basis{s, b, table}, along_table{s, B, u};
-    WeightSums<T> sums(s, gB, gT);
-    std::memset(gB, 0, s.edges * s.terms * sizeof(T));
-    over_nodes(s.nodes, s.sender_starts, s.threads, [&](int64_t thread, int64_t first, int64_t last) {
-        std::vector<T> w(s.weight), v(s.weight), gw(s.weight), gv(s.weight);
-        T* thread_table = sums.of_thread(thread);
-        for (int64_t node = first; node < last; ++node) {
-            T* to = gx + node * s.x;
-            std::memset(to, 0, s.x * sizeof(T));
-            for (int64_t n = s.sender_starts[node]; n < s.sender_starts[node + 1]; ++n) {
-                const int64_t e = s.by_sender[n];
-                std::fill(w.begin(), w.end(), T(0));
-                std::fill(v.begin(), v.end(), T(0));
-                weights.add(e, w.data());
-                along_basis.add(e, v.data());
-                if (u) along_table.add(e, v.data());
-                const Rows<T> in{
-                    g + s.receivers[e] * s.out, x + node * s.x, M + e * s.matrix, w.data()};
-                const Rows<T> tangent{nullptr, a + node * s.x, m + e * s.matrix, v.data()};
-                for (int64_t p = 0; p < s.paths; ++p)
-                    with_dimensions<T>(s.path[p], [&](auto c) {
-                        c.double_backward(
-                            s.path[p], in, tangent, to, gM + e * s.matrix, gw.data(), gv.data());
-                    });
-                sums.project(e, gw.data(), weights);
-                if (u) sums.project(e, gv.data(), along_table);
-                sums.add(e, gw.data(), B, thread_table);
-                sums.add(e, gv.data(), b, thread_table);
-            }
-        }
-    });
-    sums.finish();
-}
-
-// The interface. REAL is float or double; each is a library of its own.
-using R = REAL;
-
 extern "C" {
 
-void forward(const Shape* s, const R* x, const R* M, const R* B, const R* table, R* out) {
-    forward<R>(*s, x, M, B, table, out);
+void forward(
+    const Shape* s, const Real* x, const Real* M, const Real* B, const Real* T, Real* out) {
+    Arrays of{*s};
+    of.x = x, of.M = M, of.B = B, of.T = T, of.out = out;
+    to_receivers<Forward>(of);
 }
 
 void double_forward(
-    const Shape* s, const R* x, const R* M, const R* B, const R* table, const R* a, const R* m,
-    const R* b, const R* u, R* out) {
-    double_forward<R>(*s, x, M, B, table, a, m, b, u, out);
+    const Shape* s, const Real* x, const Real* M, const Real* B, const Real* T, const Real* a,
+    const Real* m, const Real* b, const Real* u, Real* out) {
+    Arrays of{*s};
+    of.x = x, of.M = M, of.B = B, of.T = T, of.a = a, of.m = m, of.b = b, of.u = u, of.out = out;
+    to_receivers<DoubleForward>(of);
 }
 
 void backward(
-    const Shape* s, const R* g, const R* x, const R* M, const R* B, const R* table, R* gx, R* gM,
-    R* gB, R* gT) {
-    backward<R>(*s, g, x, M, B, table, gx, gM, gB, gT);
+    const Shape* s, const Real* g, const Real* x, const Real* M, const Real* B, const Real* T,
+    Real* gx, Real* gM, Real* gB, Real* gT) {
+    Arrays of{*s};
+    of.g = g, of.x = x, of.M = M, of.B = B, of.T = T;
+    of.gx = gx, of.gM = gM, of.gB = gB, of.gT = gT;
+    to_senders<Backward>(of);
 }
 
 void double_backward(
-    const Shape* s, const R* g, const R* x, const R* M, const R* B, const R* table, const R* a,
-    const R* m, const R* b, const R* u, R* gx, R* gM, R* gB, R* gT) {
-    double_backward<R>(*s, g, x, M, B, table, a, m, b, u, gx, gM, gB, gT);
+    const Shape* s, const Real* g, const Real* x, const Real* M, const Real* B, const Real* T,
+    const Real* a, const Real* m, const Real* b, const Real* u, Real* gx, Real* gM, Real* gB,
+    Real* gT) {
+    Arrays of{*s};
+    of.g = g, of.x = x, of.M = M, of.B = B, of.T = T, of.a = a, of.m = m, of.b = b, of.u = u;
+    of.gx = gx, of.gM = gM, of.gB = gB, of.gT = gT;
+    to_senders<DoubleBackward>(of);
 }
 
 }  // extern "C"

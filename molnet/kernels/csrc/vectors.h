@@ -1,0 +1,141 @@
+// Vectors as wide as the processor's registers, whole or in part.
+
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <new>
+
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+constexpr int VECTOR_BYTES = 64;
+constexpr int REGISTERS = 32;
+#elif defined(__AVX__)
+constexpr int VECTOR_BYTES = 32;
+constexpr int REGISTERS = 16;
+#else
+constexpr int VECTOR_BYTES = 16;
+constexpr int REGISTERS = sizeof(void*) == 8 ? 16 : 8;
+#endif
+
+// REAL is float or double; each is compiled into a library of its own.
+using Real = REAL;
+constexpr int WIDTH = VECTOR_BYTES / sizeof(Real);
+typedef Real Vector __attribute__((vector_size(VECTOR_BYTES)));
+typedef Real Unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(Real))));
+
+#if REAL_IS_DOUBLE
+typedef int64_t Mask __attribute__((vector_size(VECTOR_BYTES)));
+#else
+typedef int32_t Mask __attribute__((vector_size(VECTOR_BYTES)));
+#endif
+
+#define UNROLL _Pragma("GCC unroll 16")
+
+// Numbers, all zero at first, in memory that starts with a cache line: vectors that straddle two
+// lines take twice as long to read.
+class Numbers {
+    static constexpr std::align_val_t LINE{64};
+    Real* data_;
+
+  public:
+    explicit Numbers(int64_t size)
+        : data_(static_cast<Real*>(::operator new(size * sizeof(Real), LINE))) {
+        std::memset(data_, 0, size * sizeof(Real));
+    }
+    ~Numbers() { ::operator delete(data_, LINE); }
+    Numbers(const Numbers&) = delete;
+    Real* data() const { return data_; }
+};
+
+// How many numbers of a vector take part: all, or the last few of a row.
+struct Whole {};
+struct Part {
+    int64_t count;
+};
+
+inline Vector load(const Real* from, Whole = {}) {
+    return *reinterpret_cast<const Unaligned*>(from);
+}
+
+__attribute__((noinline)) inline Vector load(const Real* from, Part part) {
+    Vector value{};
+    for (int64_t i = 0; i < part.count; ++i) value[i] = from[i];
+    return value;
+}
+
+inline void store(Real* to, Vector value, Whole = {}) {
+    *reinterpret_cast<Unaligned*>(to) = value;
+}
+
+__attribute__((noinline)) inline void store(Real* to, Vector value, Part part) {
+    for (int64_t i = 0; i < part.count; ++i) to[i] = value[i];
+}
+
+// A number of vectors, known to the compiler.
+template <int N>
+struct Count {
+    static constexpr int value = N;
+};
+
+// Call `body(c, lanes)` for the numbers c, c + 1, ... of a row: vector by vector, then what is left.
+template <class Body>
+inline void over_vectors(int64_t length, Body body) {
+    int64_t c = 0;
+    for (; c + WIDTH <= length; c += WIDTH) body(c, Whole{});
+    if (c < length) body(c, Part{length - c});
+}
+
+// One step of a transposing sum: lane i of the result is a[i] + a[i ^ D] where the bit D of i is
+// clear, and the same of b where it is set.
+template <int D>
+inline Vector fold(Vector a, Vector b) {
+    Mask straight, crossed;
+    UNROLL
+    for (int i = 0; i < WIDTH; ++i) {
+        straight[i] = i & D ? WIDTH + i : i;
+        crossed[i] = i & D ? WIDTH + (i ^ D) : i ^ D;
+    }
+#if defined(__clang__)
+    Vector sum;
+    for (int i = 0; i < WIDTH; ++i) sum[i] = i & D ? b[i] + b[i ^ D] : a[i] + a[i ^ D];
+    return sum;
+#else
+    return __builtin_shuffle(a, b, straight) + __builtin_shuffle(a, b, crossed);
+#endif
+}
+
+// The totals of WIDTH vectors, each in its lane.
+template <int D = 1>
+inline Vector totals(const Vector* vectors) {
+    if constexpr (D == WIDTH) {
+        return vectors[0];
+    } else {
+        Vector half[WIDTH / D / 2];
+        UNROLL
+        for (int i = 0; i < WIDTH / D / 2; ++i) half[i] = fold<D>(vectors[2 * i], vectors[2 * i + 1]);
+        return totals<2 * D>(half);
+    }
+}
+
+// N rounded up to whole vectors.
+constexpr int padded(int n) { return (n + WIDTH - 1) / WIDTH * WIDTH; }
+
+// to[i] = the total of vectors[i], for i < padded(N); from N on they come out as zeros.
+template <int N>
+inline void store_totals(Vector* vectors, Real* to) {
+    for (int i = N; i < padded(N); ++i) vectors[i] = Vector{};
+    for (int i = 0; i < padded(N); i += WIDTH) store(to + i, totals(vectors + i));
+}
+
+// Denormal numbers cost a hundred times a normal operation and mean nothing here.
+struct FlushDenormals {
+#if defined(__SSE__)
+    unsigned before = _mm_getcsr();
+    FlushDenormals() { _mm_setcsr(before | 0x8040); }
+    ~FlushDenormals() { _mm_setcsr(before); }
+#endif
+};

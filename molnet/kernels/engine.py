@@ -1,0 +1,25 @@
+"""Which gradients a backward pass is for."""
+
+from typing import Any
+
+import torch
+
+
+def wanted_gradients(ctx: Any) -> list[bool]:
+    """For each tensor that a function took, whether this backward pass needs its gradient.
+
+    ``ctx.needs_input_grad`` says which inputs require gradients at all: while forces are computed,
+    weights do too, though nobody asked for their gradients. The engine knows better, as it is about
+    to run only what leads to the tensors asked for. It does not tell for leaves, so a weight that is
+    a parameter has to be passed as a view of it.
+
+    Args:
+        ctx: of the function whose backward pass runs.
+    """
+    return [node is not None and _runs(node) for node, _ in ctx.next_functions]
+
+
+def _runs(node: Any) -> bool:
+    is_leaf = node.name().endswith("AccumulateGrad")
+    # What torch.autograd.graph.register_multi_grad_hook asks, too.
+    return is_leaf or torch._C._will_engine_execute_node(node)
