@@ -1,8 +1,9 @@
-"""The fused convolution: its description (:mod:`plan`) and its implementations."""
+"""What a network spends its time on: the convolution, and linear maps on blocks of features."""
 
+from molnet.kernels.blockwise import RowGroups
 from molnet.kernels.convolve import backend, convolve
 from molnet.kernels.edges import Edges
 from molnet.kernels.plan import Block, Path, Plan
 from molnet.kernels.weights import Weights
 
-__all__ = ["Block", "Edges", "Path", "Plan", "Weights", "backend", "convolve"]
+__all__ = ["Block", "Edges", "Path", "Plan", "RowGroups", "Weights", "backend", "convolve"]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molnet.kernels.compiler import library
+from molnet.kernels.compiler import REAL, library
 from molnet.kernels.edges import Edges
 from molnet.kernels.plan import Plan
 from molnet.kernels.weights import Weights
@@ -18,17 +18,18 @@ from molnet.kernels.weights import Weights
 LARGEST_DIM = 9
 """Irreps up to l = 4 have kernels."""
 
-REAL = {torch.float32: "float", torch.float64: "double"}
-"""The C++ type of each dtype that has kernels."""
+TERMS = (1, 4)
+"""How many rows of the table make the weights of an edge: one, or those of a cubic spline."""
 
 
-def available(x: Tensor, plan: Plan) -> bool:
-    """Whether compiled kernels serve these features and irreps on this machine."""
+def available(x: Tensor, plan: Plan, terms: int) -> bool:
+    """Whether compiled kernels serve these features, irreps and weights on this machine."""
     dims = [block.dim for block in plan.inputs] + list(plan.output_dims)
     return (
         x.device.type == "cpu"
         and x.dtype in REAL
         and max(dims, default=1) <= LARGEST_DIM
+        and terms in TERMS
         and library("convolution", REAL[x.dtype]) is not None
     )
 
@@ -38,7 +39,10 @@ class _Shape(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("nodes", "edges", "paths", "x", "out")),
-        *((name, ctypes.c_int64) for name in ("matrix", "weight", "terms", "table_rows", "table_stride")),
+        *(
+            (name, ctypes.c_int64)
+            for name in ("matrix", "weight", "terms", "table_rows", "table_stride")
+        ),
         ("path", ctypes.c_void_p),
         *((name, ctypes.c_void_p) for name in Edges._fields),
         ("rows", ctypes.c_void_p),

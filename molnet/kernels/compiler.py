@@ -16,10 +16,18 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import torch
+
 from molnet.cache import cache_folder
 
 SOURCES = Path(__file__).parent / "csrc"
-FLAGS = ["-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
+# No -ffast-math: re-association takes fused multiply-adds apart, and a library linked with it
+# changes the floating-point mode of the whole process.
+ARITHMETIC = ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+FLAGS = ["-std=c++17", "-O3", "-march=native", *ARITHMETIC, "-fopenmp", "-shared", "-fPIC"]
+
+REAL = {torch.float32: "float", torch.float64: "double"}
+"""The C++ type of each dtype that has kernels."""
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +71,7 @@ def _compiled(compiler: str, name: str, real: str) -> Path:
     target = cache_folder() / "kernels" / file
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
-        log.warning("Compiling the convolution for this processor, once (some 10 s) ...")
+        log.warning("Compiling %s for this processor, once (some seconds) ...", source.name)
         with tempfile.TemporaryDirectory(dir=target.parent) as partial:
             made = Path(partial) / file
             subprocess.run(  # noqa: S603

@@ -16,7 +16,7 @@ def convolve(x: Tensor, matrices: Tensor, weights: Weights, edges: Edges, plan: 
     See :func:`molnet.kernels.reference.convolve` for formula and arguments. On the CPU, in float32
     and float64, up to l = 4, compiled kernels do it; everywhere else the reference does.
     """
-    if compiled.available(x, plan):
+    if compiled.available(x, plan, weights.basis.shape[1]):
         return operators.convolve(x, matrices, weights, edges, plan)
     return reference.convolve(x, matrices, weights, edges, plan)
 

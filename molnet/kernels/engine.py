@@ -10,8 +10,8 @@ def wanted_gradients(ctx: Any) -> list[bool]:
 
     ``ctx.needs_input_grad`` says which inputs require gradients at all: while forces are computed,
     weights do too, though nobody asked for their gradients. The engine knows better, as it is about
-    to run only what leads to the tensors asked for. It does not tell for leaves, so a weight that is
-    a parameter has to be passed as a view of it.
+    to run only what leads to the tensors asked for. It does not tell for leaves, so a weight that
+    is a parameter has to be passed as a view of it.
 
     Args:
         ctx: of the function whose backward pass runs.

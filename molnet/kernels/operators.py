@@ -165,7 +165,7 @@ def _reference_change(arguments: Sequence[Tensor | None], rest: Sequence[Any]) -
 
 def _backward_of_forward(
     saved: Sequence[Tensor], rest: Sequence[Any], wanted: Sequence[bool], g: Tensor
-) -> tuple[Tensor | None, ...]:
+) -> Sequence[Tensor | None]:
     gradients = torch.ops.molnet.convolution_backward(g, *saved, *rest, wanted[1:])
     return _only(wanted, gradients)
 

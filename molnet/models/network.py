@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from molnet.kernels import Edges, Weights
+from molnet.kernels import Edges, RowGroups, Weights
 from molnet.nn.convolution import Convolution
 from molnet.nn.gate import Gate
 from molnet.nn.mlp import FullyConnectedNet
 from molnet.nn.radial import BesselBasis, PolynomialEnvelope
-from molnet.nn.species_linear import SpeciesLinear, SpeciesOrder
+from molnet.nn.species_linear import SpeciesLinear
 from molnet.nn.spline import CubicSpline
 from molnet.o3.irreps import Irrep, Irreps
 from molnet.o3.linear import Linear
@@ -124,7 +124,7 @@ class Interaction(nn.Module):
     def forward(
         self,
         x: Tensor,
-        species: SpeciesOrder,
+        species: RowGroups,
         points: Tensor,
         as_weights: Callable[[Tensor], Weights],
         harmonics: Tensor,
@@ -134,7 +134,7 @@ class Interaction(nn.Module):
 
         Args:
             x: features ``[N, irreps_in.dim]``.
-            species: the species of the nodes.
+            species: the nodes grouped by species.
             points: distances ``[P]`` at which the radial functions are needed.
             as_weights: makes their values ``[P, weight_numel]`` the weights of the edges.
             harmonics: ``[E, irreps_harmonics.dim]``.
@@ -143,9 +143,9 @@ class Interaction(nn.Module):
         Returns:
             Features ``[N, irreps_out.dim]``.
         """
-        weights = as_weights(self.radial(points))
+        weights = as_weights(self.radial(points) / self.mean_neighbours)
         messages = self.convolution(self.linear_in(x), harmonics, weights, edges)
-        update = self.linear_out(messages / self.mean_neighbours)
+        update = self.linear_out(messages)
         return self.gate(update + self.self_connection(x, species))
 
 
@@ -245,7 +245,7 @@ class Network(nn.Module):
         """
         distances = vectors.norm(dim=1)  # (E,)
         harmonics = self.harmonics(vectors)  # (E, (l_max + 1)²)
-        order = SpeciesOrder.of(species, self.num_species)
+        order = RowGroups.of(species, self.num_species)
         edges = Edges.of(senders, receivers, species.shape[0])
         points, as_weights = self._radial(distances)
 

@@ -1,35 +1,13 @@
 """Equivariant linear map with weights of its own for every species."""
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from molnet.kernels.blockwise import BlockwiseMap, MapBlock, RowGroups
 from molnet.o3.irreps import Irreps
-from molnet.o3.layout import Blocks
-
-
-class SpeciesOrder(NamedTuple):
-    """Nodes ordered by species, so that those of one species are one contiguous run.
-
-    Attributes:
-        order: node indices sorted by species, ``[N]``.
-        inverse: where each node went, ``[N]``.
-        counts: number of nodes of each species.
-    """
-
-    order: Tensor
-    inverse: Tensor
-    counts: list[int]
-
-    @classmethod
-    def of(cls, species: Tensor, num_species: int) -> "SpeciesOrder":
-        """Sort species indices ``[N]`` in ``range(num_species)``."""
-        order = species.argsort(stable=True)
-        inverse = torch.empty_like(order)
-        inverse[order] = torch.arange(len(order), device=order.device)
-        return cls(order, inverse, species.bincount(minlength=num_species).tolist())
+from molnet.o3.layout import check_features
 
 
 class SpeciesLinear(nn.Module):
@@ -54,7 +32,6 @@ class SpeciesLinear(nn.Module):
             if irreps != irreps.sort().irreps.simplify():
                 raise ValueError(f"expected sorted and simplified irreps, got {irreps}")
         targets = {ir: mul for mul, ir in self.irreps_out}
-        self._blocks = Blocks(self.irreps_in, "ir_mul", "features of SpeciesLinear")
         self.weights = nn.ParameterDict(
             {
                 str(ir): nn.Parameter(torch.randn(num_species, mul, targets[ir]))
@@ -62,20 +39,41 @@ class SpeciesLinear(nn.Module):
                 if ir in targets
             }
         )
+        self._map = self._blockwise_map()
 
-    def forward(self, x: Tensor, species: SpeciesOrder) -> Tensor:
-        """Map features ``[N, irreps_in.dim]`` to ``[N, irreps_out.dim]``."""
-        inputs = {
-            ir: block for (_, ir), block in zip(self.irreps_in, self._blocks.split(x), strict=True)
-        }  # [N, 2l + 1, U] of each irrep
+    def _blockwise_map(self) -> BlockwiseMap:
+        starts_in, starts_out = (
+            {entry.ir: part.start for entry, part in zip(irreps, irreps.slices(), strict=True)}
+            for irreps in (self.irreps_in, self.irreps_out)
+        )
         blocks = []
-        for mul, ir in self.irreps_out:
+        start_weight = 0
+        for mul, ir in self.irreps_in:
             if str(ir) not in self.weights:
-                blocks.append(x.new_zeros(x.shape[0], ir.dim, mul))
                 continue
-            weight = self.weights[str(ir)] / math.sqrt(inputs[ir].shape[2])
-            runs = inputs[ir].index_select(0, species.order).split(species.counts)
-            blocks.append(torch.cat([run @ w for run, w in zip(runs, weight, strict=True)]))
-        if not blocks:
-            return x.new_zeros(x.shape[0], 0)
-        return self._blocks.join(blocks).index_select(0, species.inverse)
+            mul_out = self.weights[str(ir)].shape[2]
+            blocks.append(
+                MapBlock(
+                    ir.dim,
+                    starts_in[ir],
+                    mul,
+                    starts_out[ir],
+                    mul_out,
+                    start_weight,
+                    1 / math.sqrt(mul),
+                )
+            )
+            start_weight += mul * mul_out
+        return BlockwiseMap(tuple(blocks), self.irreps_in.dim, self.irreps_out.dim)
+
+    def forward(self, x: Tensor, species: RowGroups) -> Tensor:
+        """Map features ``[N, irreps_in.dim]`` of nodes that are grouped by species.
+
+        Returns:
+            ``[N, irreps_out.dim]``.
+        """
+        check_features(x, self.irreps_in, "features of SpeciesLinear")
+        if not self.weights:
+            return x.new_zeros(x.shape[0], self.irreps_out.dim)
+        flat = torch.cat([weight.flatten(1) for weight in self.weights.values()], dim=1)
+        return self._map(x, flat, species)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from molnet.o3.blockwise import Block, BlockwiseMap, runs_in_place
+from molnet.kernels.blockwise import BlockwiseMap, MapBlock, runs_in_place
 from molnet.o3.constants import Constants
 from molnet.o3.instructions import LinearInstruction, linear_instructions
 from molnet.o3.irreps import Irreps, IrrepsLike
@@ -232,7 +232,7 @@ def _blockwise_map(
         mul_in, mul_out = path.path_shape
         if mul_in > 0 and mul_out > 0:
             blocks.append(
-                Block(
+                MapBlock(
                     irreps_in[path.i_in].ir.dim,
                     ins[path.i_in].start,
                     mul_in,

@@ -4,7 +4,8 @@ import pytest
 import torch
 from e3nn import o3 as e3nn_o3
 
-from molnet.nn.species_linear import SpeciesLinear, SpeciesOrder
+from molnet.kernels import RowGroups
+from molnet.nn.species_linear import SpeciesLinear
 from molnet.o3.irreps import Irreps
 from molnet.o3.layout import change_layout
 
@@ -18,7 +19,7 @@ def test_equals_a_map_chosen_atom_by_atom(species: list[int]) -> None:
     index = torch.tensor(species, dtype=torch.int64)
     x = torch.randn(len(species), Irreps(IRREPS_IN).dim, dtype=torch.float64)
 
-    found = linear(change_layout(x, IRREPS_IN, "mul_ir", "ir_mul"), SpeciesOrder.of(index, 3))
+    found = linear(change_layout(x, IRREPS_IN, "mul_ir", "ir_mul"), RowGroups.of(index, 3))
 
     product = e3nn_o3.FullyConnectedTensorProduct(
         IRREPS_IN, "3x0e", IRREPS_OUT, path_normalization="none", irrep_normalization="norm"

@@ -1,0 +1,319 @@
+"""Matrix products on the blocks of features in place, for the layout ``ir_mul``.
+
+In ``ir_mul`` each component of an entry is a matrix ``[N, mul]`` inside the features ``[N, dim]``.
+A matrix product can read it there, and write its result where it belongs: no block is copied out,
+and none is joined. (Autograd's own view, product and concatenation copy every feature twice.) One
+call of a compiled kernel does all blocks; without a compiler PyTorch's products do them one by one.
+
+The map is linear in features and weights, and so is each of its derivatives: two functions,
+:class:`_Map` and :class:`_Outer`, differentiate each other to any order.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from molnet.kernels.compiler import REAL, library
+from molnet.kernels.engine import wanted_gradients
+
+
+class MapBlock(NamedTuple):
+    """``y[:, start_out] += alpha * x[:, start_in] @ W`` for each of the components of an irrep.
+
+    Attributes:
+        components: their number, 2l + 1; the next starts ``mul`` further on.
+        start_in, mul_in: where the first component is in the input, and its width.
+        start_out, mul_out: the same in the output.
+        start_weight: where the weights ``[mul_in, mul_out]`` start in the flat tensor.
+        alpha: a constant factor.
+        transposed: whether W is the transpose of the weights as they are stored.
+    """
+
+    components: int
+    start_in: int
+    mul_in: int
+    start_out: int
+    mul_out: int
+    start_weight: int
+    alpha: float
+    transposed: bool = False
+
+    def transpose(self) -> "MapBlock":
+        """The same block of the transposed map, from output to input."""
+        return MapBlock(
+            self.components,
+            self.start_out,
+            self.mul_out,
+            self.start_in,
+            self.mul_in,
+            self.start_weight,
+            self.alpha,
+            not self.transposed,
+        )
+
+    def weights(self, flat: Tensor) -> Tensor:
+        """View ``[mul_in, mul_out]`` of this block's weights in the flat tensor."""
+        part = flat.narrow(0, self.start_weight, self.mul_in * self.mul_out)
+        if self.transposed:
+            return part.view(self.mul_out, self.mul_in).t()
+        return part.view(self.mul_in, self.mul_out)
+
+
+class RowGroups(NamedTuple):
+    """Rows in groups (the nodes of each species, say), with weights of their own.
+
+    Attributes:
+        order: indices of the rows, group by group, ``[N]``.
+        starts: those of group s are ``order[starts[s]:starts[s + 1]]``, ``[S + 1]``.
+    """
+
+    order: Tensor
+    starts: Tensor
+
+    @classmethod
+    def of(cls, group: Tensor, num_groups: int) -> "RowGroups":
+        """Sort rows by their group, ``[N]`` integers in ``range(num_groups)``."""
+        counts = torch.bincount(group, minlength=num_groups)
+        starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        return cls(group.argsort(stable=True), starts)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockwiseMap:
+    """A linear map made of blocks, each with weights of its own; what no block writes is zero."""
+
+    blocks: tuple[MapBlock, ...]
+    dim_in: int
+    dim_out: int
+
+    def __call__(self, x: Tensor, weight: Tensor, groups: RowGroups | None = None) -> Tensor:
+        """Apply the map to features ``[..., dim_in]``.
+
+        Args:
+            x: features; ``[N, dim_in]`` where there are groups.
+            weight: flat weights ``[weight_numel]``, or ``[S, weight_numel]`` for S groups.
+            groups: which rows go with which weights.
+        """
+        if weight.is_leaf:
+            weight = weight.view_as(weight)  # see molnet.kernels.engine
+        if groups is not None:
+            return _Map.apply(x, weight, self, *groups)
+        rows = x.flatten(0, -2) if x.dim() > 1 else x.unsqueeze(0)
+        return _Map.apply(rows, weight, self, None, None).view(*x.shape[:-1], self.dim_out)
+
+    @cached_property
+    def transposed(self) -> "BlockwiseMap":
+        """The transposed map, which reads the same weights."""
+        transposed = BlockwiseMap(
+            tuple(block.transpose() for block in self.blocks), self.dim_out, self.dim_in
+        )
+        transposed.__dict__["transposed"] = self
+        return transposed
+
+    @cached_property
+    def covers(self) -> bool:
+        """Whether the blocks write every output."""
+        reached = {b.start_out: b.components * b.mul_out for b in self.blocks}
+        return sum(reached.values()) == self.dim_out
+
+    @cached_property
+    def adds(self) -> tuple[bool, ...]:
+        """For each block, whether another has written its outputs before."""
+        starts = [block.start_out for block in self.blocks]
+        return tuple(start in starts[:i] for i, start in enumerate(starts))
+
+    @cached_property
+    def table(self) -> NDArray[np.void]:
+        """``Block`` of the C++ source for each block."""
+        integers = [
+            (*b[:6], b.transposed, adds) for b, adds in zip(self.blocks, self.adds, strict=True)
+        ]
+        table = np.zeros(len(self.blocks), dtype=[("integers", np.int64, 8), ("alpha", np.float64)])
+        table["integers"] = np.array(integers, dtype=np.int64).reshape(-1, 8)
+        table["alpha"] = [block.alpha for block in self.blocks]
+        return table
+
+
+def runs_in_place(features: Tensor) -> bool:
+    """Whether products in place pay off: on a CPU, where copies cost as much as arithmetic.
+
+    A compiler fuses copies itself, and has no use for functions that write in place.
+    """
+    return features.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+class _Map(torch.autograd.Function):
+    """The sum over blocks of alpha x W."""
+
+    @staticmethod
+    def forward(
+        x: Tensor,
+        weight: Tensor,
+        linear: BlockwiseMap,
+        order: Tensor | None,
+        starts: Tensor | None,
+    ) -> Tensor:
+        y = x.new_empty(len(x), linear.dim_out)
+        if _run("map", linear, x, weight, y, weight, order, starts):
+            return y
+        if not linear.covers:
+            y.zero_()
+        for rows, into, weights in _by_group(x, y, weight, order, starts):
+            for block, adds in zip(linear.blocks, linear.adds, strict=True):
+                W = block.weights(weights)
+                for m in range(block.components):
+                    part = rows.narrow(1, block.start_in + m * block.mul_in, block.mul_in)
+                    to = into.narrow(1, block.start_out + m * block.mul_out, block.mul_out)
+                    torch.addmm(to, part, W, beta=int(adds), alpha=block.alpha, out=to)
+        return y if order is None else _ungrouped(y, order)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, weight, ctx.linear, order, starts = inputs
+        ctx.save_for_backward(x, weight, order, starts)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, *groups = ctx.saved_tensors
+        to_x, to_weight = wanted_gradients(ctx)[:2]
+        return (
+            _Map.apply(grad, weight, ctx.linear.transposed, *groups) if to_x else None,
+            _Outer.apply(x, grad, ctx.linear, weight.shape, *groups) if to_weight else None,
+            *[None] * 3,
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
+        return _one_by_one(_Map, info.batch_size, in_dims, inputs)
+
+
+class _Outer(torch.autograd.Function):
+    """The derivative of a map by its weights: for each block alpha x^T g, flat."""
+
+    @staticmethod
+    def forward(
+        x: Tensor,
+        grad: Tensor,
+        linear: BlockwiseMap,
+        shape: torch.Size,
+        order: Tensor | None,
+        starts: Tensor | None,
+    ) -> Tensor:
+        weight = x.new_empty(shape)
+        if _run("outer", linear, x, grad, weight, weight, order, starts):
+            return weight
+        of = grad if order is None else grad.index_select(0, order)
+        for rows, of_rows, into in _by_group(x, of, weight, order, starts):
+            for block in linear.blocks:
+                W = block.weights(into)
+                for m in range(block.components):
+                    part = rows.narrow(1, block.start_in + m * block.mul_in, block.mul_in)
+                    g = of_rows.narrow(1, block.start_out + m * block.mul_out, block.mul_out)
+                    torch.addmm(W, part.t(), g, beta=int(m > 0), alpha=block.alpha, out=W)
+        return weight
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, grad, ctx.linear, _, order, starts = inputs
+        ctx.save_for_backward(x, grad, order, starts)
+
+    @staticmethod
+    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
+        x, grad, *groups = ctx.saved_tensors
+        to_x, to_grad = wanted_gradients(ctx)[:2]
+        return (
+            _Map.apply(grad, weight, ctx.linear.transposed, *groups) if to_x else None,
+            _Map.apply(x, weight, ctx.linear, *groups) if to_grad else None,
+            *[None] * 4,
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
+        return _one_by_one(_Outer, info.batch_size, in_dims, inputs)
+
+
+class _MapStruct(ctypes.Structure):
+    """``Map`` of the C++ source."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("nodes", "dim_in", "dim_out", "blocks", "covered")),
+        ("block", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("groups", "weight_numel")),
+        *((name, ctypes.c_void_p) for name in ("order", "starts")),
+        ("threads", ctypes.c_int64),
+    )
+
+
+def _run(
+    name: str,
+    linear: BlockwiseMap,
+    first: Tensor,
+    second: Tensor,
+    result: Tensor,
+    weight: Tensor,
+    order: Tensor | None,
+    starts: Tensor | None,
+) -> bool:
+    """Fill the result by a compiled kernel; False where there is none for the features' type."""
+    kernels = library("blockwise", REAL[first.dtype]) if first.dtype in REAL else None
+    if kernels is None or first.device.type != "cpu":
+        return False
+    if starts is None:
+        starts = torch.tensor([0, len(first)])
+    first, second = first.contiguous(), second.contiguous()
+    struct = _MapStruct(
+        len(first),
+        linear.dim_in,
+        linear.dim_out,
+        len(linear.blocks),
+        linear.covers,
+        linear.table.ctypes.data,
+        len(starts) - 1,
+        weight.shape[-1],
+        None if order is None else order.data_ptr(),
+        starts.data_ptr(),
+        torch.get_num_threads(),
+    )
+    pointers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in (first, second, result)]
+    getattr(kernels, name)(ctypes.byref(struct), *pointers)
+    return True
+
+
+def _by_group(
+    x: Tensor, y: Tensor, weight: Tensor, order: Tensor | None, starts: Tensor | None
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Rows of x and y and the flat weights of every group; rows of y in the order of the groups."""
+    if order is None or starts is None:
+        return [(x, y, weight)]
+    counts = starts.diff().tolist()
+    rows = x.index_select(0, order).split(counts)
+    return list(zip(rows, y.split(counts), weight, strict=True))
+
+
+def _ungrouped(y: Tensor, order: Tensor) -> Tensor:
+    result = torch.empty_like(y)
+    result[order] = y
+    return result
+
+
+def _one_by_one(
+    function: type[torch.autograd.Function],
+    size: int,
+    in_dims: Sequence[int | None],
+    inputs: Sequence[Any],
+) -> tuple[Tensor, int]:
+    """Evaluate a function for each element of a batch of inputs; for `torch.vmap`."""
+    results = [
+        function.apply(
+            *(x if d is None else x.select(d, i) for x, d in zip(inputs, in_dims, strict=True))
+        )
+        for i in range(size)
+    ]
+    return torch.stack(results), 0
