@@ -2,6 +2,8 @@
 
     python scripts/benchmark.py train         one training step of the model
     python scripts/benchmark.py evaluate      its energies and forces
+    python scripts/benchmark.py md            a step of molecular dynamics through ASE
+    python scripts/benchmark.py scaling       time and memory for thousands of atoms
     python scripts/benchmark.py convolution   its convolution
     python scripts/benchmark.py o3            its building blocks
 
@@ -14,15 +16,18 @@ Options of a command: `python scripts/benchmark.py train --help`. Needs e3nn
 
 import argparse
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import e3nn
 import torch
+from ase import Atoms
 from benchmarking.convolution import convolution_comparisons
+from benchmarking.dynamics import dynamics
 from benchmarking.o3 import o3_comparisons
 from benchmarking.peers import PEERS, MissingPeerError
 from benchmarking.plot import plot
+from benchmarking.scaling import Growth, growth_table, scaling
 from benchmarking.steps import Batches, evaluating, thread_scaling, throughput, training
 from benchmarking.systems import Size, TooFewStructuresError, read_structures
 from benchmarking.timing import Comparison, Timing, machine, measure, table
@@ -30,13 +35,14 @@ from benchmarking.timing import Comparison, Timing, machine, measure, table
 from molnet.graph.frames import StructureFileError
 from molnet.kernels.allocator import reuse_freed_memory
 
-Run = Callable[[argparse.Namespace], list[Timing]]
+Result = Timing | Growth
+Run = Callable[[argparse.Namespace], Sequence[Result]]
 
 INPUT_ERRORS = (FileNotFoundError, StructureFileError, TooFewStructuresError, MissingPeerError)
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-def main(arguments: list[str] | None = None) -> list[Timing]:
+def main(arguments: list[str] | None = None) -> Sequence[Result]:
     """Parse the command line, measure, print, and write files if asked to."""
     parser = make_parser()
     options = parser.parse_args(arguments)
@@ -44,21 +50,19 @@ def main(arguments: list[str] | None = None) -> list[Timing]:
     torch.set_default_dtype(DTYPES[options.dtype])
     torch.manual_seed(0)
     reuse_freed_memory()  # serves all sides alike
-    if options.jit_mode is not None:
+    if "jit_mode" in options and options.jit_mode is not None:
         e3nn.set_optimization_defaults(jit_mode=options.jit_mode)
     head = machine()
     print(head, flush=True)
 
     try:
-        timings: list[Timing] = options.run(options)
+        results = options.run(options)
     except INPUT_ERRORS as error:
         parser.error(str(error))
     if options.json is not None:
-        rows = [{**timing._asdict(), "ratios": timing.ratios} for timing in timings]
-        options.json.write_text(json.dumps({"machine": head, "timings": rows}, indent=2) + "\n")
-    if options.plot is not None:
-        plot(timings, head, options.plot)
-    return timings
+        rows = [result.as_row() for result in results]
+        options.json.write_text(json.dumps({"machine": head, "results": rows}, indent=2) + "\n")
+    return results
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -68,42 +72,56 @@ def make_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, run: Run, summary: str, *parents: argparse.ArgumentParser) -> None:
+    def command(name: str, run: Run, summary: str, options: argparse.ArgumentParser) -> None:
         commands.add_parser(
-            name, help=summary, description=summary, parents=[*parents, _common()]
+            name, help=summary, description=summary, parents=[options, _common()]
         ).set_defaults(run=run)
 
-    layers = argparse.ArgumentParser(add_help=False)
+    layers = argparse.ArgumentParser(add_help=False, parents=[_comparison()])
     layers.add_argument("--batch", type=int, default=4096, help="rows of features")
     layers.add_argument("--channels", type=int, default=64)
     command("o3", _run_o3, "building blocks against e3nn's", layers)
 
-    edges = argparse.ArgumentParser(add_help=False)
+    edges = argparse.ArgumentParser(add_help=False, parents=[_comparison()])
     edges.add_argument("--nodes", type=int, default=750)
     edges.add_argument("--neighbours", type=int, default=12, help="edges per node")
     edges.add_argument("--channels", type=int, default=64)
     command("convolution", _run_convolution, "the convolution against e3nn's", edges)
 
-    threads = argparse.ArgumentParser(add_help=False)
-    threads.add_argument(
+    training = argparse.ArgumentParser(add_help=False, parents=[_batches()])
+    training.add_argument(
         "--thread-scaling", action="store_true", help="molnet's step with 2 threads and with 1"
     )
-    command("train", _run_train, "a training step of the model", _batches(), threads)
+    command("train", _run_train, "a training step of the model", training)
     command("evaluate", _run_evaluate, "energies and forces of batches", _batches())
+
+    steps = argparse.ArgumentParser(add_help=False, parents=[_structures()])
+    steps.add_argument("--steps", type=int, default=200)
+    command("md", _run_md, "molecular dynamics of one molecule through ASE", steps)
+
+    boxes = argparse.ArgumentParser(add_help=False, parents=[_model()])
+    boxes.add_argument("--atoms", type=int, nargs="+", default=[1000, 10000], help="in a box")
+    boxes.add_argument("--repeats", type=int, default=3)
+    command("scaling", _run_scaling, "energies and forces of boxes of water", boxes)
     return parser
 
 
 def _common() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--repeats", type=int, default=15)
     options.add_argument("--threads", type=int, default=torch.get_num_threads())
     options.add_argument("--dtype", choices=DTYPES, default="float32")
+    options.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file")
+    return options
+
+
+def _comparison() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--repeats", type=int, default=15)
     options.add_argument(
         "--jit-mode",
         choices=["eager", "script", "inductor"],
         help="of e3nn; by default its own default",
     )
-    options.add_argument("--json", type=Path, metavar="FILE", help="write the timings to a file")
     options.add_argument("--plot", type=Path, metavar="FILE.png", help="draw a bar chart")
     return options
 
@@ -118,6 +136,16 @@ def _model() -> argparse.ArgumentParser:
 
 
 def _batches() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False, parents=[_comparison(), _structures()])
+    options.add_argument("--molecules", type=int, nargs="+", default=[5, 50], help="in a batch")
+    options.add_argument("--targets", choices=["energy_forces", "energy"], default="energy_forces")
+    options.add_argument(
+        "--peers", nargs="+", choices=PEERS, default=[], help="packages to compare with, too"
+    )
+    return options
+
+
+def _structures() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False, parents=[_model()])
     source = options.add_mutually_exclusive_group()
     source.add_argument(
@@ -128,17 +156,14 @@ def _batches() -> argparse.ArgumentParser:
         "../shared/data has it, or else the bundled organic set",
     )
     source.add_argument("--qm9", action="store_true", help="molecules of QM9")
-    options.add_argument("--molecules", type=int, nargs="+", default=[5, 50], help="in a batch")
-    options.add_argument("--targets", choices=["energy_forces", "energy"], default="energy_forces")
-    options.add_argument(
-        "--peers", nargs="+", choices=PEERS, default=[], help="packages to compare with, too"
-    )
     return options
 
 
 def _timed(comparisons: Iterable[Comparison], options: argparse.Namespace) -> list[Timing]:
     timings = [measure(comparison, options.repeats) for comparison in comparisons]
     print(table(timings))
+    if options.plot is not None:
+        plot(timings, machine(), options.plot)
     return timings
 
 
@@ -153,7 +178,7 @@ def _run_convolution(options: argparse.Namespace) -> list[Timing]:
 
 
 def _run_train(options: argparse.Namespace) -> list[Timing]:
-    batches = _read(options)
+    batches = _batches_of(options)
     if options.thread_scaling:
         return _timed(thread_scaling(batches), options)
     timings = _timed(training(batches), options)
@@ -163,17 +188,46 @@ def _run_train(options: argparse.Namespace) -> list[Timing]:
 
 
 def _run_evaluate(options: argparse.Namespace) -> list[Timing]:
-    return _timed(evaluating(_read(options)), options)
+    return _timed(evaluating(_batches_of(options)), options)
 
 
-def _read(options: argparse.Namespace) -> Batches:
-    """The structures, and what else the command line says of the batches."""
+def _run_md(options: argparse.Namespace) -> list[Timing]:
+    timing = dynamics(_read(options), _size(options), DTYPES[options.dtype], options.steps)
+    print(table([timing]))
+    return [timing]
+
+
+def _run_scaling(options: argparse.Namespace) -> list[Growth]:
+    print(f"water, {_size(options)}", flush=True)
+    rows = list(
+        scaling(
+            options.atoms, _size(options), DTYPES[options.dtype], options.threads, options.repeats
+        )
+    )
+    print(growth_table(rows))
+    return rows
+
+
+def _size(options: argparse.Namespace) -> Size:
+    return Size(options.cutoff, options.l_max, options.channels, options.layers)
+
+
+def _read(options: argparse.Namespace) -> list[Atoms]:
+    """The structures that the command line asks for."""
     name, structures = read_structures(options.frames, options.qm9)
-    size = Size(options.cutoff, options.l_max, options.channels, options.layers)
-    print(f"{name}: {size}", flush=True)
-    forces = options.targets == "energy_forces"
-    dtype = DTYPES[options.dtype]
-    return Batches(structures, options.molecules, size, dtype, forces, options.peers)
+    print(f"{name}, {_size(options)}", flush=True)
+    return structures
+
+
+def _batches_of(options: argparse.Namespace) -> Batches:
+    return Batches(
+        _read(options),
+        options.molecules,
+        _size(options),
+        DTYPES[options.dtype],
+        options.targets == "energy_forces",
+        options.peers,
+    )
 
 
 if __name__ == "__main__":

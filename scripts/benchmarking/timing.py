@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import e3nn
 import torch
@@ -34,6 +34,10 @@ class Timing(NamedTuple):
         """How many times the first column's time each of the others takes."""
         first, *others = self.medians
         return {column: self.medians[column] / self.medians[first] for column in others}
+
+    def as_row(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {**self._asdict(), "ratios": self.ratios}
 
 
 def measure(comparison: Comparison, repeats: int) -> Timing:

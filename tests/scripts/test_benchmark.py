@@ -8,17 +8,22 @@ from pathlib import Path
 from types import ModuleType
 
 import ase.io
+import numpy as np
 import pytest
 import torch
 from ase.build import molecule
+from ase.neighborlist import neighbor_list
 
-MODEL = ["--channels", "2", "--layers", "2", "--l-max", "1", "--molecules", "1", "3"]
+MODEL = ["--channels", "2", "--layers", "2", "--l-max", "1"]
 SMALL = {
     "o3": ["--batch", "4", "--channels", "2"],
     "convolution": ["--nodes", "5", "--neighbours", "2", "--channels", "2"],
-    "train": MODEL,
-    "evaluate": MODEL,
+    "train": [*MODEL, "--molecules", "1", "3"],
+    "evaluate": [*MODEL, "--molecules", "1", "3"],
+    "md": [*MODEL, "--steps", "3"],
+    "scaling": [*MODEL, "--atoms", "24", "--repeats", "1"],
 }
+ON_FRAMES = {"train", "evaluate", "md"}
 
 
 @pytest.fixture
@@ -38,10 +43,8 @@ def run(benchmark: ModuleType, frames: Path) -> Iterator[Callable[..., list]]:
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
 
     def run(command: str, *arguments: str) -> list:
-        small = SMALL[command]
-        if small is MODEL and "--frames" not in arguments:
-            small = [*small, "--frames", str(frames)]
-        return benchmark.main([command, *small, "--repeats", "1", *arguments])
+        where = ["--frames", str(frames)] if command in ON_FRAMES else []
+        return benchmark.main([command, *SMALL[command], *where, *arguments])
 
     yield run
     torch.set_num_threads(threads)
@@ -55,26 +58,26 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", SMALL)
-def test_small_sizes(
+@pytest.mark.parametrize("command", ["o3", "convolution", "train", "evaluate"])
+def test_comparisons(
     command: str,
     run: Callable[..., list],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     file, image = tmp_path / "timings.json", tmp_path / "timings.png"
-    timings = run(command, "--json", str(file), "--plot", str(image))
+    timings = run(command, "--repeats", "1", "--json", str(file), "--plot", str(image))
     printed = capsys.readouterr().out
     written = json.loads(file.read_text())
     assert written["machine"] in printed
     assert all(timing.name in printed for timing in timings)
-    assert [row["name"] for row in written["timings"]] == [timing.name for timing in timings] != []
-    assert all(row["medians"].keys() == {"molnet", "e3nn"} for row in written["timings"])
+    assert [row["name"] for row in written["results"]] == [timing.name for timing in timings] != []
+    assert all(row["medians"].keys() == {"molnet", "e3nn"} for row in written["results"])
     assert image.read_bytes().startswith(b"\x89PNG")
 
 
 def test_energies_alone(run: Callable[..., list], capsys: pytest.CaptureFixture[str]) -> None:
-    run("train", "--targets", "energy", "--dtype", "float64")
+    run("train", "--repeats", "1", "--targets", "energy", "--dtype", "float64")
     printed = capsys.readouterr().out
     assert "float64" in printed
     assert "110,000 molecules take" in printed
@@ -82,9 +85,39 @@ def test_energies_alone(run: Callable[..., list], capsys: pytest.CaptureFixture[
 
 def test_thread_scaling(run: Callable[..., list]) -> None:
     threads = torch.get_num_threads()
-    (timing, _) = run("train", "--thread-scaling")
+    (timing, _) = run("train", "--repeats", "1", "--thread-scaling")
     assert timing.medians.keys() == {"2 threads", "1 thread"}
     assert torch.get_num_threads() == threads
+
+
+def test_dynamics(run: Callable[..., list]) -> None:
+    (timing,) = run("md")
+    assert timing.name == "step of dynamics, 3 atoms"
+    assert 0 < timing.medians["model"] < timing.medians["whole"]
+
+
+def test_scaling(run: Callable[..., list], tmp_path: Path) -> None:
+    from benchmarking.scaling import water
+
+    file = tmp_path / "growth.json"
+    (growth,) = run("scaling", "--cutoff", "3.5", "--json", str(file))
+    assert growth.atoms == 24
+    assert growth.neighbours == len(neighbor_list("i", water(2), 3.5)) / 24
+    assert json.loads(file.read_text())["results"] == [growth._asdict()]
+
+
+def test_box_of_water(on_path: None) -> None:
+    """Whole molecules, none too near another, at water's density."""
+    from benchmarking.scaling import water
+
+    box = water(3)
+    distances = box.get_all_distances(mic=True)
+    bonds = (distances < 1.05) & (distances > 0)
+    assert box.get_chemical_formula() == "H54O27"
+    assert (bonds.sum(axis=1) == 1 + (box.numbers == 8)).all()
+    apart = np.arange(81)[:, None] // 3 != np.arange(81) // 3
+    assert distances[apart].min() > 1.1
+    assert box.get_masses().sum() / box.get_volume() * 1.66054 == pytest.approx(1.0, abs=0.01)
 
 
 def test_steps_train_and_evaluations_leave_weights_alone(
