@@ -5,7 +5,8 @@ on hand, without its own data pipeline.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
@@ -46,9 +47,8 @@ class NequIP(nn.Module):
 
     def __init__(self, model: Model, size: Size) -> None:
         super().__init__()
-        default_dtype = torch.get_default_dtype()
-        _package("nequip.utils.global_state", "nequip").set_global_state()
-        torch.set_default_dtype(default_dtype)  # which NequIP has set to float64
+        with _default_dtype(torch.float64):  # NequIP sets it for good
+            _package("nequip.utils.global_state", "nequip").set_global_state()
         models = _package("nequip.model", "nequip")
         first = cast(Interaction, model.network.interactions[0])
         num_radial, *hidden, _ = first.radial.mlp.hs
@@ -101,16 +101,18 @@ class PaiNN(nn.Module):
         outputs = [schnetpack.atomistic.Atomwise(n_in=128, output_key="energy")]
         if self.forces:
             outputs.append(schnetpack.atomistic.Forces())
-        self.model = schnetpack.model.NeuralNetworkPotential(
-            representation=schnetpack.representation.PaiNN(
-                n_atom_basis=128,
-                n_interactions=3,
-                radial_basis=schnetpack.nn.GaussianRBF(n_rbf=20, cutoff=size.cutoff),
-                cutoff_fn=schnetpack.nn.CosineCutoff(size.cutoff),
-            ),
-            input_modules=[schnetpack.atomistic.PairwiseDistances()],
-            output_modules=outputs,
-        ).to(model.dtype)
+        with _default_dtype(torch.float32):  # its Gaussians know no other
+            self.model = schnetpack.model.NeuralNetworkPotential(
+                representation=schnetpack.representation.PaiNN(
+                    n_atom_basis=128,
+                    n_interactions=3,
+                    radial_basis=schnetpack.nn.GaussianRBF(n_rbf=20, cutoff=size.cutoff),
+                    cutoff_fn=schnetpack.nn.CosineCutoff(size.cutoff),
+                ),
+                input_modules=[schnetpack.atomistic.PairwiseDistances()],
+                output_modules=outputs,
+            )
+        self.model.to(model.dtype)
 
     def forward(self, graph: Batch) -> dict[str, Tensor]:
         """Energies ``[G]`` and forces ``[N, 3]``."""
@@ -132,6 +134,16 @@ class PaiNN(nn.Module):
 
 
 PEERS = {"nequip": Peer("NequIP", NequIP), "schnetpack": Peer("PaiNN", PaiNN)}
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _package(module: str, package: str) -> Any:

@@ -3,10 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")  # a file, no window
-
 from matplotlib.figure import Figure
 
 from benchmarking.timing import Timing
