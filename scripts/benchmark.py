@@ -1,275 +1,233 @@
-"""Compare the speed of molnet's building blocks with e3nn's, side by side in one process.
+"""Measure molnet's speed, beside e3nn's and others' where there is something to compare with.
 
-    python scripts/benchmark.py o3 [--batch 4096] [--channels 64] [--threads 2]
-    python scripts/benchmark.py convolution [--nodes 750] [--neighbours 12]
+    python scripts/benchmark.py train         one training step of the model
+    python scripts/benchmark.py evaluate      its energies and forces
+    python scripts/benchmark.py md            a step of molecular dynamics through ASE
+    python scripts/benchmark.py scaling       time and memory for thousands of atoms
+    python scripts/benchmark.py convolution   its convolution
+    python scripts/benchmark.py o3            its building blocks
 
-Each pair is run in turn, ours, theirs, ours, ..., and medians are compared, so that a machine
-whose speed drifts slows both alike. Times are for forward and backward passes, with gradients of
-inputs and weights. Needs e3nn (`pip install -e ".[dev]"`).
+What is compared runs in turn in one process, ours, theirs, ours, ..., and medians are compared, so
+that a machine whose speed drifts slows all alike. `train` and `evaluate` compare with the same
+network written in e3nn's modules, which gives the same energies and forces for the same weights.
+Options of a command: `python scripts/benchmark.py train --help`. Needs e3nn
+(`pip install -e ".[dev]"`).
 """
 
 import argparse
 import json
-import platform
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import e3nn
 import torch
-from e3nn import nn as e3nn_nn
-from e3nn import o3 as e3nn_o3
-from torch import Tensor
+from ase import Atoms
+from benchmarking.convolution import convolution_comparisons
+from benchmarking.dynamics import dynamics
+from benchmarking.o3 import o3_comparisons
+from benchmarking.peers import PEERS, MissingPeerError
+from benchmarking.plot import plot
+from benchmarking.scaling import Growth, growth_table, scaling
+from benchmarking.steps import Batches, evaluating, thread_scaling, throughput, training
+from benchmarking.systems import Size, TooFewStructuresError, read_structures
+from benchmarking.timing import Comparison, Timing, machine, measure, table
 
-from molnet import nn, o3
-from molnet.kernels import Edges, Weights, backend
+from molnet.graph.frames import StructureFileError
 from molnet.kernels.allocator import reuse_freed_memory
-from molnet.nn.convolution import Convolution
-from molnet.nn.spline import CubicSpline
+
+Result = Timing | Growth
+Run = Callable[[argparse.Namespace], Sequence[Result]]
+
+INPUT_ERRORS = (FileNotFoundError, StructureFileError, TooFewStructuresError, MissingPeerError)
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-class Comparison(NamedTuple):
-    """One line of the table: the same work in both libraries."""
+def main(arguments: list[str] | None = None) -> Sequence[Result]:
+    """Parse the command line, measure, print, and write files if asked to."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    torch.set_default_dtype(DTYPES[options.dtype])
+    torch.manual_seed(0)
+    reuse_freed_memory()  # serves all sides alike
+    if "jit_mode" in options and options.jit_mode is not None:
+        e3nn.set_optimization_defaults(jit_mode=options.jit_mode)
+    head = machine()
+    print(head, flush=True)
 
-    name: str
-    ours: Callable[[], object]
-    theirs: Callable[[], object]
-
-
-class Timing(NamedTuple):
-    """Median milliseconds of both."""
-
-    name: str
-    ours: float
-    theirs: float
-
-    @property
-    def ratio(self) -> float:
-        return self.theirs / self.ours
-
-
-def measure(comparison: Comparison, repeats: int) -> Timing:
-    """Run both in turn, twice to warm up and then ``repeats`` times."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for repeat in range(repeats + 2):
-        for run, kept in zip((comparison.ours, comparison.theirs), times, strict=True):
-            start = time.perf_counter()
-            run()
-            if repeat >= 2:
-                kept.append(1e3 * (time.perf_counter() - start))
-    return Timing(comparison.name, *(statistics.median(kept) for kept in times))
+    try:
+        results = options.run(options)
+    except INPUT_ERRORS as error:
+        parser.error(str(error))
+    if options.json is not None:
+        rows = [result.as_row() for result in results]
+        options.json.write_text(json.dumps({"machine": head, "results": rows}, indent=2) + "\n")
+    return results
 
 
-def forward_and_backward(module: Callable[..., Tensor], *inputs: Tensor) -> Callable[[], object]:
-    """A function that evaluates a module and differentiates it by its inputs and weights."""
-    weights = list(module.parameters()) if isinstance(module, torch.nn.Module) else []
-    leaves = [x.detach().requires_grad_() for x in inputs] + [w for w in weights if w.numel()]
-    gradient = torch.randn_like(module(*inputs))
-
-    def run() -> object:
-        out = module(*leaves[: len(inputs)])
-        return torch.autograd.grad(out, leaves, gradient, allow_unused=True)
-
-    return run
-
-
-def o3_comparisons(batch: int, channels: int) -> Iterator[Comparison]:
-    """The modules of a network, at its sizes."""
-    features = f"{channels}x0e+{channels}x1o+{channels}x2e"
-    scalars, gates = f"{channels}x0e", f"{2 * channels}x0e"
-    gated = f"{channels}x1o+{channels}x2e"
-    silu, sigmoid = torch.nn.functional.silu, torch.sigmoid
-    harmonics = "1x0e+1x1o+1x2e"
-
-    def pair(
-        name: str, ours: Callable[..., Tensor], theirs: Callable[..., Tensor], *irreps: str
-    ) -> Comparison:
-        inputs = [torch.randn(batch, o3.Irreps(each).dim) for each in irreps]
-        return Comparison(
-            name, forward_and_backward(ours, *inputs), forward_and_backward(theirs, *inputs)
-        )
-
-    e3nn_gate = e3nn_nn.Gate(scalars, [silu], gates, [sigmoid], gated)
-    for layout in ("mul_ir", "ir_mul"):
-
-        def both(name: str, ours: Any, theirs: Any, *irreps: str, layout: str = layout) -> Any:
-            return pair(f"{name} ({layout})", ours, theirs, *irreps)
-
-        linear = o3.Linear(features, features, layout=layout)
-        yield both("Linear", linear, e3nn_o3.Linear(features, features), features)
-        gate = nn.Gate(scalars, [silu], gates, [sigmoid], gated, layout=layout)
-        yield both("Gate", gate, e3nn_gate, str(gate.irreps_in))
-        yield both(
-            "FullyConnectedTensorProduct",
-            o3.FullyConnectedTensorProduct(features, harmonics, features, layout=layout),
-            e3nn_o3.FullyConnectedTensorProduct(features, harmonics, features),
-            features,
-            harmonics,
-        )
-        yield both(
-            "ElementwiseTensorProduct",
-            o3.ElementwiseTensorProduct(features, f"{3 * channels}x0e", layout=layout),
-            e3nn_o3.ElementwiseTensorProduct(features, f"{3 * channels}x0e"),
-            features,
-            f"{3 * channels}x0e",
-        )
-        yield both(
-            "FullTensorProduct",
-            o3.FullTensorProduct(features, harmonics, layout=layout),
-            e3nn_o3.FullTensorProduct(features, harmonics),
-            features,
-            harmonics,
-        )
-        norm = o3.Norm(features, layout=layout)
-        yield both("Norm", norm, e3nn_o3.Norm(features), features)
-        batch_norm = nn.BatchNorm(features, layout=layout)
-        yield both("BatchNorm", batch_norm, e3nn_nn.BatchNorm(features), features)
-        yield both(
-            "NormActivation",
-            nn.NormActivation(features, sigmoid, layout=layout),
-            e3nn_nn.NormActivation(features, sigmoid),
-            features,
-        )
-    yield pair(
-        "Activation",
-        nn.Activation(scalars, [silu]),
-        e3nn_nn.Activation(scalars, [silu]),
-        scalars,
-    )
-    sizes = [8, 64, 64, 11 * channels]
-    yield pair(
-        "FullyConnectedNet",
-        nn.FullyConnectedNet(sizes, silu),
-        e3nn_nn.FullyConnectedNet(sizes, silu),
-        "8x0e",
-    )
-    for l_max in (1, 2, 3):
-        degrees = list(range(l_max + 1))
-        yield pair(
-            f"SphericalHarmonics to l = {l_max}",
-            o3.SphericalHarmonics(degrees, True, "component"),
-            e3nn_o3.SphericalHarmonics(degrees, True, "component"),
-            "1x1o",
-        )
-
-
-def convolution_comparisons(nodes: int, neighbours: int, channels: int) -> Iterator[Comparison]:
-    """A convolution with its radial network, against gather, tensor product and scatter."""
-    features = f"{channels}x0e+{channels}x1o+{channels}x2e"
-    harmonics = "1x0e+1x1o+1x2e"
-    num_edges = nodes * neighbours
-    receivers = torch.arange(nodes).repeat_interleave(neighbours)
-    senders = torch.randint(nodes, (num_edges,))
-    edges = Edges.of(senders, receivers, nodes)
-    x = torch.randn(nodes, o3.Irreps(features).dim, requires_grad=True)
-    Y = torch.randn(num_edges, o3.Irreps(harmonics).dim, requires_grad=True)
-    distances = (1 + 4 * torch.rand(num_edges)).requires_grad_()
-
-    convolution = Convolution(features, harmonics, features)
-    spline, basis = CubicSpline(5.0, 128), nn.BesselBasis(5.0, 8)
-    sizes = [8, 64, 64, convolution.weight_numel]
-    radial = nn.FullyConnectedNet(sizes, torch.nn.functional.silu)
-
-    def ours() -> Tensor:
-        values = radial(basis(spline.knots(distances)))
-        factors, rows = spline(distances)
-        return convolution(x, Y, Weights(factors, spline.table(values), rows), edges)
-
-    e3nn_features, e3nn_harmonics = e3nn_o3.Irreps(features), e3nn_o3.Irreps(harmonics)
-    paths = [
-        (i, j, (mul, out))
-        for i, (mul, ir) in enumerate(e3nn_features)
-        for j, (_, ir_harmonic) in enumerate(e3nn_harmonics)
-        for out in ir * ir_harmonic
-        if out in e3nn_features
-    ]
-    product = e3nn_o3.TensorProduct(
-        e3nn_features,
-        e3nn_harmonics,
-        [out for _, _, out in paths],
-        [(i, j, k, "uvu", True) for k, (i, j, _) in enumerate(paths)],
-        shared_weights=False,
-        internal_weights=False,
-    )
-    e3nn_radial = e3nn_nn.FullyConnectedNet(sizes, torch.nn.functional.silu)
-
-    def theirs() -> Tensor:
-        messages = product(x[senders], Y, e3nn_radial(basis(distances)))
-        return messages.new_zeros(nodes, messages.shape[1]).index_add(0, receivers, messages)
-
-    def once(function: Callable[[], Tensor]) -> Callable[[], object]:
-        def run() -> object:
-            with torch.no_grad():
-                return function()
-
-        return run
-
-    def twice(function: Callable[[], Tensor], weights: list[Tensor]) -> Callable[[], object]:
-        """Differentiate the squared gradients, as training on forces does."""
-
-        def run() -> object:
-            gradients = torch.autograd.grad(
-                function().square().sum(), [x, Y, distances], create_graph=True
-            )
-            loss = sum((gradient.square().sum() for gradient in gradients), torch.zeros(()))
-            return torch.autograd.grad(loss, [x, Y, distances, *weights])
-
-        return run
-
-    yield Comparison("forward", once(ours), once(theirs))
-    yield Comparison(
-        "forward, backward, double backward",
-        twice(ours, list(radial.parameters())),
-        twice(theirs, list(e3nn_radial.parameters())),
-    )
-
-
-def report(timings: list[Timing]) -> str:
-    """The timings as a table."""
-    width = max(len(timing.name) for timing in timings)
-    lines = [f"{'':{width}}  molnet ms   e3nn ms   ratio"]
-    lines += [
-        f"{timing.name:{width}}  {timing.ours:9.3f} {timing.theirs:9.3f} {timing.ratio:7.2f}"
-        for timing in timings
-    ]
-    return "\n".join(lines)
-
-
-def main(arguments: list[str] | None = None) -> list[Timing]:
-    """Parse the command line, measure, print, and write JSON if asked to."""
+def make_parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["o3", "convolution"])
-    parser.add_argument("--batch", type=int, default=4096, help="rows of features (o3)")
-    parser.add_argument("--nodes", type=int, default=750, help="nodes (convolution)")
-    parser.add_argument("--neighbours", type=int, default=12, help="edges per node (convolution)")
-    parser.add_argument("--channels", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--json", type=Path, help="also write the timings to this file")
-    options = parser.parse_args(arguments)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    reuse_freed_memory()  # serves both sides alike
-    machine = (
-        f"torch {torch.__version__}, e3nn {e3nn.__version__}, float32, "
-        f"{options.threads} threads, {platform.machine()}, {backend('cpu')}"
+    def command(name: str, run: Run, summary: str, options: argparse.ArgumentParser) -> None:
+        commands.add_parser(
+            name, help=summary, description=summary, parents=[options, _common()]
+        ).set_defaults(run=run)
+
+    layers = argparse.ArgumentParser(add_help=False, parents=[_comparison()])
+    layers.add_argument("--batch", type=int, default=4096, help="rows of features")
+    layers.add_argument("--channels", type=int, default=64)
+    command("o3", _run_o3, "building blocks against e3nn's", layers)
+
+    edges = argparse.ArgumentParser(add_help=False, parents=[_comparison()])
+    edges.add_argument("--nodes", type=int, default=750)
+    edges.add_argument("--neighbours", type=int, default=12, help="edges per node")
+    edges.add_argument("--channels", type=int, default=64)
+    command("convolution", _run_convolution, "the convolution against e3nn's", edges)
+
+    training = argparse.ArgumentParser(add_help=False, parents=[_batches()])
+    training.add_argument(
+        "--thread-scaling", action="store_true", help="molnet's step with 2 threads and with 1"
     )
-    print(machine)
-    if options.what == "o3":
-        comparisons = o3_comparisons(options.batch, options.channels)
-    else:
-        comparisons = convolution_comparisons(options.nodes, options.neighbours, options.channels)
+    command("train", _run_train, "a training step of the model", training)
+    command("evaluate", _run_evaluate, "energies and forces of batches", _batches())
+
+    steps = argparse.ArgumentParser(add_help=False, parents=[_structures()])
+    steps.add_argument("--steps", type=int, default=200)
+    command("md", _run_md, "molecular dynamics of one molecule through ASE", steps)
+
+    boxes = argparse.ArgumentParser(add_help=False, parents=[_model()])
+    boxes.add_argument("--atoms", type=int, nargs="+", default=[1000, 10000], help="in a box")
+    boxes.add_argument("--repeats", type=int, default=3)
+    command("scaling", _run_scaling, "energies and forces of boxes of water", boxes)
+    return parser
+
+
+def _common() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options.add_argument("--dtype", choices=DTYPES, default="float32")
+    options.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file")
+    return options
+
+
+def _comparison() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--repeats", type=int, default=15)
+    options.add_argument(
+        "--jit-mode",
+        choices=["eager", "script", "inductor"],
+        help="of e3nn; by default its own default",
+    )
+    options.add_argument("--plot", type=Path, metavar="FILE.png", help="draw a bar chart")
+    return options
+
+
+def _model() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--cutoff", type=float, default=5.0, help="Å")
+    options.add_argument("--l-max", type=int, default=2)
+    options.add_argument("--channels", type=int, default=64)
+    options.add_argument("--layers", type=int, default=4)
+    return options
+
+
+def _batches() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False, parents=[_comparison(), _structures()])
+    options.add_argument("--molecules", type=int, nargs="+", default=[5, 50], help="in a batch")
+    options.add_argument("--targets", choices=["energy_forces", "energy"], default="energy_forces")
+    options.add_argument(
+        "--peers", nargs="+", choices=PEERS, default=[], help="packages to compare with, too"
+    )
+    return options
+
+
+def _structures() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False, parents=[_model()])
+    source = options.add_mutually_exclusive_group()
+    source.add_argument(
+        "--frames",
+        type=Path,
+        metavar="FILE",
+        help="structures, in any format that ASE reads; by default acetylacetone, where "
+        "../shared/data has it, or else the bundled organic set",
+    )
+    source.add_argument("--qm9", action="store_true", help="molecules of QM9")
+    return options
+
+
+def _timed(comparisons: Iterable[Comparison], options: argparse.Namespace) -> list[Timing]:
     timings = [measure(comparison, options.repeats) for comparison in comparisons]
-    print(report(timings))
-    if options.json is not None:
-        rows = [{**timing._asdict(), "ratio": timing.ratio} for timing in timings]
-        options.json.write_text(json.dumps({"machine": machine, "timings": rows}, indent=2) + "\n")
+    print(table(timings))
+    if options.plot is not None:
+        plot(timings, machine(), options.plot)
     return timings
+
+
+def _run_o3(options: argparse.Namespace) -> list[Timing]:
+    return _timed(o3_comparisons(options.batch, options.channels), options)
+
+
+def _run_convolution(options: argparse.Namespace) -> list[Timing]:
+    return _timed(
+        convolution_comparisons(options.nodes, options.neighbours, options.channels), options
+    )
+
+
+def _run_train(options: argparse.Namespace) -> list[Timing]:
+    batches = _batches_of(options)
+    if options.thread_scaling:
+        return _timed(thread_scaling(batches), options)
+    timings = _timed(training(batches), options)
+    if not batches.forces:
+        print(throughput(timings, batches.molecules))
+    return timings
+
+
+def _run_evaluate(options: argparse.Namespace) -> list[Timing]:
+    return _timed(evaluating(_batches_of(options)), options)
+
+
+def _run_md(options: argparse.Namespace) -> list[Timing]:
+    timing = dynamics(_read(options), _size(options), DTYPES[options.dtype], options.steps)
+    print(table([timing]))
+    return [timing]
+
+
+def _run_scaling(options: argparse.Namespace) -> list[Growth]:
+    print(f"water, {_size(options)}", flush=True)
+    rows = list(
+        scaling(
+            options.atoms, _size(options), DTYPES[options.dtype], options.threads, options.repeats
+        )
+    )
+    print(growth_table(rows))
+    return rows
+
+
+def _size(options: argparse.Namespace) -> Size:
+    return Size(options.cutoff, options.l_max, options.channels, options.layers)
+
+
+def _read(options: argparse.Namespace) -> list[Atoms]:
+    """The structures that the command line asks for."""
+    name, structures = read_structures(options.frames, options.qm9)
+    print(f"{name}, {_size(options)}", flush=True)
+    return structures
+
+
+def _batches_of(options: argparse.Namespace) -> Batches:
+    return Batches(
+        _read(options),
+        options.molecules,
+        _size(options),
+        DTYPES[options.dtype],
+        options.targets == "energy_forces",
+        options.peers,
+    )
 
 
 if __name__ == "__main__":

@@ -1,18 +1,35 @@
-"""The benchmark runs, and both sides of every comparison do the same amount of work."""
+"""The benchmark runs, and what it compares does the same work."""
 
 import importlib.util
 import json
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import ase.io
+import numpy as np
 import pytest
+import torch
+from ase.build import molecule
+from ase.neighborlist import neighbor_list
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
+MODEL = ["--channels", "2", "--layers", "2", "--l-max", "1"]
+SMALL = {
+    "o3": ["--batch", "4", "--channels", "2"],
+    "convolution": ["--nodes", "5", "--neighbours", "2", "--channels", "2"],
+    "train": [*MODEL, "--molecules", "1", "3"],
+    "evaluate": [*MODEL, "--molecules", "1", "3"],
+    "md": [*MODEL, "--steps", "3"],
+    "scaling": [*MODEL, "--atoms", "24", "--repeats", "1"],
+}
+ON_FRAMES = {"train", "evaluate", "md"}
 
 
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark", SCRIPT)
+@pytest.fixture
+def benchmark(on_path: None) -> ModuleType:
+    script = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
+    spec = importlib.util.spec_from_file_location("benchmark", script)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -20,13 +37,126 @@ def benchmark() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("what", ["o3", "convolution"])
-def test_small_sizes(
-    benchmark: ModuleType, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def run(benchmark: ModuleType, frames: Path) -> Iterator[Callable[..., list]]:
+    """The program with small sizes; what it sets for the whole process is set back."""
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+
+    def run(command: str, *arguments: str) -> list:
+        where = ["--frames", str(frames)] if command in ON_FRAMES else []
+        return benchmark.main([command, *SMALL[command], *where, *arguments])
+
+    yield run
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(dtype)
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("frames") / "molecules.xyz"
+    ase.io.write(path, [molecule(name) for name in ("H2O", "CH4", "CH3OH", "NH3")])
+    return path
+
+
+@pytest.mark.parametrize("command", ["o3", "convolution", "train", "evaluate"])
+def test_comparisons(
+    command: str,
+    run: Callable[..., list],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    sizes = ["--batch", "4", "--nodes", "5", "--neighbours", "2", "--channels", "2"]
-    file = tmp_path / "timings.json"
-    timings = benchmark.main([what, *sizes, "--repeats", "1", "--json", str(file)])
+    file, image = tmp_path / "timings.json", tmp_path / "timings.png"
+    timings = run(command, "--repeats", "1", "--json", str(file), "--plot", str(image))
     printed = capsys.readouterr().out
+    written = json.loads(file.read_text())
+    assert written["machine"] in printed
     assert all(timing.name in printed for timing in timings)
-    assert len(json.loads(file.read_text())["timings"]) == len(timings) > 0
+    assert [row["name"] for row in written["results"]] == [timing.name for timing in timings] != []
+    assert all(row["medians"].keys() == {"molnet", "e3nn"} for row in written["results"])
+    assert image.read_bytes().startswith(b"\x89PNG")
+
+
+def test_energies_alone(run: Callable[..., list], capsys: pytest.CaptureFixture[str]) -> None:
+    run("train", "--repeats", "1", "--targets", "energy", "--dtype", "float64")
+    printed = capsys.readouterr().out
+    assert "float64" in printed
+    assert "110,000 molecules take" in printed
+
+
+def test_thread_scaling(run: Callable[..., list]) -> None:
+    threads = torch.get_num_threads()
+    (timing, _) = run("train", "--repeats", "1", "--thread-scaling")
+    assert timing.medians.keys() == {"2 threads", "1 thread"}
+    assert torch.get_num_threads() == threads
+
+
+def test_dynamics(run: Callable[..., list]) -> None:
+    (timing,) = run("md")
+    assert timing.name == "step of dynamics, 3 atoms"
+    assert 0 < timing.medians["model"] < timing.medians["whole"]
+
+
+def test_scaling(run: Callable[..., list], tmp_path: Path) -> None:
+    from benchmarking.scaling import water
+
+    file = tmp_path / "growth.json"
+    (growth,) = run("scaling", "--cutoff", "3.5", "--json", str(file))
+    assert growth.atoms == 24
+    assert growth.neighbours == len(neighbor_list("i", water(2), 3.5)) / 24
+    assert json.loads(file.read_text())["results"] == [growth._asdict()]
+
+
+def test_box_of_water(on_path: None) -> None:
+    """Whole molecules, none too near another, at water's density."""
+    from benchmarking.scaling import water
+
+    box = water(3)
+    distances = box.get_all_distances(mic=True)
+    bonds = (distances < 1.05) & (distances > 0)
+    assert box.get_chemical_formula() == "H54O27"
+    assert (bonds.sum(axis=1) == 1 + (box.numbers == 8)).all()
+    apart = np.arange(81)[:, None] // 3 != np.arange(81) // 3
+    assert distances[apart].min() > 1.1
+    assert box.get_masses().sum() / box.get_volume() * 1.66054 == pytest.approx(1.0, abs=0.01)
+
+
+def test_steps_train_and_evaluations_leave_weights_alone(
+    benchmark: ModuleType, frames: Path
+) -> None:
+    from benchmarking.steps import Batches, evaluation, training_step
+    from benchmarking.systems import Size
+
+    structures = ase.io.read(frames, ":")
+    batches = Batches(structures, [4], Size(4.0, 1, 2, 2), torch.float32, True, [])
+    (graph,) = batches.graphs()
+    for model in batches.models().values():
+        step = training_step(model, graph)
+        losses = [float(step()) for _ in range(200)]
+        assert losses[-1] < losses[0]
+        weights = [weight.clone() for weight in model.parameters()]
+        evaluate = evaluation(model, graph)
+        first = evaluate()
+        assert set(first) == {"energy", "forces"}
+        assert not any(value.requires_grad for value in first.values())
+        assert all(map(torch.equal, weights, model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--molecules", "9"], "from 1 to 4"),
+        (["--frames", "nowhere.xyz"], "nowhere.xyz"),
+        (["--peers", "nequip"], "needs the package nequip"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(
+    arguments: list[str],
+    message: str,
+    run: Callable[..., list],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "nequip", None)  # not installed
+    with pytest.raises(SystemExit):
+        run("train", *arguments)
+    assert message in capsys.readouterr().err

@@ -1,0 +1,87 @@
+"""A convolution and its radial network against e3nn's, with gather and scatter."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from e3nn import nn as e3nn_nn
+from e3nn import o3 as e3nn_o3
+from torch import Tensor
+
+from benchmarking.timing import Comparison
+from molnet import nn, o3
+from molnet.kernels import Edges, Weights
+from molnet.nn.convolution import Convolution
+from molnet.nn.spline import CubicSpline
+
+
+def convolution_comparisons(nodes: int, neighbours: int, channels: int) -> Iterator[Comparison]:
+    """A convolution with its radial network, against gather, tensor product and scatter."""
+    features = f"{channels}x0e+{channels}x1o+{channels}x2e"
+    harmonics = "1x0e+1x1o+1x2e"
+    num_edges = nodes * neighbours
+    receivers = torch.arange(nodes).repeat_interleave(neighbours)
+    senders = torch.randint(nodes, (num_edges,))
+    edges = Edges.of(senders, receivers, nodes)
+    x = torch.randn(nodes, o3.Irreps(features).dim, requires_grad=True)
+    Y = torch.randn(num_edges, o3.Irreps(harmonics).dim, requires_grad=True)
+    distances = (1 + 4 * torch.rand(num_edges)).requires_grad_()
+
+    convolution = Convolution(features, harmonics, features)
+    spline, basis = CubicSpline(5.0, 128), nn.BesselBasis(5.0, 8)
+    sizes = [8, 64, 64, convolution.weight_numel]
+    radial = nn.FullyConnectedNet(sizes, torch.nn.functional.silu)
+
+    def ours() -> Tensor:
+        values = radial(basis(spline.knots(distances)))
+        factors, rows = spline(distances)
+        return convolution(x, Y, Weights(factors, spline.table(values), rows), edges)
+
+    e3nn_features, e3nn_harmonics = e3nn_o3.Irreps(features), e3nn_o3.Irreps(harmonics)
+    paths = [
+        (i, j, (mul, out))
+        for i, (mul, ir) in enumerate(e3nn_features)
+        for j, (_, ir_harmonic) in enumerate(e3nn_harmonics)
+        for out in ir * ir_harmonic
+        if out in e3nn_features
+    ]
+    product = e3nn_o3.TensorProduct(
+        e3nn_features,
+        e3nn_harmonics,
+        [out for _, _, out in paths],
+        [(i, j, k, "uvu", True) for k, (i, j, _) in enumerate(paths)],
+        shared_weights=False,
+        internal_weights=False,
+    )
+    e3nn_radial = e3nn_nn.FullyConnectedNet(sizes, torch.nn.functional.silu)
+
+    def theirs() -> Tensor:
+        messages = product(x[senders], Y, e3nn_radial(basis(distances)))
+        return messages.new_zeros(nodes, messages.shape[1]).index_add(0, receivers, messages)
+
+    def once(function: Callable[[], Tensor]) -> Callable[[], object]:
+        def run() -> object:
+            with torch.no_grad():
+                return function()
+
+        return run
+
+    def twice(function: Callable[[], Tensor], weights: list[Tensor]) -> Callable[[], object]:
+        """Differentiate the squared gradients, as training on forces does."""
+
+        def run() -> object:
+            gradients = torch.autograd.grad(
+                function().square().sum(), [x, Y, distances], create_graph=True
+            )
+            loss = sum((gradient.square().sum() for gradient in gradients), torch.zeros(()))
+            return torch.autograd.grad(loss, [x, Y, distances, *weights])
+
+        return run
+
+    yield Comparison("forward", {"molnet": once(ours), "e3nn": once(theirs)})
+    yield Comparison(
+        "forward, backward, double backward",
+        {
+            "molnet": twice(ours, list(radial.parameters())),
+            "e3nn": twice(theirs, list(e3nn_radial.parameters())),
+        },
+    )

@@ -1,0 +1,62 @@
+"""Molecular dynamics of one molecule, as ASE runs it."""
+
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Any, cast
+
+import numpy as np
+import torch
+from ase import Atoms, units
+from ase.md.verlet import VelocityVerlet
+
+from benchmarking.systems import Size, make_model
+from benchmarking.timing import Timing
+from molnet import Calculator
+from molnet.models.heads import Extensive
+
+WARM_UP = 10
+TIMESTEP = 0.5  # fs
+TEMPERATURE = 300.0  # K
+
+
+def dynamics(structures: Sequence[Atoms], size: Size, dtype: torch.dtype, steps: int) -> Timing:
+    """Median time of a step of the velocity Verlet algorithm, and of the model in it.
+
+    The model is not trained, and its forces are made weak, so that the atoms move with thermal
+    velocities throughout.
+
+    Args:
+        structures: the first is the one that moves.
+        size: of the network.
+        dtype: of the model.
+        steps: how many to measure, of 0.5 fs, at 300 K.
+    """
+    model = make_model(structures, size, dtype, forces=True)
+    cast(Extensive, model.heads["energy"]).scale = 1e-3
+    atoms = structures[0].copy()
+    atoms.calc = Calculator(model.eval())
+    spread = np.sqrt(atoms.get_masses() * units.kB * TEMPERATURE)  # Maxwell's, of momenta
+    rng = np.random.default_rng(0)
+    atoms.set_momenta(spread[:, None] * rng.normal(size=atoms.positions.shape))
+
+    started: list[float] = []
+    model_times: list[float] = []
+    calculated: Any = atoms.calc.model
+    calculated.register_forward_pre_hook(lambda *_: started.append(time.perf_counter()))
+    calculated.register_forward_hook(
+        lambda *_: model_times.append(time.perf_counter() - started[-1])
+    )
+    ends: list[float] = []
+    verlet = VelocityVerlet(atoms, TIMESTEP * units.fs)
+    verlet.attach(lambda: ends.append(time.perf_counter()))
+    verlet.run(steps + WARM_UP)
+    step_times = [after - before for before, after in pairwise(ends)]
+    return Timing(
+        f"step of dynamics, {len(atoms)} atoms",
+        {
+            "whole": 1e3 * median(step_times[WARM_UP:]),
+            "model": 1e3 * median(model_times[-steps:]),
+        },
+    )
