@@ -29,9 +29,10 @@ from benchmarking.peers import PEERS, MissingPeerError
 from benchmarking.plot import plot
 from benchmarking.scaling import Growth, growth_table, scaling
 from benchmarking.steps import Batches, evaluating, thread_scaling, throughput, training
-from benchmarking.systems import Size, TooFewStructuresError, read_structures
+from benchmarking.systems import Size, TooFewStructuresError, describe, read_structures, spread
 from benchmarking.timing import Comparison, Timing, machine, measure, table
 
+from molnet.graph import from_atoms
 from molnet.graph.frames import StructureFileError
 from molnet.kernels.allocator import reuse_freed_memory
 
@@ -82,9 +83,9 @@ def make_parser() -> argparse.ArgumentParser:
     layers.add_argument("--channels", type=int, default=64)
     command("o3", _run_o3, "building blocks against e3nn's", layers)
 
-    edges = argparse.ArgumentParser(add_help=False, parents=[_comparison()])
-    edges.add_argument("--nodes", type=int, default=750)
-    edges.add_argument("--neighbours", type=int, default=12, help="edges per node")
+    edges = argparse.ArgumentParser(add_help=False, parents=[_comparison(), _frames()])
+    edges.add_argument("--molecules", type=int, default=50, help="in the graph")
+    edges.add_argument("--cutoff", type=float, default=5.0, help="Å")
     edges.add_argument("--channels", type=int, default=64)
     command("convolution", _run_convolution, "the convolution against e3nn's", edges)
 
@@ -146,7 +147,11 @@ def _batches() -> argparse.ArgumentParser:
 
 
 def _structures() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False, parents=[_model()])
+    return argparse.ArgumentParser(add_help=False, parents=[_model(), _frames()])
+
+
+def _frames() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
     source = options.add_mutually_exclusive_group()
     source.add_argument(
         "--frames",
@@ -172,9 +177,11 @@ def _run_o3(options: argparse.Namespace) -> list[Timing]:
 
 
 def _run_convolution(options: argparse.Namespace) -> list[Timing]:
-    return _timed(
-        convolution_comparisons(options.nodes, options.neighbours, options.channels), options
-    )
+    name, structures = read_structures(options.frames, options.qm9)
+    chosen = spread(structures, options.molecules)
+    graph = from_atoms(chosen, options.cutoff, DTYPES[options.dtype])
+    print(f"{name}, {describe(graph)}", flush=True)
+    return _timed(convolution_comparisons(graph, options.cutoff, options.channels), options)
 
 
 def _run_train(options: argparse.Namespace) -> list[Timing]:

@@ -18,6 +18,7 @@ from molnet.nn.mlp import FullyConnectedNet
 from molnet.nn.radial import BesselBasis, PolynomialEnvelope
 from molnet.nn.species_linear import SpeciesLinear
 from molnet.nn.spline import CubicSpline
+from molnet.o3.constants import Constants
 from molnet.o3.irreps import Irrep, Irreps
 from molnet.o3.linear import Linear
 from molnet.o3.spherical_harmonics import SphericalHarmonics
@@ -35,6 +36,18 @@ class Features(NamedTuple):
     tensors: Tensor
 
 
+class RadialBasis(NamedTuple):
+    """The functions that the radial networks of all layers start from and end with.
+
+    Attributes:
+        bessel: Bessel functions, ``[P, n]``.
+        envelope: takes value, slope and curvature to zero at the cutoff, ``[P, 1]``.
+    """
+
+    bessel: Tensor
+    envelope: Tensor
+
+
 class RadialWeights(nn.Module):
     r"""Weights of the convolution's paths as smooth functions of the distance.
 
@@ -44,29 +57,18 @@ class RadialWeights(nn.Module):
     and curvature to zero at the cutoff (Gasteiger et al., ICLR 2020, eqs. 7 and 8).
 
     Args:
-        cutoff: Å.
         num_radial: number of Bessel functions.
         hidden: widths of the hidden layers.
-        envelope_power: ``p`` of the envelope; a larger one falls off later.
         weight_numel: number of functions.
     """
 
-    def __init__(
-        self,
-        cutoff: float,
-        num_radial: int,
-        hidden: list[int],
-        envelope_power: int,
-        weight_numel: int,
-    ) -> None:
+    def __init__(self, num_radial: int, hidden: list[int], weight_numel: int) -> None:
         super().__init__()
-        self.basis = BesselBasis(cutoff, num_radial)
-        self.envelope = PolynomialEnvelope(cutoff, envelope_power)
         self.mlp = FullyConnectedNet([num_radial, *hidden, weight_numel], silu)
 
-    def forward(self, distances: Tensor) -> Tensor:
-        """Distances ``[E]`` in Å to weights ``[E, weight_numel]``."""
-        return self.mlp(self.basis(distances)) * self.envelope(distances).unsqueeze(-1)
+    def forward(self, radial: RadialBasis) -> Tensor:
+        """Weights ``[P, weight_numel]`` at the P distances of the basis."""
+        return self.mlp(radial.bessel) * radial.envelope
 
 
 class Interaction(nn.Module):
@@ -81,7 +83,7 @@ class Interaction(nn.Module):
         irreps_hidden: features to come out, as far as they can be reached.
         num_species: number of species.
         mean_neighbours: sums over neighbours are divided by it.
-        radial: settings of :class:`RadialWeights`.
+        num_radial, radial_hidden: see :class:`RadialWeights`.
     """
 
     def __init__(
@@ -91,13 +93,14 @@ class Interaction(nn.Module):
         irreps_hidden: Irreps,
         num_species: int,
         mean_neighbours: float,
-        radial: dict,
+        num_radial: int,
+        radial_hidden: list[int],
     ) -> None:
         super().__init__()
         self.mean_neighbours = mean_neighbours
         self.linear_in = Linear(irreps_in, irreps_in, layout="ir_mul")
         self.convolution = Convolution(irreps_in, irreps_harmonics, irreps_hidden)
-        self.radial = RadialWeights(**radial, weight_numel=self.convolution.weight_numel)
+        self.radial = RadialWeights(num_radial, radial_hidden, self.convolution.weight_numel)
 
         reachable = {ir for _, ir in self.convolution.irreps_out}
         kept = [(mul, ir) for mul, ir in irreps_hidden if ir in reachable]
@@ -125,9 +128,9 @@ class Interaction(nn.Module):
         self,
         x: Tensor,
         species: RowGroups,
-        points: Tensor,
+        radial: RadialBasis,
         as_weights: Callable[[Tensor], Weights],
-        harmonics: Tensor,
+        matrices: Tensor,
         edges: Edges,
     ) -> Tensor:
         """One round.
@@ -135,16 +138,16 @@ class Interaction(nn.Module):
         Args:
             x: features ``[N, irreps_in.dim]``.
             species: the nodes grouped by species.
-            points: distances ``[P]`` at which the radial functions are needed.
+            radial: the radial basis where the weights are needed, at P distances.
             as_weights: makes their values ``[P, weight_numel]`` the weights of the edges.
-            harmonics: ``[E, irreps_harmonics.dim]``.
+            matrices: those of the convolution, for E edges.
             edges: E edges.
 
         Returns:
             Features ``[N, irreps_out.dim]``.
         """
-        weights = as_weights(self.radial(points) / self.mean_neighbours)
-        messages = self.convolution(self.linear_in(x), harmonics, weights, edges)
+        weights = as_weights(self.radial(radial) / self.mean_neighbours)
+        messages = self.convolution(self.linear_in(x), matrices, weights, edges)
         update = self.linear_out(messages)
         return self.gate(update + self.self_connection(x, species))
 
@@ -199,12 +202,12 @@ class Network(nn.Module):
         irreps_harmonics = Irreps.spherical_harmonics(l_max)
         parities = (1, -1) if parity else (1,)
         self.spline = None if num_knots is None else CubicSpline(cutoff, num_knots)
-        radial = {
-            "cutoff": cutoff if self.spline is None else self.spline.support,
-            "num_radial": num_radial,
-            "hidden": list(radial_hidden if radial_hidden is not None else [64, 64]),
-            "envelope_power": envelope_power,
-        }
+        hidden_widths = list(radial_hidden if radial_hidden is not None else [64, 64])
+        support = cutoff if self.spline is None else self.spline.support
+        self.bessel = BesselBasis(support, num_radial)
+        self.envelope = PolynomialEnvelope(support, envelope_power)
+        at_knots = [] if self.spline is None else list(self._basis(self.spline.knots()))
+        self.at_knots = Constants(at_knots)
         self.num_species = num_species
         self.harmonics = SphericalHarmonics(
             irreps_harmonics, normalize=True, normalization="component"
@@ -226,7 +229,13 @@ class Network(nn.Module):
                 .irreps
             )
             interaction = Interaction(
-                irreps, irreps_harmonics, hidden, num_species, mean_neighbours, radial
+                irreps,
+                irreps_harmonics,
+                hidden,
+                num_species,
+                mean_neighbours,
+                num_radial,
+                hidden_widths,
             )
             self.interactions.append(interaction)
             irreps = interaction.irreps_out
@@ -247,19 +256,28 @@ class Network(nn.Module):
         harmonics = self.harmonics(vectors)  # (E, (l_max + 1)²)
         order = RowGroups.of(species, self.num_species)
         edges = Edges.of(senders, receivers, species.shape[0])
-        points, as_weights = self._radial(distances)
+        radial, as_weights = self._radial(distances)
 
         x = self.embedding(species)  # (N, C)
         scalars = []
+        matrices: Tensor | None = None
+        couplings = None
         for interaction in cast(Iterable[Interaction], self.interactions):
-            x = interaction(x, order, points, as_weights, harmonics, edges)
+            convolution = interaction.convolution
+            if matrices is None or convolution.couplings != couplings:  # most layers share them
+                matrices, couplings = convolution.matrices(harmonics), convolution.couplings
+            x = interaction(x, order, radial, as_weights, matrices, edges)
             scalars.append(interaction.scalars(x))  # (N, C)
         return Features(torch.cat(scalars, dim=1), x)
 
-    def _radial(self, distances: Tensor) -> tuple[Tensor, Callable[[Tensor], Weights]]:
-        """Where the radial networks are evaluated, and how their values become weights."""
+    def _radial(self, distances: Tensor) -> tuple[RadialBasis, Callable[[Tensor], Weights]]:
+        """What the radial networks are evaluated on, and how their values become weights."""
         if self.spline is None:
-            return distances, Weights.of_edges
+            return self._basis(distances), Weights.of_edges
         spline = self.spline
         basis, rows = spline(distances)  # (E, 4), (E,)
-        return spline.knots(distances), lambda values: Weights(basis, spline.table(values), rows)
+        at_knots = RadialBasis(*self.at_knots)
+        return at_knots, lambda values: Weights(basis, spline.table(values), rows)
+
+    def _basis(self, distances: Tensor) -> RadialBasis:
+        return RadialBasis(self.bessel(distances), self.envelope(distances).unsqueeze(-1))

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from molnet.nn.activation import Activation, ScalarFunction
+from molnet.kernels.gating import FUNCTIONS, CompiledGate, GateEntry
+from molnet.nn.activation import Activation, NormalizedFunction, ScalarFunction
 from molnet.o3.irrep import Irrep, MulIrrep
 from molnet.o3.irreps import Irreps, IrrepsLike
-from molnet.o3.layout import Blocks, Layout, cat
+from molnet.o3.layout import Blocks, Layout, cat, check_features
 from molnet.o3.weights import forget_when_loading
 
 
@@ -92,10 +93,17 @@ class Gate(torch.nn.Module):
         self.irreps_out = self.act_scalars.irreps_out + Irreps(
             [(piece.mul, piece.ir) for piece in self._pieces]
         )
+        self._compiled = self._compiled_gate(entries) if layout == "ir_mul" else None
         forget_when_loading(self, constants=["mul.*"])
 
     def forward(self, features: Tensor) -> Tensor:
         """Gate features ``[..., irreps_in.dim]``; returns ``[..., irreps_out.dim]``."""
+        if self._compiled is not None and self._compiled.serves(features):
+            check_features(features, self.irreps_in, "features of Gate")
+            return self._compiled(features)
+        return self._in_pytorch(features)
+
+    def _in_pytorch(self, features: Tensor) -> Tensor:
         parts: dict[int, Tensor] = {}
         for block, members in zip(self._blocks.split(features), self._members, strict=True):
             cut = block.split([self._muls[i] for i in members], -1) if len(members) > 1 else [block]
@@ -121,8 +129,76 @@ class Gate(torch.nn.Module):
             return features
         return cat(outputs, -1)
 
+    def _compiled_gate(self, entries: Irreps) -> CompiledGate | None:
+        """The gate as the compiled kernels take it; None if they lack one of the functions."""
+        scalars, gates = _functions(self.act_scalars), _functions(self.act_gates)
+        if scalars is None or gates is None:
+            return None
+        starts: dict[int, tuple[int, int]] = {}  # of each part in the input, and its stride
+        for entry, part, members in zip(entries, entries.slices(), self._members, strict=True):
+            start = part.start
+            for i in members:
+                starts[i] = (start, entry.mul)
+                start += self._muls[i]
+        end_scalars = len(self.irreps_scalars)
+        end_gates = end_scalars + len(self.irreps_gates)
+        in_scalars = [starts[i][0] + c for i in range(end_scalars) for c in range(self._muls[i])]
+        in_gates = [
+            starts[i][0] + c for i in range(end_scalars, end_gates) for c in range(self._muls[i])
+        ]
+
+        found: list[GateEntry] = []
+        for first, count in _stretches(list(zip(in_scalars, scalars, strict=True))):
+            function, factor = scalars[first]
+            found.append(GateEntry(in_scalars[first], first, count, function, 0, 0, 0, 0, factor))
+        copy, out, used = 0, len(in_scalars), [0] * len(self.irreps_gated)
+        for piece in self._pieces:
+            start, stride = starts[end_gates + piece.gated]
+            here = slice(copy, copy + piece.mul)
+            for first, count in _stretches(list(zip(in_gates[here], gates[here], strict=True))):
+                function, factor = gates[copy + first]
+                found.append(
+                    GateEntry(
+                        start + used[piece.gated] + first,
+                        out + first,
+                        count,
+                        function,
+                        in_gates[copy + first],
+                        piece.ir.dim,
+                        stride,
+                        piece.mul,
+                        factor,
+                    )
+                )
+            used[piece.gated] += piece.mul
+            copy += piece.mul
+            out += piece.mul * piece.ir.dim
+        return CompiledGate(tuple(found), self.irreps_in.dim, self.irreps_out.dim, self._in_pytorch)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__} ({self.irreps_in} -> {self.irreps_out})"
+
+
+def _functions(activation: Activation) -> list[tuple[int, float]] | None:
+    """Number in the kernels and factor of the function of each copy; None if one is unknown."""
+    found: list[tuple[int, float]] = []
+    for (mul, _), act in zip(activation.irreps_in, activation.acts, strict=True):
+        f, factor = (act.f, act.cst) if isinstance(act, NormalizedFunction) else (None, 1.0)
+        if isinstance(f, torch.nn.Module) or f not in FUNCTIONS:
+            return None
+        found += [(FUNCTIONS[f], factor)] * mul
+    return found
+
+
+def _stretches(copies: Sequence[tuple[int, object]]) -> list[tuple[int, int]]:
+    """(first, count) of runs of copies that follow each other in memory and share a function."""
+    runs: list[tuple[int, int]] = []
+    for i, (place, function) in enumerate(copies):
+        if runs and copies[i - 1] == (place - 1, function):
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((i, 1))
+    return runs
 
 
 class _Piece(NamedTuple):

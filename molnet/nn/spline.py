@@ -31,13 +31,13 @@ class CubicSpline(nn.Module):
         self.num_knots = num_knots
         self.support = cutoff * (num_knots - 1) / num_knots
 
-    def knots(self, like: Tensor) -> Tensor:
-        """Distances ``[num_knots]`` that belong to the coefficients other than zero.
+    def knots(self) -> Tensor:
+        """Distances ``[num_knots]`` that belong to the coefficients other than zero, in float64.
 
         They start at ``-h``, whose function value is that at ``h``, and end below
         :attr:`support`, where functions should vanish.
         """
-        steps = torch.arange(-1, self.num_knots - 1, device=like.device, dtype=like.dtype)
+        steps = torch.arange(-1, self.num_knots - 1, dtype=torch.float64)
         return (steps * (self.cutoff / self.num_knots)).abs()
 
     def table(self, values: Tensor) -> Tensor:

@@ -6,35 +6,46 @@ import torch
 from e3nn import nn as e3nn_nn
 from e3nn import o3 as e3nn_o3
 from torch import Tensor
+from torch_geometric.data import Batch
 
 from benchmarking.timing import Comparison
 from molnet import nn, o3
+from molnet.graph import edge_vectors
 from molnet.kernels import Edges, Weights
 from molnet.nn.convolution import Convolution
 from molnet.nn.spline import CubicSpline
 
 
-def convolution_comparisons(nodes: int, neighbours: int, channels: int) -> Iterator[Comparison]:
-    """A convolution with its radial network, against gather, tensor product and scatter."""
+def convolution_comparisons(graph: Batch, cutoff: float, channels: int) -> Iterator[Comparison]:
+    """A convolution with its radial network, against gather, tensor product and scatter.
+
+    Args:
+        graph: gives edges and distances.
+        cutoff: of the graph, in Å.
+        channels: of features with l up to 2.
+    """
     features = f"{channels}x0e+{channels}x1o+{channels}x2e"
     harmonics = "1x0e+1x1o+1x2e"
-    num_edges = nodes * neighbours
-    receivers = torch.arange(nodes).repeat_interleave(neighbours)
-    senders = torch.randint(nodes, (num_edges,))
+    nodes = len(graph.pos)
+    senders, receivers = graph.edge_index
     edges = Edges.of(senders, receivers, nodes)
     x = torch.randn(nodes, o3.Irreps(features).dim, requires_grad=True)
-    Y = torch.randn(num_edges, o3.Irreps(harmonics).dim, requires_grad=True)
-    distances = (1 + 4 * torch.rand(num_edges)).requires_grad_()
+    vectors = edge_vectors(graph)
+    Y = o3.spherical_harmonics(harmonics, vectors, True, "component").contiguous().requires_grad_()
+    distances = vectors.norm(dim=1).requires_grad_()
 
     convolution = Convolution(features, harmonics, features)
-    spline, basis = CubicSpline(5.0, 128), nn.BesselBasis(5.0, 8)
+    spline, basis = CubicSpline(cutoff, 128), nn.BesselBasis(cutoff, 8)
+    at_knots = basis(spline.knots()).to(x)
     sizes = [8, 64, 64, convolution.weight_numel]
     radial = nn.FullyConnectedNet(sizes, torch.nn.functional.silu)
 
     def ours() -> Tensor:
-        values = radial(basis(spline.knots(distances)))
+        values = radial(at_knots)
         factors, rows = spline(distances)
-        return convolution(x, Y, Weights(factors, spline.table(values), rows), edges)
+        return convolution(
+            x, convolution.matrices(Y), Weights(factors, spline.table(values), rows), edges
+        )
 
     e3nn_features, e3nn_harmonics = e3nn_o3.Irreps(features), e3nn_o3.Irreps(harmonics)
     paths = [

@@ -139,8 +139,8 @@ class Twin(nn.Module):
         radial = next(iter(interactions)).radial
         self.forces = model.energy is not None
         self.cutoff = model.cutoff
-        self.num_radial = radial.basis.num
-        self.power = radial.envelope.power
+        self.num_radial = network.bessel.num
+        self.power = network.envelope.power
         self.num_species = network.num_species
         self.register_buffer("species_index", model._species_index.clone())
 

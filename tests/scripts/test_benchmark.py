@@ -17,13 +17,13 @@ from ase.neighborlist import neighbor_list
 MODEL = ["--channels", "2", "--layers", "2", "--l-max", "1"]
 SMALL = {
     "o3": ["--batch", "4", "--channels", "2"],
-    "convolution": ["--nodes", "5", "--neighbours", "2", "--channels", "2"],
+    "convolution": ["--molecules", "2", "--channels", "2"],
     "train": [*MODEL, "--molecules", "1", "3"],
     "evaluate": [*MODEL, "--molecules", "1", "3"],
     "md": [*MODEL, "--steps", "3"],
     "scaling": [*MODEL, "--atoms", "24", "--repeats", "1"],
 }
-ON_FRAMES = {"train", "evaluate", "md"}
+ON_FRAMES = {"convolution", "train", "evaluate", "md"}
 
 
 @pytest.fixture

@@ -57,17 +57,29 @@ class Panels {
         return starts_[i] + panel * b.mul_in * COLUMNS;
     }
 
-    // Call `body(number of a panel, number of the weights)` for every weight of a group.
+    // Call `body(place in the panels, place in the weights, distance of columns there, width, alpha)`
+    // for every row of every panel of every group, in parallel.
     template <class Body>
-    void for_each(const Map& map, Body body) const {
-        for (int64_t i = 0; i < map.blocks; ++i) {
-            const Block& b = map.block[i];
-            const int64_t row = b.transposed ? 1 : b.mul_out, column = b.transposed ? b.mul_in : 1;
-            for (int64_t u = 0; u < b.mul_in; ++u)
-                for (int64_t v = 0; v < b.mul_out; ++v)
-                    body(at(i, v / COLUMNS, b) + u * COLUMNS + v % COLUMNS,
-                         b.start_weight + u * row + v * column, Real(b.alpha));
-        }
+    void for_each_row(const Map& map, Body body) const {
+        int64_t rows = 0;
+        for (int64_t i = 0; i < map.blocks; ++i) rows += panels(map.block[i]) * map.block[i].mul_in;
+        over_range(rows * map.groups, map.threads, [&](int64_t first, int64_t last) {
+            int64_t row = 0;
+            for (int64_t group = 0; group < map.groups; ++group)
+                for (int64_t i = 0; i < map.blocks; ++i) {
+                    const Block& b = map.block[i];
+                    const int64_t along_u = b.transposed ? 1 : b.mul_out;
+                    const int64_t along_v = b.transposed ? b.mul_in : 1;
+                    for (int64_t panel = 0; panel < panels(b); ++panel, row += b.mul_in) {
+                        const int64_t v = panel * COLUMNS, width = std::min(COLUMNS, b.mul_out - v);
+                        const int64_t end = std::min(b.mul_in, last - row);
+                        for (int64_t u = std::max(int64_t(0), first - row); u < end; ++u)
+                            body(group * size() + at(i, panel, b) + u * COLUMNS,
+                                 group * map.weight_numel + b.start_weight + u * along_u + v * along_v,
+                                 along_v, width, Real(b.alpha));
+                    }
+                }
+        });
     }
 };
 
@@ -202,13 +214,11 @@ extern "C" {
 void map(const Map* map, const Real* x, const Real* weight, Real* y) {
     const Panels panels(*map);
     const Numbers W(map->groups * panels.size());
-    over_range(map->groups, std::min(map->groups, map->threads), [&](int64_t first, int64_t last) {
-        for (int64_t group = first; group < last; ++group) {
-            Real* to = W.data() + group * panels.size();
-            const Real* from = weight + group * map->weight_numel;
-            panels.for_each(*map, [&](int64_t at, int64_t i, Real alpha) { to[at] = alpha * from[i]; });
-        }
-    });
+    panels.for_each_row(
+        *map, [&](int64_t at, int64_t from, int64_t stride, int64_t width, Real alpha) {
+            Real* row = W.data() + at;
+            for (int64_t v = 0; v < width; ++v) row[v] = alpha * weight[from + v * stride];
+        });
     over_range(map->nodes, map->threads, [&](int64_t first, int64_t last) {
         over_runs(*map, first, last, [&](int64_t group, int64_t start, int64_t end) {
             if (!map->covered)
@@ -231,17 +241,13 @@ void outer(const Map* map, const Real* x, const Real* g, Real* gW) {
             outer_nodes(*map, panels, x, g, mine + group * panels.size(), start, end);
         });
     });
-    over_range(map->groups, std::min(map->groups, map->threads), [&](int64_t first, int64_t last) {
-        for (int64_t group = first; group < last; ++group) {
-            const Real* from = sums.data() + group * panels.size();
-            Real* to = gW + group * map->weight_numel;
-            panels.for_each(*map, [&](int64_t at, int64_t i, Real alpha) {
-                Real sum = 0;
-                for (int64_t thread = 0; thread < map->threads; ++thread) sum += from[thread * size + at];
-                to[i] = alpha * sum;
-            });
-        }
-    });
+    panels.for_each_row(
+        *map, [&](int64_t at, int64_t to, int64_t stride, int64_t width, Real alpha) {
+            Real* row = sums.data() + at;
+            for (int64_t thread = 1; thread < map->threads; ++thread)
+                for (int64_t v = 0; v < width; ++v) row[v] += row[thread * size + v];
+            for (int64_t v = 0; v < width; ++v) gW[to + v * stride] = alpha * row[v];
+        });
 }
 
 }  // extern "C"
