@@ -136,7 +136,6 @@ class Twin(nn.Module):
         network = model.network
         _check(model)
         interactions = cast(Iterable[Interaction], network.interactions)
-        radial = next(iter(interactions)).radial
         self.forces = model.energy is not None
         self.cutoff = model.cutoff
         self.num_radial = network.bessel.num
