@@ -46,6 +46,8 @@ class _Shape(ctypes.Structure):
         ("path", ctypes.c_void_p),
         *((name, ctypes.c_void_p) for name in Edges._fields),
         ("rows", ctypes.c_void_p),
+        ("coupling", ctypes.c_void_p),
+        ("harmonics", ctypes.c_int64),
         ("threads", ctypes.c_int64),
     )
 
@@ -54,6 +56,7 @@ def run(
     name: str,
     inputs: Sequence[Tensor | None],
     outputs: Sequence[Tensor | None],
+    coupling: Tensor,
     weights: Weights,
     edges: Edges,
     plan: Plan,
@@ -63,6 +66,7 @@ def run(
     if kernels is None:
         raise RuntimeError("the compiled convolution was called on a machine without it")
     paths = _path_table(plan)
+    coupling = coupling.contiguous()
     shape = _Shape(
         len(edges.receiver_starts) - 1,
         len(weights.rows),
@@ -76,6 +80,8 @@ def run(
         paths.ctypes.data,
         *(index.data_ptr() for index in edges),
         weights.rows.data_ptr(),
+        coupling.data_ptr(),
+        coupling.shape[0],
         torch.get_num_threads(),
     )
     given = [None if tensor is None else tensor.contiguous() for tensor in inputs]

@@ -10,15 +10,17 @@ from molnet.kernels.plan import Plan
 from molnet.kernels.weights import Weights
 
 
-def convolve(x: Tensor, matrices: Tensor, weights: Weights, edges: Edges, plan: Plan) -> Tensor:
+def convolve(
+    x: Tensor, harmonics: Tensor, coupling: Tensor, weights: Weights, edges: Edges, plan: Plan
+) -> Tensor:
     """Sum over the edges of every node what their senders contribute.
 
     See :func:`molnet.kernels.reference.convolve` for formula and arguments. On the CPU, in float32
     and float64, up to l = 4, compiled kernels do it; everywhere else the reference does.
     """
     if compiled.available(x, plan, weights.basis.shape[1]):
-        return operators.convolve(x, matrices, weights, edges, plan)
-    return reference.convolve(x, matrices, weights, edges, plan)
+        return operators.convolve(x, harmonics, coupling, weights, edges, plan)
+    return reference.convolve(x, harmonics, coupling, weights, edges, plan)
 
 
 def backend(device: torch.device | str) -> str:

@@ -1,19 +1,19 @@
 """The convolution as custom operators of PyTorch, closed under differentiation.
 
-With S the form of ``csrc/convolution.cpp`` and D its change along tangents ``(a, m, b, u)`` of
-``(x, M, B, T)``:
+With S the form of ``csrc/convolution.cpp`` and D its change along tangents ``(a, y, b, u)`` of
+``(x, Y, B, T)``:
 
 =========================  ==============================  =============================
 operator                   computes                        its backward pass uses
 =========================  ==============================  =============================
 ``forward``                ∂S/∂g                           ``backward``
-``backward``               ∂S/∂(x, M, B, T)                both ``double_*``
+``backward``               ∂S/∂(x, Y, B, T)                both ``double_*``
 ``double_forward``         ∂D/∂g                           the reference, differentiated
-``double_backward``        ∂D/∂(x, M, B, T)                the reference, differentiated
+``double_backward``        ∂D/∂(x, Y, B, T)                the reference, differentiated
 =========================  ==============================  =============================
 
 Training on forces runs these four and no more; the reference takes over behind them so that any
-further derivative is right too. The operators of gradients are told which of those of M, B and T
+further derivative is right too. The operators of gradients are told which of those of Y, B and T
 are ``wanted``; the others come out empty.
 """
 
@@ -30,24 +30,26 @@ from molnet.kernels.engine import wanted_gradients
 from molnet.kernels.plan import Block, Path, Plan
 from molnet.kernels.weights import Weights
 
-# What every operator takes after its tensors of real numbers: indices, then the plan.
-_INDICES = (
-    "Tensor rows, Tensor senders, Tensor receivers, Tensor receiver_starts, Tensor by_sender, "
-    "Tensor sender_starts"
+# What every operator takes after the tensors it is differentiated by: constants, then the plan.
+_CONSTANTS = (
+    "Tensor coupling, Tensor rows, Tensor senders, Tensor receivers, Tensor receiver_starts, "
+    "Tensor by_sender, Tensor sender_starts"
 )
-_NUM_INDICES = 6
-_REST = f"{_INDICES}, int[] inputs, int[] output_dims, int[] paths"
-_ARGUMENTS = "Tensor x, Tensor M, Tensor B, Tensor T"
-_TANGENTS = "Tensor a, Tensor m, Tensor b, Tensor? u"
+_NUM_CONSTANTS = 7
+_REST = f"{_CONSTANTS}, int[] inputs, int[] output_dims, int[] paths"
+_ARGUMENTS = "Tensor x, Tensor Y, Tensor B, Tensor T"
+_TANGENTS = "Tensor a, Tensor y, Tensor b, Tensor? u"
 _GRADIENTS = "(Tensor, Tensor, Tensor, Tensor)"
 
 _operators = torch.library.Library("molnet", "DEF")
 
 
-def convolve(x: Tensor, matrices: Tensor, weights: Weights, edges: Edges, plan: Plan) -> Tensor:
+def convolve(
+    x: Tensor, harmonics: Tensor, coupling: Tensor, weights: Weights, edges: Edges, plan: Plan
+) -> Tensor:
     """The same as :func:`molnet.kernels.reference.convolve`, by compiled kernels."""
     return torch.ops.molnet.convolution_forward(
-        x, matrices, weights.basis, weights.table, weights.rows, *edges, *_flat(plan)
+        x, harmonics, weights.basis, weights.table, coupling, weights.rows, *edges, *_flat(plan)
     )
 
 
@@ -60,14 +62,14 @@ def _flat(plan: Plan) -> tuple[list[int], list[int], list[int]]:
     )
 
 
-def _unpack(B: Tensor, T: Tensor, rest: Sequence[Any]) -> tuple[Weights, Edges, Plan]:
-    """Weights, edges and plan again, from what an operator takes."""
-    rows, *edges = rest[:_NUM_INDICES]
-    return Weights(B, T, rows), Edges(*edges), _plan_of(rest)
+def _unpack(B: Tensor, T: Tensor, rest: Sequence[Any]) -> tuple[Tensor, Weights, Edges, Plan]:
+    """Coupling, weights, edges and plan again, from what an operator takes."""
+    coupling, rows, *edges = rest[:_NUM_CONSTANTS]
+    return coupling, Weights(B, T, rows), Edges(*edges), _plan_of(rest)
 
 
 def _plan_of(rest: Sequence[Any]) -> Plan:
-    return _plan(*(tuple(numbers) for numbers in rest[_NUM_INDICES : _NUM_INDICES + 3]))
+    return _plan(*(tuple(numbers) for numbers in rest[_NUM_CONSTANTS : _NUM_CONSTANTS + 3]))
 
 
 @cache
@@ -87,7 +89,7 @@ def _new_output(x: Tensor, rest: Sequence[Any]) -> Tensor:
 def _new_gradients(
     wanted: Sequence[bool], x: Tensor, *others: Tensor
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Room for the gradient of x, and for those of M, B and T; unwanted ones are empty."""
+    """Room for the gradient of x, and for those of Y, B and T; unwanted ones are empty."""
     return x.new_empty(x.shape), tuple(
         other.new_empty(other.shape if asked else 0)
         for other, asked in zip(others, wanted, strict=True)
@@ -100,7 +102,7 @@ def _run_backward(
     primals: Sequence[Tensor],
     rest: Sequence[Any],
 ) -> tuple[Tensor, ...]:
-    """Run a kernel whose results are the wanted gradients of the primals x, M, B, T."""
+    """Run a kernel whose results are the wanted gradients of the primals x, Y, B, T."""
     *rest, wanted = rest
     of_x, of_others = _new_gradients(wanted, *primals)
     results = [of if asked else None for of, asked in zip(of_others, wanted, strict=True)]
@@ -108,59 +110,59 @@ def _run_backward(
     return of_x, *of_others
 
 
-def _forward(x: Tensor, M: Tensor, B: Tensor, T: Tensor, *rest: Any) -> Tensor:
+def _forward(x: Tensor, Y: Tensor, B: Tensor, T: Tensor, *rest: Any) -> Tensor:
     out = _new_output(x, rest)
-    compiled.run("forward", [x, M, B, T], [out], *_unpack(B, T, rest))
+    compiled.run("forward", [x, Y, B, T], [out], *_unpack(B, T, rest))
     return out
 
 
 def _backward(
-    g: Tensor, x: Tensor, M: Tensor, B: Tensor, T: Tensor, *rest: Any
+    g: Tensor, x: Tensor, Y: Tensor, B: Tensor, T: Tensor, *rest: Any
 ) -> tuple[Tensor, ...]:
-    return _run_backward("backward", [g, x, M, B, T], [x, M, B, T], rest)
+    return _run_backward("backward", [g, x, Y, B, T], [x, Y, B, T], rest)
 
 
 def _double_forward(
     x: Tensor,
-    M: Tensor,
+    Y: Tensor,
     B: Tensor,
     T: Tensor,
     a: Tensor,
-    m: Tensor,
+    y: Tensor,
     b: Tensor,
     u: Tensor | None,
     *rest: Any,
 ) -> Tensor:
     out = _new_output(x, rest)
-    compiled.run("double_forward", [x, M, B, T, a, m, b, u], [out], *_unpack(B, T, rest))
+    compiled.run("double_forward", [x, Y, B, T, a, y, b, u], [out], *_unpack(B, T, rest))
     return out
 
 
 def _double_backward(
     g: Tensor,
     x: Tensor,
-    M: Tensor,
+    Y: Tensor,
     B: Tensor,
     T: Tensor,
     a: Tensor,
-    m: Tensor,
+    y: Tensor,
     b: Tensor,
     u: Tensor | None,
     *rest: Any,
 ) -> tuple[Tensor, ...]:
-    arguments = [g, x, M, B, T, a, m, b, u]
-    return _run_backward("double_backward", arguments, [x, M, B, T], rest)
+    arguments = [g, x, Y, B, T, a, y, b, u]
+    return _run_backward("double_backward", arguments, [x, Y, B, T], rest)
 
 
 def _reference_change(arguments: Sequence[Tensor | None], rest: Sequence[Any]) -> Tensor:
     """∂D/∂g, from the reference."""
-    x, M, B, T, a, m, b, u = arguments
+    x, Y, B, T, a, y, b, u = arguments
 
-    def form(x: Any, M: Any, B: Any, T: Any) -> Tensor:
-        return reference.convolve(x, M, *_unpack(B, T, rest))
+    def form(x: Any, Y: Any, B: Any, T: Any) -> Tensor:
+        return reference.convolve(x, Y, *_unpack(B, T, rest))
 
-    change = form(a, M, B, T) + form(x, m, B, T) + form(x, M, b, T)
-    return change if u is None else change + form(x, M, B, u)
+    change = form(a, Y, B, T) + form(x, y, B, T) + form(x, Y, b, T)
+    return change if u is None else change + form(x, Y, B, u)
 
 
 def _backward_of_forward(
@@ -177,7 +179,7 @@ def _backward_of_backward(
     *tangents: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
     g, *arguments = saved
-    a, m, b = (
+    a, y, b = (
         torch.zeros_like(argument) if tangent is None else tangent
         for tangent, argument in zip(tangents[:3], arguments[:3], strict=True)
     )
@@ -185,11 +187,11 @@ def _backward_of_backward(
     of_arguments: Sequence[Tensor | None] = [None] * 4
     if wanted[0]:
         of_g = torch.ops.molnet.convolution_double_forward(
-            *arguments, a, m, b, tangents[3], *rest[:-1]
+            *arguments, a, y, b, tangents[3], *rest[:-1]
         )
     if any(wanted[1:]):
         gradients = torch.ops.molnet.convolution_double_backward(
-            g, *arguments, a, m, b, tangents[3], *rest[:-1], wanted[2:]
+            g, *arguments, a, y, b, tangents[3], *rest[:-1], wanted[2:]
         )
         of_arguments = _only(wanted[1:], gradients)
     return of_g, *of_arguments
@@ -273,8 +275,8 @@ def _register(
 
     def differentiate(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         tensors = ctx.saved_tensors
-        num_real = len(tensors) - _NUM_INDICES
-        nothing = [None] * (_NUM_INDICES + num_lists)
+        num_real = len(tensors) - _NUM_CONSTANTS
+        nothing = [None] * (_NUM_CONSTANTS + num_lists)
         if all(gradient is None for gradient in gradients):
             return *[None] * num_real, *nothing
         rest = (*tensors[num_real:], *ctx.lists)
@@ -288,8 +290,8 @@ def _register(
     )
 
 
-def _fake_gradients(x: Tensor, M: Tensor, B: Tensor, T: Tensor, rest: Sequence[Any]) -> Any:
-    of_x, of_others = _new_gradients(rest[-1], x, M, B, T)
+def _fake_gradients(x: Tensor, Y: Tensor, B: Tensor, T: Tensor, rest: Sequence[Any]) -> Any:
+    of_x, of_others = _new_gradients(rest[-1], x, Y, B, T)
     return of_x, *of_others
 
 
@@ -297,27 +299,27 @@ _register(
     "convolution_forward",
     f"({_ARGUMENTS}, {_REST}) -> Tensor",
     _forward,
-    lambda x, M, B, T, *rest: _new_output(x, rest),
+    lambda x, Y, B, T, *rest: _new_output(x, rest),
     _backward_of_forward,
 )
 _register(
     "convolution_backward",
     f"(Tensor g, {_ARGUMENTS}, {_REST}, bool[] wanted) -> {_GRADIENTS}",
     _backward,
-    lambda g, x, M, B, T, *rest: _fake_gradients(x, M, B, T, rest),
+    lambda g, x, Y, B, T, *rest: _fake_gradients(x, Y, B, T, rest),
     _backward_of_backward,
 )
 _register(
     "convolution_double_forward",
     f"({_ARGUMENTS}, {_TANGENTS}, {_REST}) -> Tensor",
     _double_forward,
-    lambda x, M, B, T, a, m, b, u, *rest: _new_output(x, rest),
+    lambda x, Y, B, T, a, y, b, u, *rest: _new_output(x, rest),
     _backward_of_double_forward,
 )
 _register(
     "convolution_double_backward",
     f"(Tensor g, {_ARGUMENTS}, {_TANGENTS}, {_REST}, bool[] wanted) -> {_GRADIENTS}",
     _double_backward,
-    lambda g, x, M, B, T, a, m, b, u, *rest: _fake_gradients(x, M, B, T, rest),
+    lambda g, x, Y, B, T, a, y, b, u, *rest: _fake_gradients(x, Y, B, T, rest),
     _backward_of_double_backward,
 )

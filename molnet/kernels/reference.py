@@ -8,16 +8,22 @@ from molnet.kernels.plan import Plan
 from molnet.kernels.weights import Weights
 
 
-def convolve(x: Tensor, matrices: Tensor, weights: Weights, edges: Edges, plan: Plan) -> Tensor:
+def convolve(
+    x: Tensor, harmonics: Tensor, coupling: Tensor, weights: Weights, edges: Edges, plan: Plan
+) -> Tensor:
     r"""Sum over the edges of every node what their senders contribute.
 
     For node :math:`a`, path :math:`p`, component :math:`k`, channel :math:`c`:
 
-    .. math:: out_{a,p,k,c} = \sum_{e \to a} w_{e,p,c} \sum_i M_{e,p,k,i}\, x_{s(e),i,c}
+    .. math::
+        out_{a,p,k,c} = \sum_{e \to a} w_{e,p,c} \sum_i M_{e,p,k,i}\, x_{s(e),i,c}, \qquad
+        M_{e,p,k,i} = \sum_j Y_{e,j}\, C_{j,p,k,i}
 
     Args:
         x: node features ``[N, plan.input_size]``, channels contiguous.
-        matrices: ``[E, sum(plan.matrix_sizes)]``, each path's matrix row-major in ``(k, i)``.
+        harmonics: Y, ``[E, H]``.
+        coupling: C, ``[H, sum(plan.matrix_sizes)]``, each path's matrix row-major in ``(k, i)``; a
+            constant.
         weights: ``w``, of ``sum(plan.weight_sizes)`` numbers on each edge.
         edges: E edges between N nodes, sorted by receiver.
         plan: the irreps and paths.
@@ -30,7 +36,7 @@ def convolve(x: Tensor, matrices: Tensor, weights: Weights, edges: Edges, plan: 
     rows_of = [[plan.output_dims[p.target] for p in paths] for paths in paths_of]
 
     x_blocks = x.split([block.size for block in plan.inputs], dim=1)
-    matrix_blocks = matrices.split(
+    matrix_blocks = (harmonics @ coupling).split(
         [block.dim * sum(rows) for block, rows in zip(plan.inputs, rows_of, strict=True)], dim=1
     )
     weight_blocks = weights.of_every_edge().split(

@@ -130,7 +130,7 @@ class Interaction(nn.Module):
         species: RowGroups,
         radial: RadialBasis,
         as_weights: Callable[[Tensor], Weights],
-        matrices: Tensor,
+        harmonics: Tensor,
         edges: Edges,
     ) -> Tensor:
         """One round.
@@ -140,14 +140,14 @@ class Interaction(nn.Module):
             species: the nodes grouped by species.
             radial: the radial basis where the weights are needed, at P distances.
             as_weights: makes their values ``[P, weight_numel]`` the weights of the edges.
-            matrices: those of the convolution, for E edges.
+            harmonics: ``[E, irreps_harmonics.dim]``.
             edges: E edges.
 
         Returns:
             Features ``[N, irreps_out.dim]``.
         """
         weights = as_weights(self.radial(radial) / self.mean_neighbours)
-        messages = self.convolution(self.linear_in(x), matrices, weights, edges)
+        messages = self.convolution(self.linear_in(x), harmonics, weights, edges)
         update = self.linear_out(messages)
         return self.gate(update + self.self_connection(x, species))
 
@@ -260,13 +260,8 @@ class Network(nn.Module):
 
         x = self.embedding(species)  # (N, C)
         scalars = []
-        matrices: Tensor | None = None
-        couplings = None
         for interaction in cast(Iterable[Interaction], self.interactions):
-            convolution = interaction.convolution
-            if matrices is None or convolution.couplings != couplings:  # most layers share them
-                matrices, couplings = convolution.matrices(harmonics), convolution.couplings
-            x = interaction(x, order, radial, as_weights, matrices, edges)
+            x = interaction(x, order, radial, as_weights, harmonics, edges)
             scalars.append(interaction.scalars(x))  # (N, C)
         return Features(torch.cat(scalars, dim=1), x)
 

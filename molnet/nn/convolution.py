@@ -30,7 +30,6 @@ class Convolution(nn.Module):
         irreps_kept: output irreps to keep (multiplicities are ignored); unreachable ones drop out.
 
     Attributes:
-        couplings: for each path the entries of features and harmonics, and the irrep they make.
         irreps_out: sorted; the multiplicity of an irrep is the number of channels of all its paths.
         weight_numel: numbers that :meth:`forward` needs as weights of each edge.
     """
@@ -50,35 +49,33 @@ class Convolution(nn.Module):
             )
         kept = {ir for _, ir in Irreps(irreps_kept)}
 
-        self.couplings = [
+        couplings = [
             (source, harmonic, ir_out)
             for source, (_, ir_in) in enumerate(self.irreps_in)
             for harmonic, (_, ir_harmonic) in enumerate(self.irreps_harmonics)
             for ir_out in ir_in * ir_harmonic
             if ir_out in kept
         ]
-        reached: list[Irrep] = sorted({ir_out for _, _, ir_out in self.couplings})
+        reached: list[Irrep] = sorted({ir_out for _, _, ir_out in couplings})
         self.plan = Plan(
             inputs=tuple(Block(ir.dim, mul) for mul, ir in self.irreps_in),
             output_dims=tuple(ir.dim for ir in reached),
-            paths=tuple(
-                Path(source, reached.index(ir_out)) for source, _, ir_out in self.couplings
-            ),
+            paths=tuple(Path(source, reached.index(ir_out)) for source, _, ir_out in couplings),
         )
         self.irreps_out = Irreps(
             [(block.mul, ir) for block, ir in zip(self.plan.outputs, reached, strict=True)]
         )
         self.weight_numel = sum(self.plan.weight_sizes)
-        self.constants = Constants([self._coupling_matrix()])
+        self.constants = Constants([self._coupling_matrix(couplings)])
 
-    def _coupling_matrix(self) -> Tensor:
+    def _coupling_matrix(self, couplings: list[tuple[int, int, Irrep]]) -> Tensor:
         """The constant that turns harmonics into the matrices of all paths."""
         matrix = torch.zeros(
             self.irreps_harmonics.dim, sum(self.plan.matrix_sizes), dtype=torch.float64
         )
         rows = self.irreps_harmonics.slices()
         for (source, harmonic, ir_out), offset, size in zip(
-            self.couplings, self.plan.matrix_offsets, self.plan.matrix_sizes, strict=True
+            couplings, self.plan.matrix_offsets, self.plan.matrix_sizes, strict=True
         ):
             l_in, l_harmonic = self.irreps_in[source].ir.l, self.irreps_harmonics[harmonic].ir.l
             tensor = wigner_3j(l_in, l_harmonic, ir_out.l, dtype=torch.float64)  # [i, j, k]
@@ -86,32 +83,19 @@ class Convolution(nn.Module):
             matrix[rows[harmonic], offset : offset + size] = block.flatten(1)
         return matrix
 
-    def matrices(self, harmonics: Tensor) -> Tensor:
-        """The Clebsch–Gordan algebra of all paths on every edge.
-
-        Convolutions with the same :attr:`couplings` share them.
-
-        Args:
-            harmonics: ``[E, irreps_harmonics.dim]``, component normalisation.
-
-        Returns:
-            ``[E, numbers of all paths]``.
-        """
-        return harmonics @ self.constants[0]
-
-    def forward(self, x: Tensor, matrices: Tensor, weights: Weights, edges: Edges) -> Tensor:
+    def forward(self, x: Tensor, harmonics: Tensor, weights: Weights, edges: Edges) -> Tensor:
         """Messages of all edges, summed at their receivers.
 
         Args:
             x: node features ``[N, irreps_in.dim]`` in layout ``ir_mul``.
-            matrices: those of the edges' harmonics, by :meth:`matrices`.
+            harmonics: ``[E, irreps_harmonics.dim]``, component normalisation.
             weights: ``weight_numel`` numbers for each edge.
             edges: E edges between N nodes, sorted by receiver.
 
         Returns:
             ``[N, irreps_out.dim]`` in layout ``ir_mul``.
         """
-        return convolve(x, matrices, weights, edges, self.plan)
+        return convolve(x, harmonics, self.constants[0], weights, edges, self.plan)
 
     def extra_repr(self) -> str:
         return (

@@ -43,9 +43,7 @@ def convolution_comparisons(graph: Batch, cutoff: float, channels: int) -> Itera
     def ours() -> Tensor:
         values = radial(at_knots)
         factors, rows = spline(distances)
-        return convolution(
-            x, convolution.matrices(Y), Weights(factors, spline.table(values), rows), edges
-        )
+        return convolution(x, Y, Weights(factors, spline.table(values), rows), edges)
 
     e3nn_features, e3nn_harmonics = e3nn_o3.Irreps(features), e3nn_o3.Irreps(harmonics)
     paths = [

@@ -27,6 +27,7 @@ PLANS = {
     "unequal channels": dense_plan((8, 3, 2), 2),
     "up to l = 4": dense_plan((2, 1, 9, 1, 2), 4),
 }
+NUM_HARMONICS = 9
 SIZES = [(1, 0), (1, 3), (6, 20)]
 
 
@@ -39,11 +40,12 @@ class Problem:
         num_rows = num_edges if terms == 1 else 7
         sizes = [
             (num_nodes, plan.input_size),
-            (num_edges, sum(plan.matrix_sizes)),
+            (num_edges, NUM_HARMONICS),
             (num_edges, terms),
             (num_rows, sum(plan.weight_sizes)),
         ]
         self.plan = plan
+        self.coupling = torch.randn(NUM_HARMONICS, sum(plan.matrix_sizes), dtype=dtype)
         self.tensors = [torch.randn(size, dtype=dtype, requires_grad=True) for size in sizes]
         self.rows = (
             torch.arange(num_edges)
@@ -54,9 +56,9 @@ class Problem:
         self.edges = Edges.of(torch.randint(num_nodes, (num_edges,)), receivers, num_nodes)
 
     def __call__(self, convolve: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-        x, matrices, basis, table = tensors or self.tensors
+        x, harmonics, basis, table = tensors or self.tensors
         weights = Weights(basis, table, self.rows)
-        return convolve(x, matrices, weights, self.edges, self.plan)
+        return convolve(x, harmonics, self.coupling, weights, self.edges, self.plan)
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
@@ -107,7 +109,7 @@ def test_registration() -> None:
     """Schema, fake implementation and autograd rule of every operator, as PyTorch checks them."""
     problem = Problem(PLANS["unequal channels"], 4, 7, 4, torch.float64)
     tensors = problem.tensors
-    rest = (problem.rows, *problem.edges, *operators._flat(problem.plan))
+    rest = (problem.coupling, problem.rows, *problem.edges, *operators._flat(problem.plan))
     g = torch.randn(4, problem.plan.output_size, dtype=torch.float64, requires_grad=True)
     tangents = [torch.randn_like(tensor, requires_grad=True) for tensor in tensors]
     for name, arguments in {

@@ -75,7 +75,7 @@ def test_equals_gather_tensor_product_scatter(
 
     found = convolution(
         change_layout(x, irreps_in, "mul_ir", "ir_mul"),
-        convolution.matrices(harmonics),
+        harmonics,
         Weights.of_edges(weights),
         Edges.of(senders, receivers, 7),
     )
@@ -100,7 +100,7 @@ def test_gradients_of_first_and_second_order() -> None:
 
     def function(x: Tensor, harmonics: Tensor, weights: Tensor) -> Tensor:
         edges = Edges.of(senders, receivers, 4)
-        return convolution(x, convolution.matrices(harmonics), Weights.of_edges(weights), edges)
+        return convolution(x, harmonics, Weights.of_edges(weights), edges)
 
     assert torch.autograd.gradcheck(function, arguments)
     assert torch.autograd.gradgradcheck(function, arguments)

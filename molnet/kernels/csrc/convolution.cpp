@@ -6,16 +6,17 @@
 //     S(g, x, M, w) = sum_e sum_p sum_{k,i,c}  g[r(e), p, k, c] w[e, p, c] M[e, p, k, i] x[s(e), i, c]
 //     w[e, p, c]    = sum_t B[e, t] T[row(e) + t, p, c]
 //
-// `forward` is dS/dg (one sweep in order of receivers), `backward` is dS/dx, dS/dM, dS/dB, dS/dT (one
+// `forward` is dS/dg (one sweep in order of receivers), `backward` is dS/dx, dS/dY, dS/dB, dS/dT (one
 // sweep in order of senders, so that dS/dx needs no atomics), and `double_forward` and
-// `double_backward` are the same derivatives of its change along tangents a, m, b, u of x, M, B, T:
+// `double_backward` are the same derivatives of its change along tangents a, y, b, u of x, Y, B, T:
 //
 //     D = S(g, a, M, w) + S(g, x, m, w) + S(g, x, M, v),    v = sum_t b[t] T[row + t] + B[t] u[row + t]
 //
 // A sweep goes through a few nodes at a time, path by path, so that what a path needs of features
 // and table stays in the nearest cache. Channels c are contiguous: the innermost loops run over them
-// in whole vectors, then over what is left. Nothing of size edges x channels is ever stored, unless
-// the caller's T has one row for each edge.
+// in whole vectors, then over what is left. Of the edges only harmonics Y, basis B and indices are
+// stored: their matrices M = Y C (C holds the Clebsch-Gordan coefficients) and weights are made anew
+// in every sweep, and so are those of the tangents, m = y C, and the gradients, gY = gM C^T.
 
 #include <algorithm>
 #include <array>
@@ -48,16 +49,21 @@ struct Shape {
     const int64_t* by_sender;        // [E], edges in order of senders
     const int64_t* sender_starts;    // [N + 1]
     const int64_t* rows;             // [E], first row of the table for each edge
-    int64_t threads;
+    const Real* coupling;            // C, [harmonics, matrix]
+    int64_t harmonics, threads;
 };
 
-// Every array that a kernel may read or write. Of the gradients, gM, gB and gT are null where nobody
+// Every array that a sweep may read or write. Of the gradients, gY, gB and gT are null where nobody
 // wants them; so is the tangent u where it is zero.
 struct Arrays {
     Shape s;
-    const Real *g, *x, *M, *B, *T;
-    const Real *a, *m, *b, *u;
-    Real *out, *gx, *gM, *gB, *gT;
+    const Real *g, *x, *Y, *B, *T;
+    const Real *a, *y, *b, *u;
+    Real *out, *gx, *gY, *gB, *gT;
+    // Matrices of the edges at hand, those of tangents, and their gradients, from that edge on whose
+    // place in the order of the sweep is `start`; rows are `s.matrix` apart.
+    int64_t start;
+    Real *M, *m, *gM;
     // What the edges at hand have on the path at hand: weights, their tangents and gradients,
     // [edges][channels]; and room for [dim_in][channels] that one edge sends.
     Real *w, *v, *gw, *gv, *sent;
@@ -70,6 +76,42 @@ inline void over_blocks(int64_t length, Body body) {
     for (; c + 4 * WIDTH <= length; c += 4 * WIDTH) body(c, Count<4>{}, Whole{});
     for (; c + WIDTH <= length; c += WIDTH) body(c, Count<1>{}, Whole{});
     if (c < length) body(c, Count<1>{}, Part{length - c});
+}
+
+// M = Y C for some edges.
+void couple(const Shape& s, const Real* Y, const int64_t* edges, int64_t count, Real* M) {
+    for (int64_t n = 0; n < count; ++n, M += s.matrix) {
+        const Real* of_edge = Y + edges[n] * s.harmonics;
+        over_blocks(s.matrix, [&](int64_t q, auto vectors, auto lanes) {
+            constexpr int N = vectors.value;
+            Vector sum[N] = {};
+            const Real* C = s.coupling + q;
+            for (int64_t h = 0; h < s.harmonics; ++h, C += s.matrix) {
+                UNROLL
+                for (int i = 0; i < N; ++i) sum[i] += of_edge[h] * load(C + i * WIDTH, lanes);
+            }
+            UNROLL
+            for (int i = 0; i < N; ++i) store(M + q + i * WIDTH, sum[i], lanes);
+        });
+    }
+}
+
+// gY = gM C^T for some edges.
+void decouple(const Shape& s, const Real* gM, const int64_t* edges, int64_t count, Real* gY) {
+    for (int64_t n = 0; n < count; ++n, gM += s.matrix)
+        for (int64_t h = 0; h < s.harmonics; h += WIDTH) {
+            const int64_t fitting = std::min<int64_t>(WIDTH, s.harmonics - h);
+            Vector sums[WIDTH] = {};
+            for (int64_t i = 0; i < fitting; ++i) {
+                const Real* C = s.coupling + (h + i) * s.matrix;
+                Vector sum{};
+                for (int64_t q = 0; q < s.matrix; q += WIDTH) sum += load(C + q) * load(gM + q);
+                sums[i] = sum;
+            }
+            Real to[WIDTH];
+            store(to, totals(sums));
+            std::copy_n(to, fitting, gY + edges[n] * s.harmonics + h);
+        }
 }
 
 // to[n] = sum_t factors[t] table[t], or added to what is there, for some edges. A few vectors of
@@ -155,7 +197,7 @@ struct Forward {
     static void block(const Arrays& of, const Path& p, int64_t node, int64_t c, Lanes lanes) {
         const int64_t first = of.s.receiver_starts[node], last = of.s.receiver_starts[node + 1];
         const int64_t channels = p.channels, stride_M = of.s.matrix, stride_x = of.s.x;
-        const Real *M = of.M + first * stride_M + p.matrix, *from = of.x + p.x + c, *w = of.w + c;
+        const Real *M = of.M + (first - of.start) * stride_M + p.matrix, *from = of.x + p.x + c, *w = of.w + c;
         Vector sum[K][N] = {};
         for (int64_t e = first; e < last; ++e, M += stride_M, w += channels) {
             const Real* x = from + of.s.senders[e] * stride_x;
@@ -197,7 +239,7 @@ struct DoubleForward {
         const int64_t first = of.s.receiver_starts[node], last = of.s.receiver_starts[node + 1];
         const int64_t channels = p.channels, stride_M = of.s.matrix, stride_x = of.s.x;
         over_vectors(channels, [&](int64_t c, auto lanes) {
-            const Real *M = of.M + first * stride_M + p.matrix, *m = of.m + (M - of.M);
+            const Real *M = of.M + (first - of.start) * stride_M + p.matrix, *m = of.m + (M - of.M);
             const Real *w = of.w + c, *v = of.v + c;
             Vector sum[K] = {};
             for (int64_t e = first; e < last; ++e) {
@@ -266,8 +308,8 @@ struct Backward {
         const Real *w = of.w, *x_row = of.x + node * of.s.x + p.x;
         Real *gw = of.gw, *gx_row = of.gx + node * of.s.x + p.x, *sent = of.sent;
         for (int64_t n = of.s.sender_starts[node]; n < of.s.sender_starts[node + 1]; ++n) {
-            const int64_t e = of.s.by_sender[n];
-            const Real* M = of.M + e * of.s.matrix + p.matrix;
+            const int64_t e = of.s.by_sender[n], at_matrix = (n - of.start) * of.s.matrix;
+            const Real* M = of.M + at_matrix + p.matrix;
             const Real* g_row = of.g + of.s.receivers[e] * of.s.out + p.out;
             over_vectors(channels, [&](int64_t c, auto lanes) {
                 const Vector w_e = load(w + c, lanes);
@@ -287,7 +329,7 @@ struct Backward {
                 }
                 store(gw + c, w_sum, lanes);
             });
-            if (of.gM) matrix_gradient<I, K>(p, g_row, sent, of.gM + e * of.s.matrix);
+            if (of.gY) matrix_gradient<I, K>(p, g_row, sent, of.gM + at_matrix);
             w += channels, gw += channels;
         }
     }
@@ -304,8 +346,8 @@ struct DoubleBackward {
         const Real *w = of.w, *v = of.v;
         Real *gw = of.gw, *gv = of.gv, *gx_row = of.gx + node * of.s.x + p.x, *sent = of.sent;
         for (int64_t j = of.s.sender_starts[node]; j < of.s.sender_starts[node + 1]; ++j) {
-            const int64_t e = of.s.by_sender[j];
-            const Real *M = of.M + e * of.s.matrix + p.matrix, *m = of.m + (M - of.M);
+            const int64_t e = of.s.by_sender[j], at_matrix = (j - of.start) * of.s.matrix;
+            const Real *M = of.M + at_matrix + p.matrix, *m = of.m + at_matrix + p.matrix;
             const Real* g_row = of.g + of.s.receivers[e] * of.s.out + p.out;
             over_vectors(channels, [&](int64_t c, auto lanes) {
                 const Vector w_e = load(w + c, lanes), v_e = load(v + c, lanes);
@@ -331,7 +373,7 @@ struct DoubleBackward {
                 store(gw + c, w_sum, lanes);
                 store(gv + c, v_sum, lanes);
             });
-            if (of.gM) matrix_gradient<I, K>(p, g_row, sent, of.gM + e * of.s.matrix);
+            if (of.gY) matrix_gradient<I, K>(p, g_row, sent, of.gM + at_matrix);
             w += channels, v += channels, gw += channels, gv += channels;
         }
     }
@@ -353,18 +395,24 @@ void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first
     int64_t most = EDGES_AT_ONCE, widest = 0;
     for (int64_t i = first; i < last; ++i) most = std::max(most, starts[i + 1] - starts[i]);
     for (int64_t i = 0; i < of.s.paths; ++i) widest = std::max(widest, of.s.path[i].channels);
-    Numbers room((4 * most + MAX_DIM) * widest);
+    Numbers room((4 * most + MAX_DIM) * widest + 3 * most * of.s.matrix);
     Real* const w = room.data();
     Real* const v = w + most * widest;
     Real* const gw = v + most * widest;
     Real* const gv = gw + most * widest;
-    of.sent = gv + most * widest;
+    of.M = gv + most * widest;
+    of.m = of.M + most * of.s.matrix;
+    of.gM = of.m + most * of.s.matrix;
+    of.sent = of.gM + most * of.s.matrix;
 
     while (first < last) {
         int64_t end = first + 1;
         while (end < last && starts[end + 1] - starts[first] <= most) ++end;
         const int64_t* edges = order + starts[first];
         const int64_t count = starts[end] - starts[first];
+        of.start = starts[first];
+        couple(of.s, of.Y, edges, count, of.M);
+        if (of.y) couple(of.s, of.y, edges, count, of.m);
         for (int64_t i = 0; i < of.s.paths; ++i) {
             const Path& p = of.s.path[i];
             const Kernel kernel = kernels[(p.dim_in / 2) * 5 + p.dim_out / 2];
@@ -382,21 +430,29 @@ void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first
             if (of.gT) to_table<TERMS>(of, p, edges, count, of.B, gw);
             if (of.gT && of.b) to_table<TERMS>(of, p, edges, count, of.b, gv);
         }
+        if (of.gY) decouple(of.s, of.gM, edges, count, of.gY);
         first = end;
     }
 }
 
+// The length of a row of whole cache lines.
+constexpr int64_t LINE = 64 / sizeof(Real);
+int64_t padded_line(int64_t length) { return (length + LINE - 1) / LINE * LINE; }
+
 // Distance of rows in a table whose columns do not fall into a few places of the cache alone: an odd
 // number of cache lines.
-int64_t spaced(int64_t length) {
-    constexpr int64_t LINE = 64 / sizeof(Real);
-    return ((length + LINE - 1) / LINE | 1) * LINE;
-}
+int64_t spaced(int64_t length) { return (padded_line(length) / LINE | 1) * LINE; }
 
-// Run `body(arrays)` with tables as the sweeps read them.
+// Run `body(arrays)` with coupling and tables as the sweeps read them.
 template <class Body>
 void with_tables(Arrays of, Body body) {
     const Shape& s = of.s;
+    const int64_t matrix = padded_line(s.matrix);
+    const Numbers coupling(s.harmonics * matrix);
+    for (int64_t h = 0; h < s.harmonics; ++h)
+        std::copy_n(s.coupling + h * s.matrix, s.matrix, coupling.data() + h * matrix);
+    of.s.coupling = coupling.data(), of.s.matrix = matrix;
+
     of.s.table_stride = s.weight;
     if (s.terms == 1) return body(of);  // a row for each edge: nothing is read twice
     of.s.table_stride = spaced(s.weight);
@@ -430,7 +486,7 @@ void to_receivers(const Arrays& arrays) {
     });
 }
 
-// dS/d(x, M, B, T) or dD/d(x, M, B, T).
+// dS/d(x, Y, B, T) or dD/d(x, Y, B, T).
 template <template <int, int> class Kind>
 void to_senders(const Arrays& arrays) {
     with_tables(arrays, [](const Arrays& of) {
@@ -463,36 +519,36 @@ void to_senders(const Arrays& arrays) {
 extern "C" {
 
 void forward(
-    const Shape* s, const Real* x, const Real* M, const Real* B, const Real* T, Real* out) {
+    const Shape* s, const Real* x, const Real* Y, const Real* B, const Real* T, Real* out) {
     Arrays of{*s};
-    of.x = x, of.M = M, of.B = B, of.T = T, of.out = out;
+    of.x = x, of.Y = Y, of.B = B, of.T = T, of.out = out;
     to_receivers<Forward>(of);
 }
 
 void double_forward(
-    const Shape* s, const Real* x, const Real* M, const Real* B, const Real* T, const Real* a,
-    const Real* m, const Real* b, const Real* u, Real* out) {
+    const Shape* s, const Real* x, const Real* Y, const Real* B, const Real* T, const Real* a,
+    const Real* y, const Real* b, const Real* u, Real* out) {
     Arrays of{*s};
-    of.x = x, of.M = M, of.B = B, of.T = T, of.a = a, of.m = m, of.b = b, of.u = u, of.out = out;
+    of.x = x, of.Y = Y, of.B = B, of.T = T, of.a = a, of.y = y, of.b = b, of.u = u, of.out = out;
     to_receivers<DoubleForward>(of);
 }
 
 void backward(
-    const Shape* s, const Real* g, const Real* x, const Real* M, const Real* B, const Real* T,
-    Real* gx, Real* gM, Real* gB, Real* gT) {
+    const Shape* s, const Real* g, const Real* x, const Real* Y, const Real* B, const Real* T,
+    Real* gx, Real* gY, Real* gB, Real* gT) {
     Arrays of{*s};
-    of.g = g, of.x = x, of.M = M, of.B = B, of.T = T;
-    of.gx = gx, of.gM = gM, of.gB = gB, of.gT = gT;
+    of.g = g, of.x = x, of.Y = Y, of.B = B, of.T = T;
+    of.gx = gx, of.gY = gY, of.gB = gB, of.gT = gT;
     to_senders<Backward>(of);
 }
 
 void double_backward(
-    const Shape* s, const Real* g, const Real* x, const Real* M, const Real* B, const Real* T,
-    const Real* a, const Real* m, const Real* b, const Real* u, Real* gx, Real* gM, Real* gB,
+    const Shape* s, const Real* g, const Real* x, const Real* Y, const Real* B, const Real* T,
+    const Real* a, const Real* y, const Real* b, const Real* u, Real* gx, Real* gY, Real* gB,
     Real* gT) {
     Arrays of{*s};
-    of.g = g, of.x = x, of.M = M, of.B = B, of.T = T, of.a = a, of.m = m, of.b = b, of.u = u;
-    of.gx = gx, of.gM = gM, of.gB = gB, of.gT = gT;
+    of.g = g, of.x = x, of.Y = Y, of.B = B, of.T = T, of.a = a, of.y = y, of.b = b, of.u = u;
+    of.gx = gx, of.gY = gY, of.gB = gB, of.gT = gT;
     to_senders<DoubleBackward>(of);
 }
 
