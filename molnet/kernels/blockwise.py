@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molnet.kernels.compiler import REAL, library
-from molnet.kernels.engine import wanted_gradients
+from molnet.kernels.engine import quickly_bound, wanted_gradients
 
 
 class MapBlock(NamedTuple):
@@ -153,6 +153,7 @@ class _Map(torch.autograd.Function):
     """The sum over blocks of alpha x W."""
 
     @staticmethod
+    @quickly_bound
     def forward(
         x: Tensor,
         weight: Tensor,
@@ -198,6 +199,7 @@ class _Outer(torch.autograd.Function):
     """The derivative of a map by its weights: for each block alpha x^T g, flat."""
 
     @staticmethod
+    @quickly_bound
     def forward(
         x: Tensor,
         grad: Tensor,
@@ -265,9 +267,8 @@ def _run(
     kernels = library("blockwise", REAL[first.dtype]) if first.dtype in REAL else None
     if kernels is None or first.device.type != "cpu":
         return False
-    if starts is None:
-        starts = torch.tensor([0, len(first)])
     first, second = first.contiguous(), second.contiguous()
+    one_group = (ctypes.c_int64 * 2)(0, len(first))
     struct = _MapStruct(
         len(first),
         linear.dim_in,
@@ -275,10 +276,10 @@ def _run(
         len(linear.blocks),
         linear.covers,
         linear.table.ctypes.data,
-        len(starts) - 1,
+        1 if starts is None else len(starts) - 1,
         weight.shape[-1],
         None if order is None else order.data_ptr(),
-        starts.data_ptr(),
+        ctypes.addressof(one_group) if starts is None else starts.data_ptr(),
         torch.get_num_threads(),
     )
     pointers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in (first, second, result)]

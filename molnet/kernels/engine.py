@@ -1,8 +1,21 @@
-"""Which gradients a backward pass is for."""
+"""What functions of our own need of PyTorch's engine of differentiation."""
 
-from typing import Any
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def quickly_bound(forward: F) -> F:
+    """Decorator of a ``forward``: its signature is looked up once, not at every call.
+
+    ``torch.autograd.Function.apply`` asks for it each time, which takes longer than a small kernel.
+    """
+    forward.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
+    return forward
 
 
 def wanted_gradients(ctx: Any) -> list[bool]:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molnet.kernels.compiler import REAL, library
+from molnet.kernels.engine import quickly_bound
 
 FUNCTIONS: dict[Callable[[Tensor], Tensor] | None, int] = {
     None: 0,
@@ -132,6 +133,7 @@ class _GateStruct(ctypes.Structure):
 
 class _Gate(torch.autograd.Function):
     @staticmethod
+    @quickly_bound
     def forward(x: Tensor, gate: CompiledGate) -> Tensor:
         return gate.run("gate", [x], [gate.dim_out])[0]
 
@@ -151,6 +153,7 @@ class _Gate(torch.autograd.Function):
 
 class _Backward(torch.autograd.Function):
     @staticmethod
+    @quickly_bound
     def forward(x: Tensor, g: Tensor, gate: CompiledGate) -> Tensor:
         return gate.run("backward", [x, g], [gate.dim_in])[0]
 
@@ -171,6 +174,7 @@ class _Backward(torch.autograd.Function):
 
 class _Tangent(torch.autograd.Function):
     @staticmethod
+    @quickly_bound
     def forward(x: Tensor, g: Tensor, t: Tensor, gate: CompiledGate) -> tuple[Tensor, Tensor]:
         by_g, by_x = gate.run("tangent", [x, g, t], [gate.dim_out, gate.dim_in])
         return by_g, by_x

@@ -213,11 +213,12 @@ extern "C" {
 
 void map(const Map* map, const Real* x, const Real* weight, Real* y) {
     const Panels panels(*map);
-    const Numbers W(map->groups * panels.size());
+    const Numbers W(map->groups * panels.size(), false);
     panels.for_each_row(
         *map, [&](int64_t at, int64_t from, int64_t stride, int64_t width, Real alpha) {
             Real* row = W.data() + at;
             for (int64_t v = 0; v < width; ++v) row[v] = alpha * weight[from + v * stride];
+            std::fill(row + width, row + COLUMNS, Real(0));
         });
     over_range(map->nodes, map->threads, [&](int64_t first, int64_t last) {
         over_runs(*map, first, last, [&](int64_t group, int64_t start, int64_t end) {
