@@ -110,6 +110,8 @@ class Activation(torch.nn.Module):
         check_features(features, self.irreps_in, "features of Activation")
         if all(act is None for act in self.acts):
             return features
+        if len(self._runs) == 1:
+            return self.acts[0](features)
         sizes = [size for size, _ in self._runs]
         parts = []
         for part, (_, first) in zip(features.split(sizes, -1), self._runs, strict=True):
