@@ -99,11 +99,19 @@ class Activation(torch.nn.Module):
         )
         self._runs = _runs([entry.dim for entry in irreps_in], acts)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Apply the functions to features ``[..., irreps_in.dim]``."""
+    def forward(self, features: Tensor, dim: int = -1) -> Tensor:
+        """Apply the functions to features ``[..., irreps_in.dim]``.
+
+        Args:
+            dim: the axis of the features, if not the last.
+        """
+        if dim not in (-1, features.dim() - 1):
+            return self(features.movedim(dim, -1)).movedim(-1, dim)
         check_features(features, self.irreps_in, "features of Activation")
         if all(act is None for act in self.acts):
             return features
+        if len(self._runs) == 1:
+            return self.acts[0](features)
         sizes = [size for size, _ in self._runs]
         parts = []
         for part, (_, first) in zip(features.split(sizes, -1), self._runs, strict=True):

@@ -58,14 +58,12 @@ class Extract(torch.nn.Module):
                 )
         self._sizes = [entry.dim for entry in self.irreps_in]
 
-    def forward(self, features: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Extract from features ``[..., irreps_in.dim]``."""
-        check_features(features, self.irreps_in, "features of Extract")
-        parts = features.split(self._sizes, -1) if self._sizes else ()
+        check_features(x, self.irreps_in, "features of Extract")
+        parts = x.split(self._sizes, -1) if self._sizes else ()
         outputs = tuple(
-            cat([parts[i] for i in entries], -1)
-            if entries
-            else features.new_zeros(*features.shape[:-1], 0)
+            cat([parts[i] for i in entries], -1) if entries else x.new_zeros(*x.shape[:-1], 0)
             for entries in self.instructions
         )
         return outputs[0] if self.squeeze_out and len(outputs) == 1 else outputs

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from molnet.o3.irreps import Irreps, IrrepsLike
-from molnet.o3.layout import Blocks, Layout
+from molnet.o3.layout import Blocks, Layout, check_features
 from molnet.o3.weights import forget_when_loading
 
 
@@ -39,8 +39,14 @@ class Identity(torch.nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return features ``[..., irreps_in.dim]``, cut into the entries of ``irreps_out``."""
         if self._same_entries:
+            check_features(features, self.irreps_in, "features of Identity")
             return features
         return self._blocks.join(self._blocks.split(features))
+
+    @property
+    def output_mask(self) -> Tensor:
+        """Which components of the output can differ from zero: all, ``[irreps_out.dim]``."""
+        return torch.ones(self.irreps_out.dim)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.irreps_in} -> {self.irreps_out})"

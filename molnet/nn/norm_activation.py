@@ -52,6 +52,7 @@ class NormActivation(torch.nn.Module):
         self.irreps_in = self.irreps_out = Irreps(irreps_in)
         self.scalar_nonlinearity = scalar_nonlinearity
         self.normalize = normalize
+        self.bias = bias
         self.epsilon = 1e-8 if epsilon is None and normalize else epsilon
         self.norm = Norm(irreps_in, squared=normalize, layout=layout)
         self.layout = layout

@@ -176,7 +176,11 @@ class CosineEnvelope(nn.Module):
 
 
 def bessel(x: Tensor, n: int, x_max: float = 1.0) -> Tensor:
-    """The functions of `BesselBasis`, [..., n], for a cutoff `x_max`."""
+    """The functions of `BesselBasis`, [..., n], for a cutoff `x_max`.
+
+    >>> bessel(torch.tensor([0.5]), 3).round(decimals=3).abs()
+    tensor([[2.8280, 0.0000, 2.8280]])
+    """
     frequency = torch.arange(1, n + 1, dtype=x.dtype, device=x.device) * (math.pi / x_max)
     y = frequency * x[..., None]
     # sin(y)/y by its series around zero, where the quotient's derivatives would be undefined.

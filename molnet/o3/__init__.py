@@ -1,6 +1,7 @@
 """Representations of O(3): irreps, rotations, Wigner matrices, spherical harmonics, products."""
 
 from molnet.o3.cartesian import CartesianTensor
+from molnet.o3.instructions import Instruction
 from molnet.o3.irrep import Irrep, MulIrrep
 from molnet.o3.irreps import Irreps
 from molnet.o3.layout import Layout, change_layout
@@ -74,6 +75,7 @@ __all__ = [
     "identity_quaternion",
     "inverse_angles",
     "inverse_quaternion",
+    "Instruction",
     "Irrep",
     "Irreps",
     "Layout",

@@ -26,7 +26,7 @@ class Constants(torch.nn.Module):
             self.register_buffer(str(i), tensor.to(dtype), persistent=False)
 
     def __iter__(self) -> Iterator[Tensor]:
-        return iter([self[i] for i in range(len(self))])
+        return iter(list(self._buffers.values()))  # type: ignore[arg-type]
 
     def __getitem__(self, index: int) -> Tensor:
         return self._buffers[str(index)]  # type: ignore[return-value]

@@ -9,6 +9,22 @@ so γ is applied first. α and γ lie in (−π, π], β in [0, π]. A quaternio
 Every function takes any leading shape [...], keeps dtype and device, and is differentiable away
 from the coordinate singularities (β = 0 or π; θ = 0 or π).
 Angles are in radian.
+
+A quarter turn about Z, in every form:
+
+>>> q = axis_angle_to_quaternion(torch.tensor([0.0, 0.0, 1.0]), torch.tensor(math.pi / 2))
+>>> q
+tensor([0.7071, 0.0000, 0.0000, 0.7071])
+>>> R = quaternion_to_matrix(q)
+>>> torch.allclose(R, matrix_z(torch.tensor(math.pi / 2)), atol=1e-6)
+True
+>>> torch.allclose(angles_to_matrix(*matrix_to_angles(R)), R, atol=1e-6)
+True
+>>> axis, angle = matrix_to_axis_angle(R)
+>>> axis.round().abs(), angle
+(tensor([0., 0., 1.]), tensor(1.5708))
+>>> compose_quaternion(q, inverse_quaternion(q)).round()  # no rotation
+tensor([1., 0., 0., 0.])
 """
 
 import math
@@ -108,7 +124,13 @@ def compose_angles(
 
 
 def inverse_angles(a: Tensor, b: Tensor, c: Tensor) -> Angles:
-    """Angles (−c, −b, −a) of the inverse rotation."""
+    """Angles (−c, −b, −a) of the inverse rotation.
+
+    >>> a, b, c = rand_angles(4)
+    >>> R = angles_to_matrix(*inverse_angles(a, b, c)) @ angles_to_matrix(a, b, c)
+    >>> torch.allclose(R, torch.eye(3), atol=1e-5)
+    True
+    """
     return -c, -b, -a
 
 

@@ -8,8 +8,7 @@ their derivatives, with the same coefficients:
 
 where Y¹ is the vector itself times a constant. Each step is an outer product and one small matrix
 product over the whole batch, stable to high degree. The derivatives are made of the harmonics
-themselves, so all orders follow from the first (through `torch.autograd`; the transforms of
-`torch.func` are not supported).
+themselves, so all orders follow from the first.
 """
 
 import math
@@ -129,13 +128,15 @@ def _evaluate(
     coefficients: Sequence[Tensor],
 ) -> Tensor:
     """Harmonics [..., irreps_out.dim] of vectors [..., 3]."""
-    length = _pole(1, normalization) if normalize else None
     vectors = x if x.dim() == 2 else x.reshape(-1, 3)
     A, b, D, *steps = coefficients
-    if steps or normalize:
-        Y = _SolidHarmonics.apply(vectors, length, A, b, D, *steps)
-    else:  # up to l = 1 they are an affine map
-        Y = torch.addmm(b, A, vectors.t()).t()
+    pole = _pole(1, normalization)
+    if not steps and not normalize:  # up to l = 1 they are an affine map
+        Y = torch.addmm(b, pole * A, vectors.t()).t()
+    elif torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        Y = _harmonics(vectors, normalize, pole, A, b, steps)
+    else:
+        Y = _Harmonics.apply(vectors, normalize, pole, A, b, D, *steps)
     degrees = range(math.isqrt(Y.shape[1]))
     if irreps_out.ls != list(degrees):
         rows = Y.t().split([2 * l + 1 for l in degrees])
@@ -147,51 +148,69 @@ def _evaluate(
     return Y if x.dim() == 2 else Y.view(*x.shape[:-1], Y.shape[1])
 
 
-class _SolidHarmonics(torch.autograd.Function):
-    """Yˡ for l = 0 … lmax, [N, (lmax + 1)²], of vectors x [N, 3]; if `length` is given, Y¹ has it.
+def _harmonics(
+    x: Tensor, normalize: bool, pole: float, A: Tensor, b: Tensor, steps: Sequence[Tensor]
+) -> Tensor:
+    """Yˡ for l = 0 … lmax, [N, (lmax + 1)²], of vectors x [N, 3]; Y¹ is `pole` times x or x/|x|.
 
     Inside, they are rows along the batch, so that every operation runs over contiguous memory, and
-    turned without a copy. With the rows, the affine map (A, b) [4, 3], [4, 1] gives (Y⁰, Y¹), and
-    the matrix D [3·lmax², (lmax + 1)²] the slopes ∂Y_i/∂Y¹_k = Σ_j D_kj,i Y_j.
+    turned without a copy. The affine map (A, b) [4, 3], [4, 1] makes the rows Y⁰ and x.
+
+    In plain operations, for compilers and for the transforms of `torch.func`.
+    """
+    start = torch.addmm(b, A, x.t())
+    Y1 = start[1:] * (_scale(pole, start[1:]) if normalize else pole)
+    rows = [start[:1], Y1]
+    for step in steps:
+        rows.append(step @ (rows[-1][:, None] * Y1).flatten(0, 1))
+    return torch.cat(rows).t()
+
+
+class _Harmonics(torch.autograd.Function):
+    """`_harmonics` written in place, which keep for their derivatives little but the result.
+
+    D [3·lmax², (lmax + 1)²] holds the slopes ∂Y_i/∂Y¹_k = Σ_j D_kj,i Y_j.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, length: float | None, A: Tensor, b: Tensor, D: Tensor, *steps: Tensor
+        ctx: Any,
+        x: Tensor,
+        normalize: bool,
+        pole: float,
+        A: Tensor,
+        b: Tensor,
+        D: Tensor,
+        *steps: Tensor,
     ) -> Tensor:
-        start = torch.addmm(b, A, x.t())
-        Y1, scale = start[1:], None
-        rows = [start]
-        if length is not None:
-            scale = _scale_to(length, Y1)
-            Y1 = Y1 * scale
-            rows = [start[:1], Y1]
-        last = Y1
-        for step in steps:
-            last = step @ (last[:, None] * Y1).flatten(0, 1)
-            rows.append(last)
-        Y = torch.cat(rows).t()
-        ctx.length, ctx.num_steps = length, len(steps)
-        ctx.save_for_backward(x, scale, Y, A, D)
+        rows = x.new_empty(D.shape[1], len(x))
+        last = Y1 = torch.addmm(b, A, x.t(), out=rows[:4])[1:]
+        scale = _scale(pole, Y1) if normalize else pole
+        Y1 *= scale
+        for l, step in enumerate(steps, start=2):
+            here = rows[l**2 : (l + 1) ** 2]
+            last = torch.mm(step, (last[:, None] * Y1).flatten(0, 1), out=here)
+        Y = rows.t()
+        ctx.normalize, ctx.pole, ctx.scale = normalize, pole, scale
+        ctx.save_for_backward(x, Y, D)
         return Y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, scale, Y, A, D = ctx.saved_tensors
-        rows = Y.t()
+        x, Y, D = ctx.saved_tensors
+        rows, scale = Y.t(), ctx.scale
         lower = rows[: len(D) // 3]
         grad_Y1 = ((D @ grad.t()).view(3, *lower.shape) * lower).sum(1)
-        if ctx.length is not None:  # only what is perpendicular to a vector changes its direction
+        if ctx.normalize:  # only what is perpendicular to a vector changes its direction
             Y1 = rows[1:4]
             along = (Y1 * grad_Y1).sum(0)
-            grad_Y1 = torch.addcmul(grad_Y1, Y1, along, value=-1 / ctx.length**2)
+            grad_Y1 = torch.addcmul(grad_Y1, Y1, along, value=-1 / ctx.pole**2)
             if torch.is_grad_enabled():  # the next derivative needs the dependence on x
-                scale = _scale_to(ctx.length, A[1:] @ x.t())
-            grad_Y1 = grad_Y1 * scale
-        return grad_Y1.t() @ A[1:], *(None,) * (4 + ctx.num_steps)
+                scale = _scale(ctx.pole, x.t())
+        return (grad_Y1 * scale).t(), *(None,) * (len(ctx.needs_input_grad) - 1)
 
 
-def _scale_to(length: float, v: Tensor) -> Tensor:
+def _scale(length: float, v: Tensor) -> Tensor:
     """length/|v| for the columns of v [3, N]; a zero vector counts as infinitely long."""
     square = v.square().sum(0)
     return length * torch.nn.functional.threshold(square, 0.0, math.inf).rsqrt()
@@ -205,7 +224,7 @@ def _coefficients(lmax: int, normalization: Normalization, x: Tensor) -> list[Te
 
 @cache
 def _exact_coefficients(lmax: int, normalization: Normalization) -> tuple[NDArray[np.float64], ...]:
-    """A, b and D of `_SolidHarmonics`, and S^l for l = 1 … lmax − 1."""
+    """A, b and D of `_Harmonics`, and S^l for l = 1 … lmax − 1."""
     D, steps = np.zeros((3, lmax**2, (lmax + 1) ** 2)), []
     for l in range(lmax):
         C = wigner_3j_array(l + 1, l, 1)
@@ -213,9 +232,8 @@ def _exact_coefficients(lmax: int, normalization: Normalization) -> tuple[NDArra
         S = C * (p2 / (p0 * p1 * C[l + 1, l, 1]))  # exact at the pole, where only m = 0 is left
         D[:, l**2 : (l + 1) ** 2, (l + 1) ** 2 : (l + 2) ** 2] = (l + 1) * S.transpose(2, 1, 0)
         steps.append(S.reshape(2 * l + 3, -1))
-    A, b = np.zeros((4, 3)), np.zeros((4, 1))
-    A[1:], b[0] = _pole(1, normalization) * np.eye(3), _pole(0, normalization)
-    return A, b, D.reshape(-1, (lmax + 1) ** 2), *steps[1:]
+    A, b = np.eye(4, 3, -1), _pole(0, normalization) * np.eye(4, 1)
+    return A, b, np.concatenate(D), *steps[1:]
 
 
 def _pole(l: int, normalization: Normalization) -> float:

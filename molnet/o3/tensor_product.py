@@ -42,7 +42,9 @@ class TensorProduct(PathWeights):
 
     The constants :math:`\alpha` keep unit variance, see
     :func:`~molnet.o3.instructions.tensor_product_instructions`. Weights, their order, constants and
-    numbers agree with ``e3nn.o3.TensorProduct``, in both layouts.
+    numbers agree with ``e3nn.o3.TensorProduct``, in both layouts. e3nn's options for the code that
+    it generates (``compile_right`` and others) do not exist, as nothing is generated; :meth:`right`
+    always works.
 
     Args:
         irreps_in1, irreps_in2, irreps_out: irreps of x, y and z.
@@ -79,6 +81,7 @@ class TensorProduct(PathWeights):
         path_normalization: str | None = None,
         internal_weights: bool | None = None,
         shared_weights: bool | None = None,
+        *,
         layout: Layout = "mul_ir",
     ) -> None:
         irreps_in1, irreps_in2 = Irreps(irreps_in1), Irreps(irreps_in2)
@@ -94,6 +97,8 @@ class TensorProduct(PathWeights):
             irrep_normalization or "component",
             path_normalization or "element",
         )
+        if internal_weights is None and not any(path.has_weight for path in paths):
+            internal_weights = False
         super().__init__(
             [path.path_shape if path.has_weight else None for path in paths],
             internal_weights,

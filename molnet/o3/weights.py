@@ -4,10 +4,13 @@ import math
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from molnet.o3.irreps import Irreps
 
 
 class PathWeights(torch.nn.Module):
@@ -26,6 +29,7 @@ class PathWeights(torch.nn.Module):
         prefix_shape: axes before the last of the weight tensor.
     """
 
+    irreps_out: Irreps
     instructions: Sequence[Any]
     weight: Tensor | None
 
@@ -59,6 +63,23 @@ class PathWeights(torch.nn.Module):
             self.register_parameter("weight", None)
             forget_when_loading(self, placeholders=["weight"])
         forget_when_loading(self, constants=["output_mask", "_compiled_main*"])
+
+    @property
+    def output_mask(self) -> Tensor:
+        """Which components of the output a path leads to: 1 there, and 0 where all outputs are 0.
+
+        ``[irreps_out.dim]``, in the dtype and on the device of the module; biases do not count.
+        """
+        reached = {
+            path.i_out
+            for path in self.instructions
+            if path.path_weight != 0 and 0 not in path.path_shape
+        }
+        entries = [float(i in reached) for i, _ in enumerate(self.irreps_out)]
+        sizes = torch.tensor([entry.dim for entry in self.irreps_out], dtype=torch.int64)
+        own = chain(self.parameters(), self.buffers())
+        like = next((x for x in own if x.is_floating_point()), torch.empty(0))
+        return torch.tensor(entries).repeat_interleave(sizes).to(like)
 
     def _given_or_own(self, weight: Tensor | None, reference: Tensor) -> Tensor:
         """The weights to use: those passed to forward, else the module's own."""

@@ -19,6 +19,10 @@ def su2_generators(j: int) -> Tensor:
 
     (X0, X1, X2) = ((J₊ + J₋)/2, i·Jz, −i(J₊ − J₋)/2), where the ladder matrices carry the signs
     that make all three anti-Hermitian; they obey [X0, X1] = X2 and its cyclic permutations.
+
+    >>> X = su2_generators(2)
+    >>> torch.allclose(X[0] @ X[1] - X[1] @ X[0], X[2])
+    True
     """
     return torch.tensor(_su2_generators(j))
 
@@ -33,6 +37,10 @@ def change_basis_real_to_complex(
 
     Args:
         dtype: real precision of the result, the default dtype by default.
+
+    >>> Q = change_basis_real_to_complex(2)
+    >>> torch.allclose(Q @ Q.mH, torch.eye(5) + 0j)
+    True
     """
     dtype = dtype or torch.get_default_dtype()
     return torch.tensor(_real_to_complex(l), dtype=dtype.to_complex(), device=device)

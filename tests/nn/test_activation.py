@@ -77,3 +77,13 @@ def test_mistakes():
         Activation("0e + 1o", [torch.tanh])
     with pytest.raises(ValueError, match=r"features of Activation must have shape \[\.\.\., 3\]"):
         Activation("3x0e", [torch.tanh])(torch.randn(5, 4))
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2, -1, -3])
+def test_features_on_any_axis(dim):
+    irreps, acts = "2x0e + 1x1o + 1x0o", [torch.nn.functional.silu, None, torch.tanh]
+    x = torch.randn(6, 6, 6)
+    expected = e3nn.Activation(irreps, acts)(x, dim)
+    torch.testing.assert_close(Activation(irreps, acts)(x, dim), expected)
+    with pytest.raises(ValueError, match=r"\[\.\.\., 6\]"):
+        Activation(irreps, acts)(torch.randn(5, 6, 4), 0)

@@ -50,3 +50,38 @@ def test_edge_cases_and_mistakes():
     for p in (-0.1, 1.1):
         with pytest.raises(ValueError, match="probability between 0 and 1"):
             Dropout("2x0e", p)
+
+
+@pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
+def test_derivatives_of_first_and_second_order_in_training(layout):
+    dropout = Dropout(IRREPS, 0.3, layout=layout)
+    x = torch.randn(2, 65, dtype=torch.float64, requires_grad=True)
+
+    def same_draw(x: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(1)
+        return dropout(x)
+
+    assert not torch.equal(same_draw(x), x)
+    assert torch.autograd.gradcheck(same_draw, x)
+    assert torch.autograd.gradgradcheck(same_draw, x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
+def test_compiles_and_exports_in_training(layout):
+    dropout = Dropout(IRREPS, 0.3, layout=layout)
+    torch._dynamo.reset()
+    compiled = torch.compile(dropout, fullgraph=True, dynamic=True, backend="eager")
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(
+        dropout, (torch.randn(5, 65),), dynamic_shapes=[{0: batch}]
+    ).module()
+    for n in (5, 3):
+        x = torch.randn(n, 65)
+        draws = []
+        for function in (dropout, compiled, program):
+            torch.manual_seed(1)
+            draws.append(function(x))
+        assert torch.equal(draws[1], draws[0])
+        assert torch.equal(draws[2], draws[0])
+        assert not torch.equal(draws[0], x)

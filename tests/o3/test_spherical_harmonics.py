@@ -226,3 +226,24 @@ def test_compiles_into_one_graph():
 def test_mistakes_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("lmax", [1, 3])
+def test_transforms_of_torch_func(lmax, normalize):
+    """Derived from other operations than backward passes, and the same."""
+    module = SphericalHarmonics(list(range(lmax + 1)), normalize, "component").double()
+    x = torch.randn(5, 3, dtype=torch.float64)
+    torch.testing.assert_close(torch.vmap(module)(x), module(x))
+    expected = torch.stack([torch.autograd.functional.jacobian(module, each) for each in x])
+    for jacobian in (torch.func.jacrev, torch.func.jacfwd):
+        torch.testing.assert_close(torch.vmap(jacobian(module))(x), expected)
+
+    def energy(x: torch.Tensor) -> torch.Tensor:
+        return module(x).sin().sum()
+
+    curvature = torch.func.hessian(energy)(x[0])
+    torch.testing.assert_close(curvature, torch.autograd.functional.hessian(energy, x[0]))
+    slope = torch.func.grad(energy)(torch.zeros(3, dtype=torch.float64))
+    assert slope.isfinite().all()
+    assert normalize != bool(slope.any())

@@ -1,0 +1,54 @@
+"""Weights by path, and which components of an output they reach."""
+
+import itertools
+import random
+
+import pytest
+import torch
+from e3nn import o3 as e3nn
+
+from molnet.o3 import ElementwiseTensorProduct, Irreps, Linear, TensorProduct
+
+ENTRIES = ["2x0e", "0x0e", "3x1o", "1x0o", "2x2e", "0x1o"]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_mask_of_outputs_is_that_of_e3nn(seed):
+    rng = random.Random(seed)  # noqa: S311
+    irreps_in, irreps_out = (Irreps("+".join(rng.choices(ENTRIES, k=4))) for _ in range(2))
+    pairs = [
+        (i, o)
+        for (i, (_, ir)), (o, (_, ir_out)) in itertools.product(
+            enumerate(irreps_in), enumerate(irreps_out)
+        )
+        if ir == ir_out and rng.random() < 0.6
+    ]
+    theirs = e3nn.Linear(irreps_in, irreps_out, instructions=pairs)
+    ours = Linear(irreps_in, irreps_out, instructions=pairs)
+    assert torch.equal(ours.output_mask, theirs.output_mask)
+
+    paths = [(i, 0, o, "uvw", True, rng.choice([0.0, 1.0])) for i, o in pairs]
+    theirs = e3nn.TensorProduct(irreps_in, "0e", irreps_out, paths)
+    ours = TensorProduct(irreps_in, "0e", irreps_out, paths)
+    assert torch.equal(ours.output_mask, theirs.output_mask)
+    y = ours(torch.randn(20, irreps_in.dim), torch.randn(20, 1))
+    assert torch.equal(y.abs().sum(0) > 0, ours.output_mask > 0)
+
+
+def test_the_mask_of_outputs_follows_the_module_and_is_not_saved():
+    linear = Linear("0e", "2x0e + 1o").double()
+    assert linear.output_mask.dtype == torch.float64
+    assert linear.output_mask.tolist() == [1, 1, 0, 0, 0]
+    assert "output_mask" not in linear.state_dict()
+    assert Linear("0e", "").output_mask.shape == (0,)
+    product = ElementwiseTensorProduct("2x1o", "2x0e").double()
+    assert product.output_mask.tolist() == [1] * 6
+    assert product.output_mask.dtype == torch.float64
+
+
+def test_a_product_without_weights_holds_none():
+    weighted = TensorProduct("2x0e", "2x0e", "2x0e", [(0, 0, 0, "uuu", True)])
+    plain = TensorProduct("2x0e", "2x0e", "2x0e", [(0, 0, 0, "uuu", False)])
+    assert weighted.internal_weights
+    assert not plain.internal_weights
+    assert list(plain.parameters()) == []
