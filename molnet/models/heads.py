@@ -25,7 +25,7 @@ from molnet.o3.wigner import wigner_3j
 
 def sum_over_structures(values: Tensor, graph: Batch) -> Tensor:
     """Sum per-atom values ``[N, ...]`` to ``[G, ...]``."""
-    total = values.new_zeros(graph.num_graphs, *values.shape[1:])
+    total = values.new_zeros(len(graph.ptr) - 1, *values.shape[1:])
     return total.index_add(0, graph.batch, values)
 
 
@@ -95,7 +95,7 @@ class Extensive(Head):
         """Totals ``[G]``, float64 wherever the device has it."""
         learned = self.scale * self.readout(features.scalars).squeeze(1)  # (N,)
         exact = exact_dtype(learned.device)
-        references = self._references.to(learned.device, exact)[graph.species]
+        references = self._references.to(learned.device, exact).index_select(0, graph.species)
         return sum_over_structures(learned.to(exact) + references, graph)
 
 

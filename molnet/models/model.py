@@ -225,10 +225,10 @@ class Model(nn.Module):
         return {name: head(features, graph) for name, head in self.heads.items()}
 
     def _species_indices(self, graph: Batch) -> Tensor:
-        indices = self._species_index[graph.species]
-        unknown = (indices < 0).nonzero()
-        if len(unknown):
-            atom = int(unknown[0])
+        indices = self._species_index.index_select(0, graph.species)
+        unknown = indices < 0
+        if unknown.any():
+            atom = int(unknown.nonzero()[0])
             symbol = SYMBOLS[int(graph.species[atom])]
             structure = int(graph.batch[atom])
             raise UnknownElementError(
