@@ -19,8 +19,8 @@ from molnet.graph.neighbours import (
     StructureError,
     check_cutoff,
     coincidence,
-    find_neighbours,
 )
+from molnet.graph.neighbours_of_many import find_neighbours_of_many
 
 DEFAULT_SKIN = 0.5
 """Å. Thermal vibrations of bonded atoms seldom leave half of it."""
@@ -135,7 +135,10 @@ class MovingGraph:
         self._fixed = None  # also in case of an error
         if len(species) == 0:
             raise StructureError("the structure has no atoms. Leave it out.")
-        edges = find_neighbours(positions, cell, pbc, self.cutoff + self.skin)
+        counts = np.array([len(species)])
+        edges = find_neighbours_of_many(
+            positions, counts, cell[None], pbc[None], self.cutoff + self.skin
+        )
         self.searches += 1
         self._species, self._positions = species.copy(), positions.copy()
         self._cell, self._pbc = cell.copy(), pbc.copy()
@@ -145,7 +148,7 @@ class MovingGraph:
         return collate(
             species=species,
             pos=positions,
-            counts=np.array([len(species)]),
+            counts=counts,
             cell=cell[None],
             pbc=pbc[None],
             senders=edges.senders[:0],
