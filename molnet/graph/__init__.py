@@ -1,20 +1,25 @@
-"""From atomic structures to graphs: neighbours, batches, cells and strain."""
+"""From atomic structures to graphs: neighbours, batches, cells and stress."""
 
 from molnet.graph.batch import collate
-from molnet.graph.geometry import edge_vectors, strained, volumes
+from molnet.graph.geometry import edge_vectors, exact_dtype, forces, virial, volumes
+from molnet.graph.moving import DEFAULT_SKIN, MovingGraph
 from molnet.graph.neighbours import Neighbours, StructureError, find_neighbours
 from molnet.graph.neighbours_of_many import NeighboursOfMany, find_neighbours_of_many
 from molnet.graph.structure import from_atoms
 
 __all__ = [
+    "DEFAULT_SKIN",
+    "MovingGraph",
     "Neighbours",
     "NeighboursOfMany",
     "StructureError",
     "collate",
     "edge_vectors",
+    "exact_dtype",
     "find_neighbours",
     "find_neighbours_of_many",
+    "forces",
     "from_atoms",
-    "strained",
+    "virial",
     "volumes",
 ]

@@ -1,39 +1,64 @@
-"""Differentiable geometry of a batch: edge vectors, strain and volumes."""
+"""Geometry of a batch: edge vectors, and what derivatives by them mean for atoms and cells.
 
-import copy
+Energies depend on positions and cells through the edge vectors alone. With g_e = ∂E/∂r_e for each
+edge e from sender j to receiver i, hence r_e = r_j − r_i + S·cell,
+
+    forces    F_i = −∂E/∂r_i = Σ_{e → i} g_e − Σ_{e from i} g_e
+    virial    ∂E/∂ε = Σ_e (r_e ⊗ g_e), made symmetric, for the strain r → r (1 + ε).
+"""
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
 
+def exact_dtype(device: torch.device) -> torch.dtype:
+    """Type for sums and positions that must keep their digits: float64 where the device has it."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def edge_vectors(graph: Batch) -> Tensor:
-    """From each receiver i to its sender j: r_ij = r_j − r_i + S · cell, [E, 3] in Å."""
+    """From each receiver i to its sender j: r_ij = r_j − r_i + S · cell, [E, 3] in Å.
+
+    In float64 they do not depend on where in space a structure is; in float32 they lose digits
+    with the distance from the origin.
+    """
     senders, receivers = graph.edge_index
-    vectors = graph.pos.index_select(0, senders) - graph.pos.index_select(0, receivers)
+    pos = graph.pos
+    vectors = pos.index_select(0, senders) - pos.index_select(0, receivers)
     if "shifts" not in graph:
         return vectors
-    cell = graph.cell.index_select(0, graph.batch.index_select(0, receivers))  # [E, 3, 3]
-    return vectors + torch.einsum("ea,eax->ex", graph.shifts, cell)
+    cell = graph.cell  # [E or 1, 3, 3]
+    if len(cell) > 1:
+        cell = cell.index_select(0, graph.batch.index_select(0, receivers))
+    for axis in range(3):
+        vectors = torch.addcmul(vectors, graph.shifts[:, axis : axis + 1], cell[:, axis])
+    return vectors
 
 
-def strained(graph: Batch, strain: Tensor) -> Batch:
-    """The same graph with space deformed: r → r (1 + ε), and the cell's vectors likewise.
+def forces(graph: Batch, gradients: Tensor) -> Tensor:
+    """F = −∂E/∂r from the gradients g = ∂E/∂r_e by the edge vectors [E, 3]: [N, 3]."""
+    senders, receivers = graph.edge_index
+    total = gradients.new_zeros(graph.pos.shape)
+    return total.index_add(0, receivers, gradients).index_add(0, senders, -gradients)
 
-    Only the symmetric part of ε acts (the rest is a rotation), so that with E the energies of
-    ``strained(graph, strain)`` at ``strain = 0``, ∂E/∂ε divided by :func:`volumes` is the stress
-    σ = (1/V) ∂E/∂ε as a symmetric matrix, tension positive.
+
+def virial(graph: Batch, vectors: Tensor, gradients: Tensor) -> Tensor:
+    """∂E/∂ε for a symmetric strain ε of each structure, [G, 3, 3] in the unit of E.
+
+    Divided by :func:`volumes` it is the stress σ = (1/V) ∂E/∂ε, tension positive.
 
     Args:
-        graph: a batch of G structures; it stays as it is.
-        strain: ε, [G, 3, 3].
+        graph: a batch of G structures with E edges.
+        vectors: :func:`edge_vectors`, [E, 3].
+        gradients: ∂E/∂r_e, [E, 3].
     """
-    symmetric = (strain + strain.transpose(1, 2)) / 2
-    per_atom = symmetric.index_select(0, graph.batch)  # [N, 3, 3]
-    deformed = copy.copy(graph)
-    deformed.pos = graph.pos + torch.einsum("nx,nxy->ny", graph.pos, per_atom)
-    deformed.cell = graph.cell + graph.cell @ symmetric
-    return deformed
+    receivers = graph.edge_index[1]
+    products = vectors.unsqueeze(2) * gradients.unsqueeze(1)  # [E, 3, 3]
+    of_atoms = products.new_zeros(len(graph.batch), 3, 3).index_add(0, receivers, products)
+    total = of_atoms.new_zeros(graph.cell.shape, dtype=exact_dtype(of_atoms.device))
+    total = total.index_add(0, graph.batch, of_atoms.to(total.dtype)).to(vectors.dtype)
+    return (total + total.transpose(1, 2)) / 2
 
 
 def volumes(graph: Batch) -> Tensor:

@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 COINCIDENT = 1e-3
 """Atoms nearer to each other than this, in Å, are at the same place: an error in the structure."""
 
+FAR = 40
+"""Cutoffs that a structure may extend before empty space in it is left out of the search."""
+
 
 class StructureError(ValueError):
     """A structure that cannot be made into a graph.
@@ -64,6 +67,8 @@ def find_neighbours(
     _check_cell(cell, pbc)
 
     search = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True)
+    if np.ptp(positions, axis=0).max(initial=0.0) > FAR * cutoff:
+        positions = _without_gaps(positions, cell[pbc], cutoff)
     receivers, senders, shifts, distances = search.compute(positions, cell, pbc, "ijSd")
     if len(distances) and distances.min() < COINCIDENT:
         closest = distances.argmin()
@@ -91,6 +96,26 @@ def coincidence(first: int, second: int, distance: float, index: int = 0) -> Str
         f"less than {COINCIDENT} Å. Remove one of them, or leave out this structure.",
         index,
     )
+
+
+def _without_gaps(
+    positions: NDArray[np.float64], periodic: NDArray[np.float64], cutoff: float
+) -> NDArray[np.float64]:
+    """The same structure with wide gaps narrowed, across the directions of its periodic vectors.
+
+    No pair within the cutoff has a gap between its atoms along any axis, so its distance stays. An
+    evaporated molecule would otherwise make the search's grid so long and thin that vesin (0.6.2)
+    divides by zero and takes the process with it.
+    """
+    axes = np.linalg.svd(np.vstack([periodic, np.zeros((3 - len(periodic), 3))]))[2]
+    for axis in axes[len(periodic) :]:
+        heights = positions @ axis
+        order = heights.argsort()
+        gaps = np.diff(heights[order], prepend=heights[order[:1]])
+        excess = np.empty_like(heights)
+        excess[order] = np.maximum(gaps - 2 * cutoff, 0.0).cumsum()
+        positions = positions - excess[:, None] * axis
+    return positions
 
 
 def _check_positions(positions: NDArray[np.float64]) -> None:

@@ -15,6 +15,7 @@ from torch_geometric.data import Batch
 from torch_geometric.utils import softmax
 
 from molnet.graph.elements import ATOMIC_NUMBERS, MASSES
+from molnet.graph.geometry import exact_dtype
 from molnet.models.network import Features
 from molnet.o3.constants import Constants
 from molnet.o3.irreps import Irrep, Irreps
@@ -24,7 +25,7 @@ from molnet.o3.wigner import wigner_3j
 
 def sum_over_structures(values: Tensor, graph: Batch) -> Tensor:
     """Sum per-atom values ``[N, ...]`` to ``[G, ...]``."""
-    total = values.new_zeros(graph.num_graphs, *values.shape[1:])
+    total = values.new_zeros(len(graph.ptr) - 1, *values.shape[1:])
     return total.index_add(0, graph.batch, values)
 
 
@@ -40,11 +41,11 @@ def readout(num_scalars: int, num_out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(num_scalars, hidden), nn.SiLU(), nn.Linear(hidden, num_out))
 
 
-def positions_from_centre(graph: Batch) -> Tensor:
+def positions_from_centre(graph: Batch, dtype: torch.dtype) -> Tensor:
     """Positions relative to the centre of mass of their structure, ``[N, 3]``, Å."""
     masses = torch.tensor(MASSES).to(graph.pos)[graph.species].unsqueeze(1)
     centres = sum_over_structures(masses * graph.pos, graph) / sum_over_structures(masses, graph)
-    return graph.pos - centres[graph.batch]
+    return (graph.pos - centres[graph.batch]).to(dtype)
 
 
 class Head(nn.Module, ABC):
@@ -92,9 +93,9 @@ class Extensive(Head):
 
     def forward(self, features: Features, graph: Batch) -> Tensor:
         """Totals ``[G]``, float64 wherever the device has it."""
-        exact = torch.float32 if graph.pos.device.type == "mps" else torch.float64
         learned = self.scale * self.readout(features.scalars).squeeze(1)  # (N,)
-        references = self._references.to(graph.pos.device, exact)[graph.species]
+        exact = exact_dtype(learned.device)
+        references = self._references.to(learned.device, exact).index_select(0, graph.species)
         return sum_over_structures(learned.to(exact) + references, graph)
 
 
@@ -178,7 +179,7 @@ class Dipole(Head):
         charges = self.charges(features, graph).unsqueeze(1)
         atomic = self.atomic(features.tensors)
         dipole = self.scale * sum_over_structures(
-            charges * positions_from_centre(graph) + atomic, graph
+            charges * positions_from_centre(graph, atomic.dtype) + atomic, graph
         )
         return torch.linalg.vector_norm(dipole, dim=1) if self.magnitude else dipole
 
@@ -232,7 +233,7 @@ class SpatialExtent(Head):
     def forward(self, features: Features, graph: Batch) -> Tensor:
         """Extents ``[G]`` in Å²."""
         electrons, size = self.readout(features.scalars).unbind(1)
-        distances2 = positions_from_centre(graph).square().sum(1)
+        distances2 = positions_from_centre(graph, size.dtype).square().sum(1)
         extent = (graph.species + electrons) * distances2 + size
         return sum_over_structures(extent, graph)
 

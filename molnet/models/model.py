@@ -11,9 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from molnet.graph import StructureError, edge_vectors, from_atoms, strained, volumes
+from molnet.graph import (
+    StructureError,
+    edge_vectors,
+    exact_dtype,
+    forces,
+    from_atoms,
+    virial,
+    volumes,
+)
 from molnet.graph.elements import SYMBOLS
 from molnet.graph.structure import Atoms
+from molnet.models.frozen import frozen
 from molnet.models.heads import HEADS, Head
 from molnet.models.network import Network
 from molnet.properties import Property, get_property
@@ -123,46 +132,44 @@ class Model(nn.Module):
         """Predict every property of a batch of G structures with N atoms.
 
         Args:
-            graph: as :func:`molnet.graph.from_atoms` makes it, on the model's device and in its
-                dtype.
+            graph: as :func:`molnet.graph.from_atoms` makes it, on the model's device. With
+                positions in float64 results do not depend on where a structure is, also those of a
+                model in float32.
 
         Returns:
             For each name in :attr:`properties` a tensor in internal units: ``[G, ...]`` or
             ``[N, ...]``. Total energies are float64. The stress is NaN where a structure has no
             volume; it is left out for batches without periodic structures, and while training on
-            forces alone. Results can be differentiated again when gradients are enabled.
+            forces alone. Results can be differentiated again, by weights and by positions, when
+            gradients are enabled.
 
         Raises:
             UnknownElementError: for an element that the model has not been trained on.
         """
         species = self._species_indices(graph)
+        vectors = edge_vectors(graph).to(self.dtype)
         if self.energy is None:
-            return self._evaluate(graph, species)
+            return self._evaluate(graph, species, vectors)
 
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():
-            moved = copy.copy(graph)
-            moved.pos = graph.pos.detach().requires_grad_()
-            variables = [moved.pos]
-            wants_stress = self.trained_on_stress or ("shifts" in graph and not self.training)
-            if wants_stress:
-                strain = graph.pos.new_zeros(graph.num_graphs, 3, 3).requires_grad_()
-                variables.append(strain)
-                outputs = self._evaluate(strained(moved, strain), species)
-            else:
-                outputs = self._evaluate(moved, species)
-            gradients = torch.autograd.grad(
+            if not vectors.requires_grad:
+                vectors.requires_grad_()
+            outputs = self._evaluate(graph, species, vectors)
+            (gradients,) = torch.autograd.grad(
                 outputs[self.energy].sum(),
-                variables,
+                vectors,
                 create_graph=differentiable,
                 # Isolated atoms have no edges, so their energy does not depend on positions.
                 materialize_grads=True,
             )
         if not differentiable:
             outputs = {name: value.detach() for name, value in outputs.items()}
-        outputs["forces"] = -gradients[0]
-        if wants_stress:
-            outputs["stress"] = gradients[1] / volumes(graph).reshape(-1, 1, 1)
+            vectors = vectors.detach()
+        outputs["forces"] = forces(graph, gradients)
+        if self.trained_on_stress or ("shifts" in graph and not self.training):
+            volume = volumes(graph).to(vectors.dtype).reshape(-1, 1, 1)
+            outputs["stress"] = virial(graph, vectors, gradients) / volume
         return outputs
 
     def predict(
@@ -181,34 +188,47 @@ class Model(nn.Module):
         Raises:
             UnknownElementError, StructureError: ``index`` is the structure's place in the list.
         """
-        training = self.training
-        self.eval()
-        try:
-            results: list[dict[str, NDArray[Any]]] = []
-            for start in range(0, len(structures), batch_size):
-                chunk = structures[start : start + batch_size]
-                try:
-                    graph = from_atoms(chunk, self.cutoff, self.dtype).to(self.device)
-                    with torch.no_grad():
-                        outputs = self(graph)
-                except (UnknownElementError, StructureError) as error:
-                    error.index += start
-                    raise
-                results += self._of_each_structure(outputs, graph)
-            return results
-        finally:
-            self.train(training)
+        model = frozen(self)
+        results: list[dict[str, NDArray[Any]]] = []
+        for start in range(0, len(structures), batch_size):
+            chunk = structures[start : start + batch_size]
+            try:
+                graph = from_atoms(chunk, self.cutoff, exact_dtype(self.device)).to(self.device)
+                with torch.no_grad():
+                    outputs = model(graph)
+            except (UnknownElementError, StructureError) as error:
+                error.index += start
+                raise
+            results += self.of_each_structure(outputs, graph)
+        return results
 
-    def _evaluate(self, graph: Batch, species: Tensor) -> dict[str, Tensor]:
+    def of_each_structure(
+        self, outputs: Mapping[str, Tensor], graph: Batch
+    ) -> list[dict[str, NDArray[Any]]]:
+        """What :meth:`forward` returned for a batch, as arrays, structure by structure.
+
+        Structures without a volume have no stress.
+        """
+        counts = graph.ptr.diff().tolist()
+        results: list[dict[str, NDArray[Any]]] = [{} for _ in counts]
+        for name, values in outputs.items():
+            per_atom = self.properties[name].per == "atom"
+            parts = values.cpu().split(counts) if per_atom else values.cpu().unbind()
+            for result, part in zip(results, parts, strict=True):
+                if name != "stress" or torch.isfinite(part).all():
+                    result[name] = part.numpy()
+        return results
+
+    def _evaluate(self, graph: Batch, species: Tensor, vectors: Tensor) -> dict[str, Tensor]:
         senders, receivers = graph.edge_index
-        features = self.network(species, edge_vectors(graph), senders, receivers)
+        features = self.network(species, vectors, senders, receivers)
         return {name: head(features, graph) for name, head in self.heads.items()}
 
     def _species_indices(self, graph: Batch) -> Tensor:
-        indices = self._species_index[graph.species]
-        unknown = (indices < 0).nonzero()
-        if len(unknown):
-            atom = int(unknown[0])
+        indices = self._species_index.index_select(0, graph.species)
+        unknown = indices < 0
+        if unknown.any():
+            atom = int(unknown.nonzero()[0])
             symbol = SYMBOLS[int(graph.species[atom])]
             structure = int(graph.batch[atom])
             raise UnknownElementError(
@@ -219,19 +239,6 @@ class Model(nn.Module):
                 structure,
             )
         return indices
-
-    def _of_each_structure(
-        self, outputs: Mapping[str, Tensor], graph: Batch
-    ) -> list[dict[str, NDArray[Any]]]:
-        counts = graph.ptr.diff().tolist()
-        results: list[dict[str, NDArray[Any]]] = [{} for _ in counts]
-        for name, values in outputs.items():
-            per_atom = self.properties[name].per == "atom"
-            parts = values.cpu().split(counts) if per_atom else values.cpu().unbind()
-            for result, part in zip(results, parts, strict=True):
-                if name != "stress" or torch.isfinite(part).all():
-                    result[name] = part.numpy()
-        return results
 
 
 def _energy_to_differentiate(heads: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, bool]:

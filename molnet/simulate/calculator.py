@@ -13,7 +13,8 @@ from ase.calculators.calculator import all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
-from molnet.models import Model, load_model
+from molnet.graph import DEFAULT_SKIN, MovingGraph
+from molnet.models import Model, frozen, load_model
 
 
 class Calculator(ASECalculator):
@@ -32,6 +33,8 @@ class Calculator(ASECalculator):
         device: where to compute, e.g. ``"cuda"``; by default where the model is, and for a folder
             a GPU if there is one.
         dtype: ``torch.float64`` for vibrations and tight relaxations; by default the model's own.
+        skin: Å, see :class:`~molnet.graph.MovingGraph`; changes the speed, never the results.
+            0 searches neighbours at every step.
 
     Raises:
         UnknownElementError: in use, for an element that the model has not been trained on.
@@ -45,6 +48,7 @@ class Calculator(ASECalculator):
         model: Model | str | Path,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
+        skin: float = DEFAULT_SKIN,
     ) -> None:
         super().__init__()
         if not isinstance(model, Model):
@@ -52,6 +56,8 @@ class Calculator(ASECalculator):
         elif device is not None or dtype is not None:
             model = copy.deepcopy(model).to(device=device, dtype=dtype)
         self.model = model
+        self._frozen = frozen(model)
+        self.graph = MovingGraph(model.cutoff, skin, model.device)
         self.implemented_properties = list(model.properties)
         if energy_name(model) is not None:
             self.implemented_properties += ["energy", "free_energy"]
@@ -64,8 +70,36 @@ class Calculator(ASECalculator):
     ) -> None:
         """Predicts everything at once and keeps it in ``results``, as ASE expects."""
         super().calculate(atoms, properties, system_changes)
-        (prediction,) = self.model.predict([self.atoms])
+        self._follow_the_model()
+        atoms = self.atoms
+        graph = self.graph(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        with torch.no_grad():
+            outputs = self._frozen(graph)
+        (prediction,) = self.model.of_each_structure(outputs, graph)
         self.results = ase_results(self.model, prediction)
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What has changed since the last calculation, of all that the model depends on.
+
+        ASE's own comparison takes a good part of a step on a small molecule.
+        """
+        known = self.atoms
+        if known is None:
+            return list(all_changes)
+        changed = {
+            "positions": not np.array_equal(atoms.positions, known.positions),
+            "numbers": not np.array_equal(atoms.numbers, known.numbers),
+            "cell": not np.array_equal(atoms.cell.array, known.cell.array),
+            "pbc": not np.array_equal(atoms.pbc, known.pbc),
+        }
+        return [name for name, differs in changed.items() if differs]
+
+    def _follow_the_model(self) -> None:
+        """Sees to it that a model which was moved to another device or dtype is the one used."""
+        ours, theirs = (m.network.embedding.weight for m in (self._frozen, self.model))
+        if ours.data_ptr() != theirs.data_ptr():
+            self._frozen = frozen(self.model)
+            self.graph = MovingGraph(self.model.cutoff, self.graph.skin, self.model.device)
 
 
 def energy_name(model: Model) -> str | None:

@@ -183,6 +183,25 @@ def test_far_apart_atoms_cost_nothing_and_have_no_edges() -> None:
     assert edges.shifts.shape == (0, 3)
 
 
+@pytest.mark.parametrize("distance", [3e2, 1e4, 1e6, 1e9])
+@pytest.mark.parametrize("name", [name for name, (_, pbc) in CELLS.items() if not all(pbc)])
+def test_atoms_that_fly_off_leave_the_edges_of_the_rest(name: str, distance: float) -> None:
+    """In any direction; in 1, 2 and 3 open directions vesin's own grid would be thin."""
+    cell, pbc = CELLS[name]
+    positions = random_positions(name)
+    rest = as_set(find_neighbours(positions, cell, pbc, CUTOFF))
+    open_axes = np.linalg.svd(np.where(np.array(pbc)[:, None], cell, 0.0))[2][sum(pbc) :]
+    for away in (open_axes[0], open_axes.sum(axis=0), -open_axes[-1]):
+        pair = np.array([[0, 0, 0], [0.7, 0.8, 0.9]]) + distance * away  # leave together
+        edges = find_neighbours(np.vstack([positions, pair]), cell, pbc, CUTOFF)
+        found = as_set(edges)
+        assert {edge for edge in found if max(edge[:2]) < len(positions)} == rest
+        together = find_neighbours(pair - distance * away, cell, pbc, CUTOFF)
+        number = len(positions)
+        moved = {(i + number, j + number, *shift) for i, j, *shift in as_set(together)}
+        assert found - rest == moved
+
+
 def test_an_isolated_atom_has_no_edges_and_a_periodic_one_sees_its_images() -> None:
     alone = find_neighbours([[0, 0, 0]], np.eye(3) * 3.0, [False] * 3, CUTOFF)
     assert len(alone.senders) == 0

@@ -90,3 +90,35 @@ def test_references_are_added() -> None:
         - (without.predict([molecule("H2O")])[0]["u0"])
     )
     np.testing.assert_allclose(difference, -2041.8 - 2 * 13.6, rtol=1e-12)
+
+
+def test_positions_may_be_far_from_the_origin() -> None:
+    """A position of 3e4 Å in float32 is good to 1e-3 Å; the edges must keep all their digits."""
+    heads = {"u0": {"kind": "extensive", "forces": True}, "dipole": {"kind": "dipole"}}
+    model = make(heads, l_max=1, channels=16)
+    near, far = molecule("H2O"), molecule("H2O")
+    far.positions += [1e4, -3e4, 2e4]
+    here, there = model.predict([near, far])
+    for name in here:
+        np.testing.assert_allclose(there[name], here[name], atol=1e-6, rtol=1e-12)
+    assert np.abs(here["forces"]).max() > 1e-3
+
+    with torch.no_grad():  # negative control: positions rounded to float32
+        rounded = model.eval()(from_atoms([far], model.cutoff, torch.float32))
+    assert np.abs(rounded["forces"].numpy() - here["forces"]).max() > 1e-5
+
+
+def test_results_can_be_differentiated_by_positions() -> None:
+    """Vibrations from one more derivative: it must be that of the forces."""
+    model = make({"u0": {"kind": "extensive", "forces": True}}).double().eval()
+    water, step = molecule("H2O"), 1e-5
+    graph = from_atoms([water], model.cutoff, torch.float64)
+    graph.pos.requires_grad_()
+    (slope,) = torch.autograd.grad(model(graph)["forces"][0, 2], graph.pos)
+    forces = []
+    for sign in (1, -1):
+        moved = water.copy()
+        moved.positions[1, 1] += sign * step
+        forces.append(model.predict([moved])[0]["forces"][0, 2])
+    assert slope[1, 1].item() == pytest.approx((forces[0] - forces[1]) / (2 * step), rel=1e-6)
+    assert slope.abs().max() > 1e-3

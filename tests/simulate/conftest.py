@@ -8,7 +8,6 @@ from ase.calculators.lj import LennardJones
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from molnet.graph import edge_vectors
 from molnet.models import Model
 from molnet.properties import Property
 
@@ -33,20 +32,20 @@ class LennardJonesModel(Model):
     (forces, stress, units, batches) is the real model's.
     """
 
-    def _evaluate(self, graph: Batch, species: Tensor) -> dict[str, Tensor]:
-        r6 = (SIGMA / edge_vectors(graph).norm(dim=1)) ** 6
+    def _evaluate(self, graph: Batch, species: Tensor, vectors: Tensor) -> dict[str, Tensor]:
+        r6 = (SIGMA / vectors.norm(dim=1)) ** 6
         at_cutoff = (SIGMA / CUTOFF) ** 6
         pairs = 2.0 * (r6**2 - r6 - at_cutoff**2 + at_cutoff)  # a pair is two edges
-        numbers = graph.species.to(graph.pos)
-        zeros = graph.pos.new_zeros(graph.num_graphs)
+        numbers = graph.species.to(vectors)
+        zeros = vectors.new_zeros(graph.num_graphs)
         charge = zeros.index_add(0, graph.batch, numbers)
         values = {
             "energy": zeros.double().index_add(0, graph.batch[graph.edge_index[1]], pairs.double()),
             "dipole": torch.stack([charge, 2 * charge, -charge], dim=1),
             "charges": numbers / 10,
             "homo": -charge / 7,
-            "polarizability": charge[:, None, None] * torch.arange(9.0).reshape(3, 3).to(graph.pos),
-            "moments": graph.pos.new_ones(graph.num_nodes, 3, 3),
+            "polarizability": charge[:, None, None] * torch.arange(9.0).reshape(3, 3).to(vectors),
+            "moments": vectors.new_ones(graph.num_nodes, 3, 3),
         }
         return {name: values[name] for name in self.heads}
 

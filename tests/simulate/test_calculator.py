@@ -135,6 +135,23 @@ def test_a_given_model_stays_where_it_is(make_model: MakeModel) -> None:
     assert model.dtype == torch.float32
 
 
+def test_a_model_that_is_converted_later_is_followed() -> None:
+    network = {"cutoff": 4.0, "channels": 4, "l_max": 1, "num_layers": 1, "radial_hidden": [8]}
+    head = {"kind": "extensive", "forces": True}
+    model = Model(network, {"energy": head}, [1, 8], {"mean_neighbours": 2.0})
+    calculator, atoms = Calculator(model), molecule("H2O")
+    single = calculator.get_forces(atoms)
+    model.double()
+    calculator.reset()
+    double = calculator.get_forces(atoms)
+    np.testing.assert_array_equal(double, model.predict([atoms])[0]["forces"])
+    assert not np.array_equal(single, double)
+    with torch.no_grad():
+        model.heads["energy"].readout[-1].weight.mul_(2.0)
+    calculator.reset()
+    np.testing.assert_allclose(calculator.get_forces(atoms), 2 * double, rtol=1e-12)
+
+
 def test_unknown_elements_and_broken_structures_are_named(make_model: MakeModel) -> None:
     calculator = Calculator(make_model())
     with pytest.raises(UnknownElementError, match=r"Au.*H, C, O, Cu"):

@@ -1,0 +1,79 @@
+"""Frozen copies: the same numbers, the same memory, and no gradients of weights."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from ase.build import molecule
+
+from molnet.graph import from_atoms
+from molnet.models import Model, frozen
+
+STRUCTURES = [molecule("CH3CH2OH"), molecule("H2O"), molecule("CH4")]
+
+
+def make_model() -> Model:
+    return Model(
+        {"cutoff": 4.0, "channels": 4, "l_max": 2, "num_layers": 2, "radial_hidden": [8]},
+        {"energy": {"kind": "extensive", "forces": True}, "dipole": {"kind": "dipole"}},
+        [1, 6, 8],
+        {"mean_neighbours": 5.0, "targets": {"energy": {"references": {"H": -13.6}}}},
+    )
+
+
+def test_same_results_and_no_history_of_weights() -> None:
+    model = make_model().train()
+    graph = from_atoms(STRUCTURES, model.cutoff)
+    copy = frozen(model)
+    assert not any(module.training for module in copy.modules())
+    assert not any(weight.requires_grad for weight in copy.parameters())
+    expected, found = model.eval()(graph), copy(graph)
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=0)
+    expected["forces"].square().sum().backward()
+    assert any(weight.grad is not None for weight in model.parameters())
+
+
+def test_the_original_stays_as_it_is() -> None:
+    model = make_model().train()
+    before = dict(model.named_parameters())
+    frozen(model)
+    assert all(module.training for module in model.modules())
+    assert dict(model.named_parameters()).keys() == before.keys()
+    for name, weight in model.named_parameters():
+        assert weight is before[name]
+        assert weight.requires_grad
+
+
+def test_weights_are_shared() -> None:
+    model, other = make_model(), make_model()
+    graph = from_atoms(STRUCTURES, model.cutoff)
+    copy = frozen(model)
+    before = copy(graph)["energy"]
+    model.load_state_dict(other.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(copy(graph)["energy"], other(graph)["energy"], rtol=0, atol=0)
+    assert not torch.equal(before, copy(graph)["energy"])
+
+
+def test_converting_a_copy_leaves_the_original() -> None:
+    model = make_model()
+    assert frozen(model).double().dtype == torch.float64
+    assert model.dtype == torch.float32
+    assert model.network.interactions[0].linear_in.weight.dtype == torch.float32
+
+
+def test_threads_predict_with_a_model_that_another_trains() -> None:
+    """Predictions neither wait for the training nor leave a trace in it."""
+    model = make_model().train()
+    graph = from_atoms(STRUCTURES, model.cutoff)
+    (expected,) = model.predict(STRUCTURES[:1])
+    with ThreadPoolExecutor(3) as pool:
+        running = [pool.submit(model.predict, STRUCTURES[:1] * 20, 2) for _ in range(2)]
+        while not all(run.done() for run in running):
+            assert all(module.training for module in model.modules())
+            model(graph)["forces"].square().sum().backward()
+            assert all(weight.requires_grad for weight in model.parameters())
+    for run in running:
+        for result in run.result():
+            np.testing.assert_allclose(result["forces"], expected["forces"], atol=1e-6)
