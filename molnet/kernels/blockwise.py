@@ -313,7 +313,10 @@ def _one_by_one(
     """Evaluate a function for each element of a batch of inputs; for `torch.vmap`."""
     results = [
         function.apply(
-            *(x if d is None else x.select(d, i) for x, d in zip(inputs, in_dims, strict=True))
+            *(
+                x.select(d, i) if isinstance(d, int) else x  # a shape has a dimension for each size
+                for x, d in zip(inputs, in_dims, strict=True)
+            )
         )
         for i in range(size)
     ]

@@ -184,13 +184,10 @@ def test_derivatives_of_first_and_second_order(case, layout):
 @both_layouts
 @every_module
 @pytest.mark.usefixtures("float64")
-def test_transforms_of_torch_func(case, layout, request):
+def test_transforms_of_torch_func(case, layout):
     """Row by row as all together, and the derivatives of backward passes."""
     if case.name == "BatchNorm":
         pytest.skip("needs a batch")
-    if case.name == "Linear" and layout == "ir_mul" and "biases" not in case.options:
-        reason = "molnet.kernels.blockwise: the vmap rule takes a shape for a tensor"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     module = case.make(layout).eval()
     xs = tuple(case.inputs(3, layout=layout))
     torch.testing.assert_close(torch.vmap(module)(*xs), module(*xs))
