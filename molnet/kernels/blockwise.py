@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molnet.kernels.compiler import REAL, library
-from molnet.kernels.engine import quickly_bound, wanted_gradients
+from molnet.kernels.engine import Function, wanted_gradients
 
 
 class MapBlock(NamedTuple):
@@ -101,7 +101,7 @@ class BlockwiseMap:
             weight: flat weights ``[weight_numel]``, or ``[S, weight_numel]`` for S groups.
             groups: which rows go with which weights.
         """
-        if weight.is_leaf:
+        if weight.is_leaf and weight.requires_grad:
             weight = weight.view_as(weight)  # see molnet.kernels.engine
         if groups is not None:
             return _Map.apply(x, weight, self, *groups)
@@ -149,11 +149,10 @@ def runs_in_place(features: Tensor) -> bool:
     return features.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-class _Map(torch.autograd.Function):
+class _Map(Function):
     """The sum over blocks of alpha x W."""
 
     @staticmethod
-    @quickly_bound
     def forward(
         x: Tensor,
         weight: Tensor,
@@ -195,11 +194,10 @@ class _Map(torch.autograd.Function):
         return _one_by_one(_Map, info.batch_size, in_dims, inputs)
 
 
-class _Outer(torch.autograd.Function):
+class _Outer(Function):
     """The derivative of a map by its weights: for each block alpha x^T g, flat."""
 
     @staticmethod
-    @quickly_bound
     def forward(
         x: Tensor,
         grad: Tensor,
@@ -305,7 +303,7 @@ def _ungrouped(y: Tensor, order: Tensor) -> Tensor:
 
 
 def _one_by_one(
-    function: type[torch.autograd.Function],
+    function: type[Function],
     size: int,
     in_dims: Sequence[int | None],
     inputs: Sequence[Any],

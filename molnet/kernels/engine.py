@@ -1,21 +1,23 @@
 """What functions of our own need of PyTorch's engine of differentiation."""
 
-import inspect
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
-F = TypeVar("F", bound=Callable[..., Any])
 
+class Function(torch.autograd.Function):
+    """A function whose ``apply`` takes all its arguments by position, and no time.
 
-def quickly_bound(forward: F) -> F:
-    """Decorator of a ``forward``: its signature is looked up once, not at every call.
-
-    ``torch.autograd.Function.apply`` asks for it each time, which takes longer than a small kernel.
+    PyTorch's own looks up the signature of ``forward`` and binds the arguments at every call, which
+    takes longer than a small kernel. It still serves the transforms of `torch.func`.
     """
-    forward.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
-    return forward
+
+    @classmethod
+    def apply(cls, *arguments: Any) -> Any:
+        """Evaluate the function, and record it."""
+        if torch._C._are_functorch_transforms_active():
+            return super().apply(*arguments)
+        return super(torch.autograd.Function, cls).apply(*arguments)  # type: ignore[misc]
 
 
 def wanted_gradients(ctx: Any) -> list[bool]:

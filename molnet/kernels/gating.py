@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molnet.kernels.compiler import REAL, library
-from molnet.kernels.engine import quickly_bound
+from molnet.kernels.engine import Function
 
 FUNCTIONS: dict[Callable[[Tensor], Tensor] | None, int] = {
     None: 0,
@@ -131,9 +131,8 @@ class _GateStruct(ctypes.Structure):
     )
 
 
-class _Gate(torch.autograd.Function):
+class _Gate(Function):
     @staticmethod
-    @quickly_bound
     def forward(x: Tensor, gate: CompiledGate) -> Tensor:
         return gate.run("gate", [x], [gate.dim_out])[0]
 
@@ -151,9 +150,8 @@ class _Gate(torch.autograd.Function):
         return _Gate.apply(*_batch_first(info.batch_size, in_dims, inputs)), 0
 
 
-class _Backward(torch.autograd.Function):
+class _Backward(Function):
     @staticmethod
-    @quickly_bound
     def forward(x: Tensor, g: Tensor, gate: CompiledGate) -> Tensor:
         return gate.run("backward", [x, g], [gate.dim_in])[0]
 
@@ -172,9 +170,8 @@ class _Backward(torch.autograd.Function):
         return _Backward.apply(*_batch_first(info.batch_size, in_dims, inputs)), 0
 
 
-class _Tangent(torch.autograd.Function):
+class _Tangent(Function):
     @staticmethod
-    @quickly_bound
     def forward(x: Tensor, g: Tensor, t: Tensor, gate: CompiledGate) -> tuple[Tensor, Tensor]:
         by_g, by_x = gate.run("tangent", [x, g, t], [gate.dim_out, gate.dim_in])
         return by_g, by_x
