@@ -26,7 +26,7 @@ from torch import Tensor
 
 from molnet.kernels import compiled, reference
 from molnet.kernels.edges import Edges
-from molnet.kernels.engine import wanted_gradients
+from molnet.kernels.engine import Function, wanted_gradients
 from molnet.kernels.plan import Block, Path, Plan
 from molnet.kernels.weights import Weights
 
@@ -42,13 +42,14 @@ _TANGENTS = "Tensor a, Tensor y, Tensor b, Tensor? u"
 _GRADIENTS = "(Tensor, Tensor, Tensor, Tensor)"
 
 _operators = torch.library.Library("molnet", "DEF")
+_functions: dict[str, type[Function]] = {}
 
 
 def convolve(
     x: Tensor, harmonics: Tensor, coupling: Tensor, weights: Weights, edges: Edges, plan: Plan
 ) -> Tensor:
     """The same as :func:`molnet.kernels.reference.convolve`, by compiled kernels."""
-    return torch.ops.molnet.convolution_forward(
+    return _call("forward")(
         x, harmonics, weights.basis, weights.table, coupling, weights.rows, *edges, *_flat(plan)
     )
 
@@ -168,7 +169,7 @@ def _reference_change(arguments: Sequence[Tensor | None], rest: Sequence[Any]) -
 def _backward_of_forward(
     saved: Sequence[Tensor], rest: Sequence[Any], wanted: Sequence[bool], g: Tensor
 ) -> Sequence[Tensor | None]:
-    gradients = torch.ops.molnet.convolution_backward(g, *saved, *rest, wanted[1:])
+    gradients = _call("backward")(g, *saved, *rest, wanted[1:])
     return _only(wanted, gradients)
 
 
@@ -186,11 +187,9 @@ def _backward_of_backward(
     of_g: Tensor | None = None
     of_arguments: Sequence[Tensor | None] = [None] * 4
     if wanted[0]:
-        of_g = torch.ops.molnet.convolution_double_forward(
-            *arguments, a, y, b, tangents[3], *rest[:-1]
-        )
+        of_g = _call("double_forward")(*arguments, a, y, b, tangents[3], *rest[:-1])
     if any(wanted[1:]):
-        gradients = torch.ops.molnet.convolution_double_backward(
+        gradients = _call("double_backward")(
             g, *arguments, a, y, b, tangents[3], *rest[:-1], wanted[2:]
         )
         of_arguments = _only(wanted[1:], gradients)
@@ -257,6 +256,13 @@ def _gradients(
     return tuple(None if tensor is None else next(found) for tensor in inputs)
 
 
+def _call(name: str) -> Callable[..., Any]:
+    """One of the operators; without a compiler as a plain function, which is called much faster."""
+    if torch.compiler.is_compiling():
+        return getattr(torch.ops.molnet, f"convolution_{name}")
+    return _functions[name].apply
+
+
 def _register(
     name: str,
     signature: str,
@@ -265,7 +271,8 @@ def _register(
     backward: Callable[..., Sequence[Tensor | None]],
 ) -> None:
     """Define one operator: schema, CPU kernel, fake implementation and autograd rule."""
-    _operators.define(f"{name}{signature}")
+    operator = f"convolution_{name}"
+    _operators.define(f"{operator}{signature}")
     num_lists = 3 + ("wanted" in signature)
 
     def save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -283,11 +290,20 @@ def _register(
         wanted = wanted_gradients(ctx)[:num_real]
         return *backward(tensors[:num_real], rest, wanted, *gradients), *nothing
 
-    _operators.impl(name, kernel, "CPU")
-    torch.library.register_fake(f"molnet::{name}", fake, lib=_operators)
+    _operators.impl(operator, kernel, "CPU")
+    torch.library.register_fake(f"molnet::{operator}", fake, lib=_operators)
     torch.library.register_autograd(
-        f"molnet::{name}", differentiate, setup_context=save, lib=_operators
+        f"molnet::{operator}", differentiate, setup_context=save, lib=_operators
     )
+    rules: dict[str, Callable[..., Any]] = {
+        "forward": kernel,
+        "setup_context": save,
+        "backward": differentiate,
+    }
+    members: dict[str, Any] = {}
+    for rule, function in rules.items():
+        members[rule] = staticmethod(function)
+    _functions[name] = type(operator, (Function,), members)
 
 
 def _fake_gradients(x: Tensor, Y: Tensor, B: Tensor, T: Tensor, rest: Sequence[Any]) -> Any:
@@ -296,28 +312,28 @@ def _fake_gradients(x: Tensor, Y: Tensor, B: Tensor, T: Tensor, rest: Sequence[A
 
 
 _register(
-    "convolution_forward",
+    "forward",
     f"({_ARGUMENTS}, {_REST}) -> Tensor",
     _forward,
     lambda x, Y, B, T, *rest: _new_output(x, rest),
     _backward_of_forward,
 )
 _register(
-    "convolution_backward",
+    "backward",
     f"(Tensor g, {_ARGUMENTS}, {_REST}, bool[] wanted) -> {_GRADIENTS}",
     _backward,
     lambda g, x, Y, B, T, *rest: _fake_gradients(x, Y, B, T, rest),
     _backward_of_backward,
 )
 _register(
-    "convolution_double_forward",
+    "double_forward",
     f"({_ARGUMENTS}, {_TANGENTS}, {_REST}) -> Tensor",
     _double_forward,
     lambda x, Y, B, T, a, y, b, u, *rest: _new_output(x, rest),
     _backward_of_double_forward,
 )
 _register(
-    "convolution_double_backward",
+    "double_backward",
     f"(Tensor g, {_ARGUMENTS}, {_TANGENTS}, {_REST}, bool[] wanted) -> {_GRADIENTS}",
     _double_backward,
     lambda g, x, Y, B, T, a, y, b, u, *rest: _fake_gradients(x, Y, B, T, rest),

@@ -105,7 +105,8 @@ void with_tables(Arrays of, Body body) {
     of.s.coupling = coupling.data(), of.s.matrix = matrix;
 
     of.s.table_stride = s.weight;
-    if (s.terms == 1) return body(of);  // a row for each edge: nothing is read twice
+    // Not worth it where few edges read the table, least of all where each has a row of its own.
+    if (s.terms == 1 || s.edges < 8 * s.table_rows) return body(of);
     of.s.table_stride = spaced(s.weight);
     const Numbers T(s.table_rows * s.table_stride), u(of.u ? s.table_rows * s.table_stride : 0);
     for (int64_t row = 0; row < s.table_rows; ++row) {
