@@ -42,9 +42,8 @@ def library(name: str, real: str) -> ctypes.CDLL | None:
     """
     if os.environ.get("MOLNET_KERNELS") == "reference":
         return None
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    if compiler is None or shutil.which(compiler) is None:
-        _without(f"no C++ compiler ({compiler or 'g++ or clang++'}) was found; install one")
+    compiler = _compiler()
+    if compiler is None:
         return None
     try:
         return ctypes.CDLL(str(_compiled(compiler, name, real)))
@@ -55,8 +54,18 @@ def library(name: str, real: str) -> ctypes.CDLL | None:
     return None
 
 
+@cache
+def _compiler() -> str | None:
+    """The compiler to use; that there is none is said once, for all kernels."""
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None or shutil.which(compiler) is None:
+        _without(f"no C++ compiler ({compiler or 'g++ or clang++'}) was found; install one")
+        return None
+    return compiler
+
+
 def _without(reason: str) -> None:
-    log.warning("Convolutions run in plain PyTorch, several times slower: %s.", reason)
+    log.warning("Networks run in plain PyTorch, several times slower: %s.", reason)
 
 
 def _compiled(compiler: str, name: str, real: str) -> Path:

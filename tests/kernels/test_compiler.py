@@ -18,6 +18,10 @@ edges = Edges.of(torch.tensor([1, 0]), torch.tensor([0, 1]), 2)
 Y, C = torch.ones(2, 1), torch.ones(1, 3)
 out = convolve(torch.ones(2, 6), Y, C, Weights.of_edges(torch.ones(2, 2)), edges, plan)
 assert out.tolist() == [[3.0, 3.0], [3.0, 3.0]], out
+from molnet.nn import Gate
+from molnet.o3 import Linear
+Linear("2x0e", "3x0e", layout="ir_mul")(torch.ones(2, 2))
+Gate("1x0e", [torch.tanh], "1x0e", [torch.sigmoid], "1x1o", layout="ir_mul")(torch.ones(2, 5))
 print(backend("cpu"))
 """
 
