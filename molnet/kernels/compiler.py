@@ -80,7 +80,7 @@ def _compiled(compiler: str, name: str, real: str) -> Path:
     target = cache_folder() / "kernels" / file
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
-        log.warning("Compiling %s for this processor, once (some seconds) ...", source.name)
+        log.warning("Compiling %s for this processor, once (up to 20 s) ...", source.name)
         with tempfile.TemporaryDirectory(dir=target.parent) as partial:
             made = Path(partial) / file
             subprocess.run(  # noqa: S603
