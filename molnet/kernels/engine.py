@@ -1,8 +1,10 @@
 """What functions of our own need of PyTorch's engine of differentiation."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 class Function(torch.autograd.Function):
@@ -38,3 +40,19 @@ def _runs(node: Any) -> bool:
     is_leaf = node.name().endswith("AccumulateGrad")
     # What torch.autograd.graph.register_multi_grad_hook asks, too.
     return is_leaf or torch._C._will_engine_execute_node(node)
+
+
+def as_inputs(saved: Sequence[Tensor | None]) -> list[Any]:
+    """The same tensors as inputs of a new function, with their history behind them.
+
+    They are views, since some of them were computed from others: derivatives with respect to one
+    must not run through the rest.
+    """
+    return [
+        None
+        if tensor is None
+        else tensor.view_as(tensor)
+        if tensor.requires_grad
+        else tensor.detach().requires_grad_()
+        for tensor in saved
+    ]

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molnet.kernels.compiler import REAL, library
-from molnet.kernels.engine import Function
+from molnet.kernels.engine import Function, as_inputs
 
 FUNCTIONS: dict[Callable[[Tensor], Tensor] | None, int] = {
     None: 0,
@@ -184,11 +184,7 @@ class _Tangent(Function):
     @staticmethod
     def backward(ctx: Any, of_by_g: Tensor, of_by_x: Tensor) -> tuple[Tensor | None, ...]:
         with torch.enable_grad():
-            # Views: derivatives by one must not run through what another was computed from.
-            x, g, t = (
-                s.view_as(s) if s.requires_grad else s.detach().requires_grad_()
-                for s in ctx.saved_tensors
-            )
+            x, g, t = as_inputs(ctx.saved_tensors)
             (b,) = torch.autograd.grad(ctx.gate.reference(x), x, g, create_graph=True)
             results = torch.autograd.grad(b, (g, x), t, create_graph=True)
             gradients = torch.autograd.grad(

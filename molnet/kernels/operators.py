@@ -26,7 +26,7 @@ from torch import Tensor
 
 from molnet.kernels import compiled, reference
 from molnet.kernels.edges import Edges
-from molnet.kernels.engine import Function, wanted_gradients
+from molnet.kernels.engine import Function, as_inputs, wanted_gradients
 from molnet.kernels.plan import Block, Path, Plan
 from molnet.kernels.weights import Weights
 
@@ -204,7 +204,7 @@ def _backward_of_double_forward(
     saved: Sequence[Tensor], rest: Sequence[Any], wanted: Sequence[bool], g: Tensor
 ) -> tuple[Tensor | None, ...]:
     with torch.enable_grad():
-        arguments = _differentiable(saved)
+        arguments = as_inputs(saved)
         return _gradients([_reference_change(arguments, rest)], arguments, [g])
 
 
@@ -215,28 +215,12 @@ def _backward_of_double_backward(
     *cotangents: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
     with torch.enable_grad():
-        g, *arguments = _differentiable(saved)
+        g, *arguments = as_inputs(saved)
         change = (g * _reference_change(arguments, rest[:-1])).sum()
         outputs = torch.autograd.grad(
             change, arguments[:4], create_graph=True, materialize_grads=True
         )
         return _gradients(outputs, [g, *arguments], cotangents)
-
-
-def _differentiable(saved: Sequence[Tensor | None]) -> list[Any]:
-    """The same tensors as inputs of a new function, with their history behind them.
-
-    They are views, since some of them were computed from others: derivatives with respect to one
-    must not run through the rest.
-    """
-    return [
-        None
-        if tensor is None
-        else tensor.view_as(tensor)
-        if tensor.requires_grad
-        else tensor.detach().requires_grad_()
-        for tensor in saved
-    ]
 
 
 def _gradients(
