@@ -6,7 +6,8 @@ and none is joined. (Autograd's own view, product and concatenation copy every f
 call of a compiled kernel does all blocks; without a compiler PyTorch's products do them one by one.
 
 The map is linear in features and weights, and so is each of its derivatives: two functions,
-:class:`_Map` and :class:`_Outer`, differentiate each other to any order.
+:class:`_Map` and :class:`_Outer`, differentiate each other to any order. Both derivatives of a map
+come from one sweep, :class:`_Both`.
 """
 
 import ctypes
@@ -103,8 +104,8 @@ class BlockwiseMap:
         """
         if weight.is_leaf and weight.requires_grad:
             weight = weight.view_as(weight)  # see molnet.kernels.engine
-        if groups is not None:
-            return _Map.apply(x, weight, self, *groups)
+        if x.dim() == 2:
+            return _Map.apply(x, weight, self, *(groups or (None, None)))
         rows = x.flatten(0, -2) if x.dim() > 1 else x.unsqueeze(0)
         return _Map.apply(rows, weight, self, None, None).view(*x.shape[:-1], self.dim_out)
 
@@ -140,6 +141,17 @@ class BlockwiseMap:
         table["alpha"] = [block.alpha for block in self.blocks]
         return table
 
+    @cached_property
+    def _struct(self) -> "_Blocks":
+        return _Blocks(
+            self.dim_in, self.dim_out, len(self.blocks), self.covers, self.table.ctypes.data
+        )
+
+    @cached_property
+    def address(self) -> int:
+        """Of ``Blocks`` of the C++ source."""
+        return ctypes.addressof(self._struct)
+
 
 def runs_in_place(features: Tensor) -> bool:
     """Whether products in place pay off: on a CPU, where copies cost as much as arithmetic.
@@ -161,7 +173,9 @@ class _Map(Function):
         starts: Tensor | None,
     ) -> Tensor:
         y = x.new_empty(len(x), linear.dim_out)
-        if _run("map", linear, x, weight, y, weight, order, starts):
+        if kernels := _kernels(x):
+            x, weight = x.contiguous(), weight.contiguous()
+            _run(kernels.map, linear, len(x), order, starts, weight.shape[-1], x, weight, y)
             return y
         if not linear.covers:
             y.zero_()
@@ -183,6 +197,8 @@ class _Map(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, *groups = ctx.saved_tensors
         to_x, to_weight = wanted_gradients(ctx)[:2]
+        if to_x and to_weight:
+            return *_Both.apply(x, grad, weight, ctx.linear, *groups), *[None] * 3
         return (
             _Map.apply(grad, weight, ctx.linear.transposed, *groups) if to_x else None,
             _Outer.apply(x, grad, ctx.linear, weight.shape, *groups) if to_weight else None,
@@ -190,7 +206,7 @@ class _Map(Function):
         )
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, Any]:
         return _one_by_one(_Map, info.batch_size, in_dims, inputs)
 
 
@@ -207,7 +223,9 @@ class _Outer(Function):
         starts: Tensor | None,
     ) -> Tensor:
         weight = x.new_empty(shape)
-        if _run("outer", linear, x, grad, weight, weight, order, starts):
+        if kernels := _kernels(x):
+            x, grad = x.contiguous(), grad.contiguous()
+            _run(kernels.outer, linear, len(x), order, starts, shape[-1], x, grad, weight)
             return weight
         of = grad if order is None else grad.index_select(0, order)
         for rows, of_rows, into in _by_group(x, of, weight, order, starts):
@@ -235,54 +253,109 @@ class _Outer(Function):
         )
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, Any]:
         return _one_by_one(_Outer, info.batch_size, in_dims, inputs)
 
 
-class _MapStruct(ctypes.Structure):
-    """``Map`` of the C++ source."""
+class _Both(Function):
+    """Both derivatives of a map at once: the transposed map of g, and the outer product."""
+
+    @staticmethod
+    def forward(
+        x: Tensor,
+        grad: Tensor,
+        weight: Tensor,
+        linear: BlockwiseMap,
+        order: Tensor | None,
+        starts: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        kernels = _kernels(x)
+        if kernels is None:
+            of_x = _Map.forward(grad, weight, linear.transposed, order, starts)
+            return of_x, _Outer.forward(x, grad, linear, weight.shape, order, starts)
+        of_x, of_weight = x.new_empty(x.shape), x.new_empty(weight.shape)
+        x, grad, weight = x.contiguous(), grad.contiguous(), weight.contiguous()
+        transposed = linear.transposed.address
+        given = (x, grad, transposed, weight, of_x, of_weight)
+        _run(kernels.both, linear, len(x), order, starts, weight.shape[-1], *given)
+        return of_x, of_weight
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        x, grad, weight, ctx.linear, order, starts = inputs
+        ctx.save_for_backward(x, grad, weight, order, starts)
+
+    @staticmethod
+    def backward(ctx: Any, of_x: Tensor, of_weight: Tensor) -> tuple[Tensor | None, ...]:
+        x, grad, weight, *groups = ctx.saved_tensors
+        linear = ctx.linear
+        to_x, to_grad, to_weight = wanted_gradients(ctx)[:3]
+        by_grad = (
+            _Map.apply(of_x, weight, linear, *groups) + _Map.apply(x, of_weight, linear, *groups)
+            if to_grad
+            else None
+        )
+        return (
+            _Map.apply(grad, of_weight, linear.transposed, *groups) if to_x else None,
+            by_grad,
+            _Outer.apply(of_x, grad, linear, weight.shape, *groups) if to_weight else None,
+            *[None] * 3,
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, Any]:
+        return _one_by_one(_Both, info.batch_size, in_dims, inputs)
+
+
+class _Blocks(ctypes.Structure):
+    """``Blocks`` of the C++ source."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("nodes", "dim_in", "dim_out", "blocks", "covered")),
+        *((name, ctypes.c_int64) for name in ("dim_in", "dim_out", "blocks", "covered")),
         ("block", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("groups", "weight_numel")),
+    )
+
+
+class _Rows(ctypes.Structure):
+    """``Rows`` of the C++ source."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("nodes", "groups")),
         *((name, ctypes.c_void_p) for name in ("order", "starts")),
         ("threads", ctypes.c_int64),
     )
 
 
+def _kernels(x: Tensor) -> ctypes.CDLL | None:
+    """The compiled kernels for features like these, if there are any."""
+    served = x.device.type == "cpu" and x.dtype in REAL
+    return library("blockwise", REAL[x.dtype]) if served else None
+
+
 def _run(
-    name: str,
+    kernel: Any,
     linear: BlockwiseMap,
-    first: Tensor,
-    second: Tensor,
-    result: Tensor,
-    weight: Tensor,
+    num_rows: int,
     order: Tensor | None,
     starts: Tensor | None,
-) -> bool:
-    """Fill the result by a compiled kernel; False where there is none for the features' type."""
-    kernels = library("blockwise", REAL[first.dtype]) if first.dtype in REAL else None
-    if kernels is None or first.device.type != "cpu":
-        return False
-    first, second = first.contiguous(), second.contiguous()
-    one_group = (ctypes.c_int64 * 2)(0, len(first))
-    struct = _MapStruct(
-        len(first),
-        linear.dim_in,
-        linear.dim_out,
-        len(linear.blocks),
-        linear.covers,
-        linear.table.ctypes.data,
+    weight_numel: int,
+    *arguments: Tensor | int,
+) -> None:
+    """Call a kernel with tensors, or addresses."""
+    rows = _Rows(
+        num_rows,
         1 if starts is None else len(starts) - 1,
-        weight.shape[-1],
         None if order is None else order.data_ptr(),
-        ctypes.addressof(one_group) if starts is None else starts.data_ptr(),
+        None if starts is None else starts.data_ptr(),
         torch.get_num_threads(),
     )
-    pointers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in (first, second, result)]
-    getattr(kernels, name)(ctypes.byref(struct), *pointers)
-    return True
+    addresses = [a if isinstance(a, int) else a.data_ptr() for a in arguments]
+    kernel(
+        ctypes.c_void_p(linear.address),
+        ctypes.byref(rows),
+        ctypes.c_int64(weight_numel),
+        *map(ctypes.c_void_p, addresses),
+    )
 
 
 def _by_group(
@@ -307,7 +380,7 @@ def _one_by_one(
     size: int,
     in_dims: Sequence[int | None],
     inputs: Sequence[Any],
-) -> tuple[Tensor, int]:
+) -> tuple[Any, Any]:
     """Evaluate a function for each element of a batch of inputs; for `torch.vmap`."""
     results = [
         function.apply(
@@ -318,4 +391,6 @@ def _one_by_one(
         )
         for i in range(size)
     ]
+    if isinstance(results[0], tuple):
+        return tuple(map(torch.stack, zip(*results, strict=True))), (0,) * len(results[0])
     return torch.stack(results), 0

@@ -6,6 +6,7 @@ and results are those of e3nn (Geiger & Smidt, arXiv:2207.09453).
 
 import itertools
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Self, SupportsIndex, TypeAlias, overload
 
 import torch
@@ -67,7 +68,7 @@ class Irreps(tuple[MulIrrep, ...], Representation):
         """
         return Irreps([(1, (l, p**l)) for l in range(lmax + 1)])
 
-    @property
+    @cached_property
     def dim(self) -> int:
         """Total dimension."""
         return sum(term.dim for term in self)

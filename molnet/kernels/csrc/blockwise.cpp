@@ -3,7 +3,8 @@
 //     map:    y[n, m, v] (+)= sum_u x[n, m, u] alpha W[u, v]
 //     outer:  gW[u, v]    =  alpha sum_{n, m} x[n, m, u] g[n, m, v]
 //
-// for every block and component m. Rows n may be in groups, each with weights of its own.
+// for every block and component m; `both` is the map and the outer product of the same g in one sweep.
+// Rows n may be in groups, each with weights of their own.
 
 #include <algorithm>
 #include <cstdint>
@@ -17,7 +18,8 @@ namespace {
 
 constexpr int64_t ROWS = 6;              // of a tile of results that is kept in registers
 constexpr int64_t COLUMNS = 2 * WIDTH;
-constexpr int64_t NODES_AT_ONCE = 48;    // their features stay in the nearest cache
+constexpr int64_t NODES_AT_ONCE = 12;    // their features stay in the nearest cache
+constexpr int64_t LINE = 64 / sizeof(Real);
 
 // One irrep of the input mapped to one of the output; starts count numbers from that of a row.
 struct Block {
@@ -27,15 +29,36 @@ struct Block {
     double alpha;
 };
 
-struct Map {
-    int64_t nodes, dim_in, dim_out, blocks, covered;  // covered: whether the blocks write all of y
+struct Blocks {
+    int64_t dim_in, dim_out, blocks, covered;  // covered: whether the blocks write all of y
     const Block* block;
-    int64_t groups, weight_numel;
-    const int64_t* order;   // nodes group by group, or null for one group in the given order
-    const int64_t* starts;  // [groups + 1]
-    int64_t threads;
+};
 
+struct Rows {
+    int64_t nodes, groups;
+    const int64_t* order;   // nodes group by group, or null for the given order
+    const int64_t* starts;  // [groups + 1], or null for one group
+    int64_t threads;
+};
+
+struct Map : Blocks, Rows {
+    int64_t weight_numel;  // of a group
+
+    int64_t start(int64_t group) const { return starts ? starts[group] : group * nodes; }
     int64_t node(int64_t i) const { return order ? order[i] : i; }
+
+    // Features that overflow the cache of a core are fetched ahead: those of the node that the next run
+    // has in place of the i-th of the order.
+    bool fetches() const { return nodes * (dim_in + dim_out) * int64_t(sizeof(Real)) > 4 << 20; }
+    int64_t next(int64_t i) const { return node(std::min(nodes - 1, i + NODES_AT_ONCE)); }
+
+    // Few rows are done before another thread has woken up.
+    int64_t threads_worth_it() const {
+        int64_t products = 0;
+        for (int64_t i = 0; i < blocks; ++i)
+            products += nodes * block[i].components * block[i].mul_in * block[i].mul_out;
+        return std::clamp(products / (1 << 17), int64_t(1), threads);
+    }
 };
 
 int64_t panels(const Block& b) { return (b.mul_out + COLUMNS - 1) / COLUMNS; }
@@ -60,10 +83,10 @@ class Panels {
     // Call `body(place in the panels, place in the weights, distance of columns there, width, alpha)`
     // for every row of every panel of every group, in parallel.
     template <class Body>
-    void for_each_row(const Map& map, Body body) const {
+    void for_each_row(const Map& map, int64_t threads, Body body) const {
         int64_t rows = 0;
         for (int64_t i = 0; i < map.blocks; ++i) rows += panels(map.block[i]) * map.block[i].mul_in;
-        over_range(rows * map.groups, map.threads, [&](int64_t first, int64_t last) {
+        over_range(rows * map.groups, threads, [&](int64_t first, int64_t last) {
             int64_t row = 0;
             for (int64_t group = 0; group < map.groups; ++group)
                 for (int64_t i = 0; i < map.blocks; ++i) {
@@ -91,13 +114,13 @@ __attribute__((noinline)) void store_some(
     for (int64_t v = 0; v < width; ++v) to[v] = adds ? to[v] + numbers[v] : numbers[v];
 }
 
-// to[r][:width] (+)= sum_u from[r][u] panel[u], for R rows.
+// to[r][out:][:width] (+)= sum_u from[r][in + u] panel[u], for R rows.
 template <int R>
-void tile(const Real* const* from, const Real* panel, int64_t mul_in, Real* const* to, int64_t width,
-          bool adds) {
+void tile(const Real* const* from, int64_t in, const Real* panel, int64_t mul_in, Real* const* to,
+          int64_t out, int64_t width, bool adds) {
     Vector sum[R][2] = {};
     const Real* rows[R];
-    std::copy_n(from, R, rows);
+    for (int r = 0; r < R; ++r) rows[r] = from[r] + in;
     for (int64_t u = 0; u < mul_in; ++u, panel += COLUMNS) {
         const Vector left = load(panel), right = load(panel + WIDTH);
         UNROLL
@@ -108,30 +131,30 @@ void tile(const Real* const* from, const Real* panel, int64_t mul_in, Real* cons
     }
     UNROLL
     for (int r = 0; r < R; ++r) {
+        Real* y = to[r] + out;
         if (width == COLUMNS && !adds) {
-            store(to[r], sum[r][0]), store(to[r] + WIDTH, sum[r][1]);
+            store(y, sum[r][0]), store(y + WIDTH, sum[r][1]);
         } else if (width == COLUMNS) {
-            store(to[r], load(to[r]) + sum[r][0]);
-            store(to[r] + WIDTH, load(to[r] + WIDTH) + sum[r][1]);
+            store(y, load(y) + sum[r][0]), store(y + WIDTH, load(y + WIDTH) + sum[r][1]);
         } else {
-            store_some(to[r], sum[r][0], sum[r][1], width, adds);
+            store_some(y, sum[r][0], sum[r][1], width, adds);
         }
     }
 }
 
-using Tile = void (*)(const Real* const*, const Real*, int64_t, Real* const*, int64_t, bool);
+using Tile = void (*)(const Real* const*, int64_t, const Real*, int64_t, Real* const*, int64_t, int64_t,
+                      bool);
 constexpr Tile TILES[] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>};
 
-// gW[r][:width] += sum over rows of from[u + r] g, for R values of u.
+// sums[r][:COLUMNS] += sum over rows of x[row][r] g[row][:COLUMNS], for R values of r.
 template <int R>
-void outer_tile(const Real* const* from, const Real* const* g, int64_t count, int64_t u, Real* sums) {
+void outer_tile(const Real* x, int64_t along_x, const Real* g, int64_t along_g, int64_t rows, Real* sums) {
     Vector sum[R][2];
     UNROLL
     for (int r = 0; r < R; ++r)
         sum[r][0] = load(sums + r * COLUMNS), sum[r][1] = load(sums + r * COLUMNS + WIDTH);
-    for (int64_t n = 0; n < count; ++n) {
-        const Real* x = from[n] + u;
-        const Vector left = load(g[n]), right = load(g[n] + WIDTH);
+    for (int64_t row = 0; row < rows; ++row, x += along_x, g += along_g) {
+        const Vector left = load(g), right = load(g + WIDTH);
         UNROLL
         for (int r = 0; r < R; ++r) {
             sum[r][0] += x[r] * left;
@@ -143,7 +166,7 @@ void outer_tile(const Real* const* from, const Real* const* g, int64_t count, in
         store(sums + r * COLUMNS, sum[r][0]), store(sums + r * COLUMNS + WIDTH, sum[r][1]);
 }
 
-using OuterTile = void (*)(const Real* const*, const Real* const*, int64_t, int64_t, Real*);
+using OuterTile = void (*)(const Real*, int64_t, const Real*, int64_t, int64_t, Real*);
 constexpr OuterTile OUTER_TILES[] = {nullptr,       outer_tile<1>, outer_tile<2>, outer_tile<3>,
                                      outer_tile<4>, outer_tile<5>, outer_tile<6>};
 
@@ -151,104 +174,170 @@ constexpr OuterTile OUTER_TILES[] = {nullptr,       outer_tile<1>, outer_tile<2>
 template <class Body>
 void over_runs(const Map& map, int64_t first, int64_t last, Body body) {
     for (int64_t group = 0; group < map.groups; ++group) {
-        const int64_t end = std::min(last, map.starts[group + 1]);
-        for (int64_t n = std::max(first, map.starts[group]); n < end; n += NODES_AT_ONCE)
+        const int64_t end = std::min(last, map.start(group + 1));
+        for (int64_t n = std::max(first, map.start(group)); n < end; n += NODES_AT_ONCE)
             body(group, n, std::min(end, n + NODES_AT_ONCE));
     }
+}
+
+// The weights as panels, times alpha.
+void pack_weights(const Map& map, const Panels& panels, const Real* weight, int64_t threads, Real* W) {
+    panels.for_each_row(
+        map, threads, [&](int64_t at, int64_t from, int64_t stride, int64_t width, Real alpha) {
+            Real* row = W + at;
+            for (int64_t v = 0; v < width; ++v) row[v] = alpha * weight[from + v * stride];
+            std::fill(row + width, row + COLUMNS, Real(0));
+        });
+}
+
+// Have numbers brought to the nearest cache, for one use.
+void fetch(const Real* from, int64_t size) {
+    for (int64_t c = 0; c < size; c += LINE) __builtin_prefetch(from + c, 0, 0);
 }
 
 // Map the nodes `first .. last` of the order, by the panels W of their group.
 void map_nodes(const Map& map, const Panels& panels_of, const Real* W, const Real* x, Real* y,
                int64_t first, int64_t last) {
-    const Real* from[NODES_AT_ONCE];
-    Real* to[NODES_AT_ONCE];
+    const Real *from[NODES_AT_ONCE], *next_from[NODES_AT_ONCE];
+    Real *to[NODES_AT_ONCE], *next_to[NODES_AT_ONCE];
+    const int64_t count = last - first, ahead = map.fetches() ? count : 0;
+    for (int64_t n = 0; n < count; ++n) {
+        from[n] = x + map.node(first + n) * map.dim_in;
+        to[n] = y + map.node(first + n) * map.dim_out;
+        next_from[n] = x + map.next(first + n) * map.dim_in;
+        next_to[n] = y + map.next(first + n) * map.dim_out;
+        if (!map.covered) std::memset(to[n], 0, map.dim_out * sizeof(Real));
+    }
     for (int64_t i = 0; i < map.blocks; ++i) {
         const Block& b = map.block[i];
         for (int64_t panel = 0; panel < panels(b); ++panel) {
             const Real* numbers = W + panels_of.at(i, panel, b);
             const int64_t v = panel * COLUMNS, width = std::min(COLUMNS, b.mul_out - v);
+            const int64_t u = b.mul_in * panel / panels(b), end = b.mul_in * (panel + 1) / panels(b);
             for (int64_t m = 0; m < b.components; ++m) {
-                for (int64_t n = first; n < last; ++n) {
-                    from[n - first] = x + map.node(n) * map.dim_in + b.start_in + m * b.mul_in;
-                    to[n - first] = y + map.node(n) * map.dim_out + b.start_out + m * b.mul_out + v;
+                const int64_t in = b.start_in + m * b.mul_in, out = b.start_out + m * b.mul_out + v;
+                for (int64_t n = 0; n < ahead; ++n) {
+                    fetch(next_from[n] + in + u, end - u);
+                    __builtin_prefetch(next_to[n] + out, 1);
                 }
-                for (int64_t n = 0; n < last - first; n += ROWS)
-                    TILES[std::min(ROWS, last - first - n)](
-                        from + n, numbers, b.mul_in, to + n, width, b.adds);
+                for (int64_t n = 0; n < count; n += ROWS)
+                    TILES[std::min(ROWS, count - n)](
+                        from + n, in, numbers, b.mul_in, to + n, out, width, b.adds);
             }
         }
     }
 }
 
-// Add what the nodes `first .. last` of the order contribute to the gradient of their group's panels.
-void outer_nodes(const Map& map, const Panels& panels_of, const Real* x, const Real* g, Real* gW,
-                 int64_t first, int64_t last) {
-    std::vector<const Real*> from, of;
+// Copy the components of a block from a row of features into rows that are `padded` numbers apart.
+Real* pack(Real* to, const Real* from, int64_t components, int64_t width, int64_t padded) {
+    if (padded == width)
+        std::copy_n(from, components * width, to);
+    else
+        for (int64_t m = 0; m < components; ++m) std::copy_n(from + m * width, width, to + m * padded);
+    return to + components * padded;
+}
+
+// Numbers in the packed rows of a run.
+int64_t packed_size(const Map& map) {
+    int64_t size = 0;
     for (int64_t i = 0; i < map.blocks; ++i) {
         const Block& b = map.block[i];
+        size = std::max(size, b.components * (b.mul_in + panels(b) * COLUMNS));
+    }
+    return NODES_AT_ONCE * size;
+}
+
+// Add what the nodes `first .. last` of the order contribute to the gradient of their group's panels.
+// Rows are packed first: in the features their distance is such that they contend for cache lines.
+void outer_nodes(const Map& map, const Panels& panels_of, const Real* x, const Real* g, Real* gW,
+                 int64_t first, int64_t last, Real* packed) {
+    for (int64_t i = 0; i < map.blocks; ++i) {
+        const Block& b = map.block[i];
+        const int64_t rows = (last - first) * b.components, columns = panels(b) * COLUMNS;
+        Real *const x_rows = packed, *const g_rows = x_rows + rows * b.mul_in;
+        Real *x_end = x_rows, *g_end = g_rows;
+        const Real *const x_block = x + b.start_in, *const g_block = g + b.start_out;
+        for (int64_t n = first; n < last; ++n) {
+            x_end = pack(x_end, x_block + map.node(n) * map.dim_in, b.components, b.mul_in, b.mul_in);
+            g_end = pack(g_end, g_block + map.node(n) * map.dim_out, b.components, b.mul_out, columns);
+            if (!map.fetches()) continue;
+            fetch(x_block + map.next(n) * map.dim_in, b.components * b.mul_in);
+            fetch(g_block + map.next(n) * map.dim_out, b.components * b.mul_out);
+        }
         for (int64_t panel = 0; panel < panels(b); ++panel) {
-            const int64_t v = panel * COLUMNS, width = std::min(COLUMNS, b.mul_out - v);
-            from.clear(), of.clear();
-            for (int64_t n = first; n < last; ++n)
-                for (int64_t m = 0; m < b.components; ++m) {
-                    from.push_back(x + map.node(n) * map.dim_in + b.start_in + m * b.mul_in);
-                    of.push_back(g + map.node(n) * map.dim_out + b.start_out + m * b.mul_out + v);
-                }
             Real* sums = gW + panels_of.at(i, panel, b);
-            const int64_t count = from.size();
-            Numbers narrow(width < COLUMNS ? count * COLUMNS : 0);
-            if (width < COLUMNS)  // whole vectors would read past the end
-                for (int64_t n = 0; n < count; ++n)
-                    of[n] = std::copy_n(of[n], width, narrow.data() + n * COLUMNS) - width;
             for (int64_t u = 0; u < b.mul_in; u += ROWS)
                 OUTER_TILES[std::min(ROWS, b.mul_in - u)](
-                    from.data(), of.data(), count, u, sums + u * COLUMNS);
+                    x_rows + u, b.mul_in, g_rows + panel * COLUMNS, columns, rows, sums + u * COLUMNS);
         }
     }
+}
+
+// Sweep over runs of nodes in threads and add up gradients of the weights: `body(group, first, last,
+// sums, packed)` adds to the sums of a group.
+template <class Body>
+void add_outer(const Map& map, Real* gW, Body body) {
+    const Panels panels(map);
+    const int64_t size = map.groups * panels.size(), threads = map.threads_worth_it();
+    const Numbers sums(threads * size);
+    in_parallel(threads, [&](int64_t thread) {
+        Real* mine = sums.data() + thread * size;
+        const Numbers packed(packed_size(map));
+        over_runs(map, map.nodes * thread / threads, map.nodes * (thread + 1) / threads,
+                  [&](int64_t group, int64_t first, int64_t last) {
+                      body(panels, group, first, last, mine + group * panels.size(), packed.data());
+                  });
+    });
+    panels.for_each_row(
+        map, threads, [&](int64_t at, int64_t to, int64_t stride, int64_t width, Real alpha) {
+            Real* row = sums.data() + at;
+            for (int64_t thread = 1; thread < threads; ++thread)
+                for (int64_t v = 0; v < width; ++v) row[v] += row[thread * size + v];
+            for (int64_t v = 0; v < width; ++v) gW[to + v * stride] = alpha * row[v];
+        });
 }
 
 }  // namespace
 
 extern "C" {
 
-void map(const Map* map, const Real* x, const Real* weight, Real* y) {
-    const Panels panels(*map);
-    const Numbers W(map->groups * panels.size(), false);
-    panels.for_each_row(
-        *map, [&](int64_t at, int64_t from, int64_t stride, int64_t width, Real alpha) {
-            Real* row = W.data() + at;
-            for (int64_t v = 0; v < width; ++v) row[v] = alpha * weight[from + v * stride];
-            std::fill(row + width, row + COLUMNS, Real(0));
-        });
-    over_range(map->nodes, map->threads, [&](int64_t first, int64_t last) {
-        over_runs(*map, first, last, [&](int64_t group, int64_t start, int64_t end) {
-            if (!map->covered)
-                for (int64_t n = start; n < end; ++n)
-                    std::memset(y + map->node(n) * map->dim_out, 0, map->dim_out * sizeof(Real));
-            map_nodes(*map, panels, W.data() + group * panels.size(), x, y, start, end);
+void map(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* weight,
+         Real* y) {
+    const Map map{*blocks, *rows, weight_numel};
+    const Panels panels(map);
+    const int64_t threads = map.threads_worth_it();
+    const Numbers W(map.groups * panels.size(), false);
+    pack_weights(map, panels, weight, threads, W.data());
+    over_range(map.nodes, threads, [&](int64_t first, int64_t last) {
+        over_runs(map, first, last, [&](int64_t group, int64_t start, int64_t end) {
+            map_nodes(map, panels, W.data() + group * panels.size(), x, y, start, end);
         });
     });
 }
 
-void outer(const Map* map, const Real* x, const Real* g, Real* gW) {
-    const Panels panels(*map);
-    const int64_t size = map->groups * panels.size();
-    const Numbers sums(map->threads * size);
-    in_parallel(map->threads, [&](int64_t thread) {
-        Real* mine = sums.data() + thread * size;
-        const int64_t first = map->nodes * thread / map->threads;
-        const int64_t last = map->nodes * (thread + 1) / map->threads;
-        over_runs(*map, first, last, [&](int64_t group, int64_t start, int64_t end) {
-            outer_nodes(*map, panels, x, g, mine + group * panels.size(), start, end);
-        });
-    });
-    panels.for_each_row(
-        *map, [&](int64_t at, int64_t to, int64_t stride, int64_t width, Real alpha) {
-            Real* row = sums.data() + at;
-            for (int64_t thread = 1; thread < map->threads; ++thread)
-                for (int64_t v = 0; v < width; ++v) row[v] += row[thread * size + v];
-            for (int64_t v = 0; v < width; ++v) gW[to + v * stride] = alpha * row[v];
-        });
+void outer(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
+           Real* gW) {
+    const Map map{*blocks, *rows, weight_numel};
+    add_outer(map, gW,
+              [&](const Panels& panels, int64_t, int64_t first, int64_t last, Real* sums, Real* packed) {
+                  outer_nodes(map, panels, x, g, sums, first, last, packed);
+              });
+}
+
+// gx = the map of g by the transposed weights, and gW = the outer product of x and g.
+void both(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
+          const Blocks* transposed_blocks, const Real* weight, Real* gx, Real* gW) {
+    const Map map{*blocks, *rows, weight_numel}, transposed{*transposed_blocks, *rows, weight_numel};
+    const Panels panels_of(transposed);
+    const Numbers W(map.groups * panels_of.size(), false);
+    pack_weights(transposed, panels_of, weight, map.threads_worth_it(), W.data());
+    add_outer(map, gW,
+              [&](const Panels& panels, int64_t group, int64_t first, int64_t last, Real* sums,
+                  Real* packed) {
+                  map_nodes(transposed, panels_of, W.data() + group * panels_of.size(), g, gx, first,
+                            last);
+                  outer_nodes(map, panels, x, g, sums, first, last, packed);
+              });
 }
 
 }  // extern "C"

@@ -38,15 +38,15 @@ typedef int32_t Mask __attribute__((vector_size(VECTOR_BYTES)));
 // Numbers, all zero at first if that is asked for, in memory that starts with a cache line: vectors that straddle two
 // lines take twice as long to read.
 class Numbers {
-    static constexpr std::align_val_t LINE{64};
+    static constexpr std::align_val_t ALIGNMENT{64};
     Real* data_;
 
   public:
     explicit Numbers(int64_t size, bool zero = true)
-        : data_(static_cast<Real*>(::operator new(size * sizeof(Real), LINE))) {
+        : data_(static_cast<Real*>(::operator new(size * sizeof(Real), ALIGNMENT))) {
         if (zero) std::memset(data_, 0, size * sizeof(Real));
     }
-    ~Numbers() { ::operator delete(data_, LINE); }
+    ~Numbers() { ::operator delete(data_, ALIGNMENT); }
     Numbers(const Numbers&) = delete;
     Real* data() const { return data_; }
 };
