@@ -24,6 +24,7 @@ SMALL = {
     "scaling": [*MODEL, "--atoms", "24", "--repeats", "1"],
 }
 ON_FRAMES = {"convolution", "train", "evaluate", "md"}
+PNG = b"\x89PNG"
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_comparisons(
     assert all(timing.name in printed for timing in timings)
     assert [row["name"] for row in written["results"]] == [timing.name for timing in timings] != []
     assert all(row["medians"].keys() == {"molnet", "e3nn"} for row in written["results"])
-    assert image.read_bytes().startswith(b"\x89PNG")
+    assert image.read_bytes().startswith(PNG)
 
 
 def test_energies_alone(run: Callable[..., list], capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,20 +91,24 @@ def test_thread_scaling(run: Callable[..., list]) -> None:
     assert torch.get_num_threads() == threads
 
 
-def test_dynamics(run: Callable[..., list]) -> None:
-    (timing,) = run("md")
+def test_dynamics(run: Callable[..., list], tmp_path: Path) -> None:
+    file, image = tmp_path / "timings.json", tmp_path / "timings.png"
+    (timing,) = run("md", "--json", str(file), "--plot", str(image))
     assert timing.name == "step of dynamics, 3 atoms"
     assert 0 < timing.medians["model"] < timing.medians["whole"]
+    assert json.loads(file.read_text())["results"] == [timing.as_row()]
+    assert image.read_bytes().startswith(PNG)
 
 
 def test_scaling(run: Callable[..., list], tmp_path: Path) -> None:
     from benchmarking.scaling import water
 
-    file = tmp_path / "growth.json"
-    (growth,) = run("scaling", "--cutoff", "3.5", "--json", str(file))
+    file, image = tmp_path / "growth.json", tmp_path / "growth.png"
+    (growth,) = run("scaling", "--cutoff", "3.5", "--json", str(file), "--plot", str(image))
     assert growth.atoms == 24
     assert growth.neighbours == len(neighbor_list("i", water(2), 3.5)) / 24
     assert json.loads(file.read_text())["results"] == [growth._asdict()]
+    assert image.read_bytes().startswith(PNG)
 
 
 def test_box_of_water(on_path: None) -> None:
