@@ -6,6 +6,7 @@
     python scripts/benchmark.py scaling       time and memory for thousands of atoms
     python scripts/benchmark.py convolution   its convolution
     python scripts/benchmark.py o3            its building blocks
+    python scripts/benchmark.py knots         no time, but the errors of its radial splines
 
 What is compared runs in turn in one process, ours, theirs, ours, ..., and medians are compared, so
 that a machine whose speed drifts slows all alike. `train` and `evaluate` compare with the same
@@ -26,9 +27,10 @@ import torch
 from ase import Atoms
 from benchmarking.convolution import convolution_comparisons
 from benchmarking.dynamics import dynamics
+from benchmarking.knots import Fit, fit_table, fits
 from benchmarking.o3 import o3_comparisons
 from benchmarking.peers import PEERS, MissingPeerError
-from benchmarking.plot import plot_growth, plot_timings
+from benchmarking.plot import plot_fits, plot_growth, plot_timings
 from benchmarking.scaling import Growth, growth_table, scaling
 from benchmarking.steps import Batches, evaluating, thread_scaling, throughput, training
 from benchmarking.systems import Size, TooFewStructuresError, describe, read_structures, spread
@@ -38,7 +40,7 @@ from molnet.graph import from_atoms
 from molnet.graph.frames import StructureFileError
 from molnet.kernels.allocator import reuse_freed_memory
 
-Result = Timing | Growth
+Result = Timing | Growth | Fit
 Run = Callable[[argparse.Namespace], Sequence[Result]]
 Plot = Callable[[Sequence[Any], str, Path], None]
 
@@ -115,6 +117,11 @@ def make_parser() -> argparse.ArgumentParser:
     boxes.add_argument("--atoms", type=int, nargs="+", default=[1000, 10000], help="in a box")
     boxes.add_argument("--repeats", type=int, default=3)
     command("scaling", _run_scaling, "energies and forces of boxes of water", boxes, plot_growth)
+
+    splines = argparse.ArgumentParser(add_help=False, parents=[_model()])
+    splines.add_argument("--knots", type=int, nargs="+", default=[16, 32, 64, 128, 256, 512])
+    splines.add_argument("--networks", type=int, default=3, help="of different initial weights")
+    command("knots", _run_knots, "errors of the splines of radial functions", splines, plot_fits)
     return parser
 
 
@@ -221,6 +228,13 @@ def _run_scaling(options: argparse.Namespace) -> list[Growth]:
         )
     )
     print(growth_table(rows))
+    return rows
+
+
+def _run_knots(options: argparse.Namespace) -> list[Fit]:
+    print(f"splines of the radial functions, {_size(options)}", flush=True)
+    rows = list(fits(options.knots, _size(options), DTYPES[options.dtype], options.networks))
+    print(fit_table(rows))
     return rows
 
 

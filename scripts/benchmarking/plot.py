@@ -10,6 +10,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarking.knots import Fit
 from benchmarking.scaling import Growth
 from benchmarking.timing import Timing
 
@@ -66,6 +67,30 @@ def plot_growth(rows: Sequence[Growth], title: str, path: Path) -> None:
         axes.margins(x=0.1)
         axes.set_xlabel("atoms in the box")
         _bare(axes)
+    _save(figure, title, path)
+
+
+def plot_fits(rows: Sequence[Fit], title: str, path: Path) -> None:
+    """Errors of value and slope by number of knots, beside a line that falls with h²."""
+    rows = sorted(rows)
+    knots = [row.knots for row in rows]
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, name, rms, largest in (
+        (panels[0], "value", [row.value_rms for row in rows], [row.value_max for row in rows]),
+        (panels[1], "slope", [row.slope_rms for row in rows], [row.slope_max for row in rows]),
+    ):
+        guide = [0.5 * rms[-1] * (row.spacing / rows[-1].spacing) ** 2 for row in rows]
+        axes.loglog(knots, largest, "o-", label="largest", color=COLORS[1])
+        axes.loglog(knots, rms, "o-", label="root mean square", color=COLORS[0])
+        axes.loglog(knots, guide, ":", label="h²", color="0.3")
+        axes.set_xticks(knots, [str(number) for number in knots])
+        axes.minorticks_off()
+        axes.set_xlabel("knots")
+        axes.set_title(name, fontsize=10)
+        _bare(axes)
+    panels[0].set_ylabel("error relative to RMS")
+    panels[0].legend(frameon=False)
     _save(figure, title, path)
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -22,6 +23,7 @@ SMALL = {
     "evaluate": [*MODEL, "--molecules", "1", "3"],
     "md": [*MODEL, "--steps", "3"],
     "scaling": [*MODEL, "--atoms", "24", "--repeats", "1"],
+    "knots": [*MODEL, "--knots", "64", "128", "256", "--networks", "2"],
 }
 ON_FRAMES = {"convolution", "train", "evaluate", "md"}
 PNG = b"\x89PNG"
@@ -109,6 +111,23 @@ def test_scaling(run: Callable[..., list], tmp_path: Path) -> None:
     assert growth.neighbours == len(neighbor_list("i", water(2), 3.5)) / 24
     assert json.loads(file.read_text())["results"] == [growth._asdict()]
     assert image.read_bytes().startswith(PNG)
+
+
+def test_errors_of_splines(
+    run: Callable[..., list], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They fall with the square of the spacing, values and slopes alike."""
+    file, image = tmp_path / "fits.json", tmp_path / "fits.png"
+    fits = run("knots", "--dtype", "float64", "--json", str(file), "--plot", str(image))
+    printed = capsys.readouterr().out
+    assert [fit.knots for fit in fits] == [64, 128, 256]
+    assert all(f"{100 * fit.value_rms:.3g}" in printed for fit in fits)
+    assert json.loads(file.read_text())["results"] == [fit.as_row() for fit in fits]
+    assert image.read_bytes().startswith(PNG)
+    for coarse, fine in pairwise(fits):
+        for name in ("value_rms", "value_max", "slope_rms", "slope_max"):
+            ratio = getattr(coarse, name) / getattr(fine, name)
+            assert ratio == pytest.approx(4, rel=0.15), f"{name}, {fine.knots} knots"
 
 
 def test_box_of_water(on_path: None) -> None:
