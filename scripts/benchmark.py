@@ -36,6 +36,8 @@ from benchmarking.steps import Batches, evaluating, thread_scaling, throughput, 
 from benchmarking.systems import Size, TooFewStructuresError, describe, read_structures, spread
 from benchmarking.timing import Comparison, Timing, machine, measure, table
 
+from molnet.datasets.download import DownloadError
+from molnet.datasets.qm9 import QM9Error
 from molnet.graph import from_atoms
 from molnet.graph.frames import StructureFileError
 from molnet.kernels.allocator import reuse_freed_memory
@@ -44,7 +46,10 @@ Result = Timing | Growth | Fit
 Run = Callable[[argparse.Namespace], Sequence[Result]]
 Plot = Callable[[Sequence[Any], str, Path], None]
 
-INPUT_ERRORS = (FileNotFoundError, StructureFileError, TooFewStructuresError, MissingPeerError)
+INPUT_ERRORS = (
+    *(FileNotFoundError, StructureFileError, TooFewStructuresError, MissingPeerError),
+    *(QM9Error, DownloadError),
+)
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 

@@ -15,6 +15,9 @@ import torch
 from ase.build import molecule
 from ase.neighborlist import neighbor_list
 
+from molnet.datasets.download import DownloadError
+from molnet.datasets.qm9 import QM9Error
+
 MODEL = ["--channels", "2", "--layers", "2", "--l-max", "1"]
 SMALL = {
     "o3": ["--batch", "4", "--channels", "2"],
@@ -184,3 +187,19 @@ def test_what_cannot_be_done_is_said_in_a_line(
     with pytest.raises(SystemExit):
         run("train", *arguments)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [QM9Error, DownloadError])
+def test_a_missing_qm9_is_said_in_a_line(
+    error: type[Exception],
+    benchmark: ModuleType,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing() -> None:
+        raise error("could not be downloaded")
+
+    monkeypatch.setattr("molnet.datasets.qm9.open_qm9", missing)
+    with pytest.raises(SystemExit):
+        benchmark.main(["train", "--qm9"])
+    assert "could not be downloaded" in capsys.readouterr().err
