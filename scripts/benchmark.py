@@ -6,11 +6,13 @@
     python scripts/benchmark.py scaling       time and memory for thousands of atoms
     python scripts/benchmark.py convolution   its convolution
     python scripts/benchmark.py o3            its building blocks
+    python scripts/benchmark.py knots         no time, but the errors of its radial splines
 
 What is compared runs in turn in one process, ours, theirs, ours, ..., and medians are compared, so
 that a machine whose speed drifts slows all alike. `train` and `evaluate` compare with the same
 network written in e3nn's modules, which gives the same energies and forces for the same weights.
-Options of a command: `python scripts/benchmark.py train --help`. Needs e3nn
+Every command writes its results to a file with `--json FILE` and draws them with `--plot FILE.png`;
+its other options: `python scripts/benchmark.py train --help`. Needs e3nn
 (`pip install -e ".[dev]"`).
 """
 
@@ -18,28 +20,36 @@ import argparse
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import e3nn
 import torch
 from ase import Atoms
 from benchmarking.convolution import convolution_comparisons
 from benchmarking.dynamics import dynamics
+from benchmarking.knots import Fit, fit_table, fits
 from benchmarking.o3 import o3_comparisons
 from benchmarking.peers import PEERS, MissingPeerError
-from benchmarking.plot import plot
+from benchmarking.plot import plot_fits, plot_growth, plot_timings
 from benchmarking.scaling import Growth, growth_table, scaling
 from benchmarking.steps import Batches, evaluating, thread_scaling, throughput, training
 from benchmarking.systems import Size, TooFewStructuresError, describe, read_structures, spread
 from benchmarking.timing import Comparison, Timing, machine, measure, table
 
+from molnet.datasets.download import DownloadError
+from molnet.datasets.qm9 import QM9Error
 from molnet.graph import from_atoms
 from molnet.graph.frames import StructureFileError
 from molnet.kernels.allocator import reuse_freed_memory
 
-Result = Timing | Growth
+Result = Timing | Growth | Fit
 Run = Callable[[argparse.Namespace], Sequence[Result]]
+Plot = Callable[[Sequence[Any], str, Path], None]
 
-INPUT_ERRORS = (FileNotFoundError, StructureFileError, TooFewStructuresError, MissingPeerError)
+INPUT_ERRORS = (
+    *(FileNotFoundError, StructureFileError, TooFewStructuresError, MissingPeerError),
+    *(QM9Error, DownloadError),
+)
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -63,6 +73,8 @@ def main(arguments: list[str] | None = None) -> Sequence[Result]:
     if options.json is not None:
         rows = [result.as_row() for result in results]
         options.json.write_text(json.dumps({"machine": head, "results": rows}, indent=2) + "\n")
+    if options.plot is not None:
+        options.draw(results, head, options.plot)
     return results
 
 
@@ -73,10 +85,16 @@ def make_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, run: Run, summary: str, options: argparse.ArgumentParser) -> None:
+    def command(
+        name: str,
+        run: Run,
+        summary: str,
+        options: argparse.ArgumentParser,
+        draw: Plot = plot_timings,
+    ) -> None:
         commands.add_parser(
             name, help=summary, description=summary, parents=[options, _common()]
-        ).set_defaults(run=run)
+        ).set_defaults(run=run, draw=draw)
 
     layers = argparse.ArgumentParser(add_help=False, parents=[_comparison()])
     layers.add_argument("--batch", type=int, default=4096, help="rows of features")
@@ -103,7 +121,12 @@ def make_parser() -> argparse.ArgumentParser:
     boxes = argparse.ArgumentParser(add_help=False, parents=[_model()])
     boxes.add_argument("--atoms", type=int, nargs="+", default=[1000, 10000], help="in a box")
     boxes.add_argument("--repeats", type=int, default=3)
-    command("scaling", _run_scaling, "energies and forces of boxes of water", boxes)
+    command("scaling", _run_scaling, "energies and forces of boxes of water", boxes, plot_growth)
+
+    splines = argparse.ArgumentParser(add_help=False, parents=[_model()])
+    splines.add_argument("--knots", type=int, nargs="+", default=[16, 32, 64, 128, 256, 512])
+    splines.add_argument("--networks", type=int, default=3, help="of different initial weights")
+    command("knots", _run_knots, "errors of the splines of radial functions", splines, plot_fits)
     return parser
 
 
@@ -112,6 +135,7 @@ def _common() -> argparse.ArgumentParser:
     options.add_argument("--threads", type=int, default=torch.get_num_threads())
     options.add_argument("--dtype", choices=DTYPES, default="float32")
     options.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file")
+    options.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the results")
     return options
 
 
@@ -123,7 +147,6 @@ def _comparison() -> argparse.ArgumentParser:
         choices=["eager", "script", "inductor"],
         help="of e3nn; by default its own default",
     )
-    options.add_argument("--plot", type=Path, metavar="FILE.png", help="draw a bar chart")
     return options
 
 
@@ -167,8 +190,6 @@ def _frames() -> argparse.ArgumentParser:
 def _timed(comparisons: Iterable[Comparison], options: argparse.Namespace) -> list[Timing]:
     timings = [measure(comparison, options.repeats) for comparison in comparisons]
     print(table(timings))
-    if options.plot is not None:
-        plot(timings, machine(), options.plot)
     return timings
 
 
@@ -212,6 +233,13 @@ def _run_scaling(options: argparse.Namespace) -> list[Growth]:
         )
     )
     print(growth_table(rows))
+    return rows
+
+
+def _run_knots(options: argparse.Namespace) -> list[Fit]:
+    print(f"splines of the radial functions, {_size(options)}", flush=True)
+    rows = list(fits(options.knots, _size(options), DTYPES[options.dtype], options.networks))
+    print(fit_table(rows))
     return rows
 
 

@@ -118,10 +118,16 @@ class Irreps(tuple[MulIrrep, ...], Representation):
 
     @property
     def slice_by_mul(self) -> "_SliceByMul":
-        """Cut by counting single irreps; empty terms are dropped.
+        """Cut by counting single irreps.
+
+        Empty terms within the cut and at its ends are kept; an empty cut inside a term leaves an
+        empty term.
 
         >>> Irreps("3x1e + 2x0e").slice_by_mul[1:4]
         2x1e+1x0e
+        >>> irreps = Irreps("2x0e + 0x1o + 2x2e")
+        >>> irreps.slice_by_mul[:2], irreps.slice_by_mul[3:], irreps.slice_by_mul[3:3]
+        (2x0e+0x1o, 1x2e, 0x2e)
         """
         return _SliceByMul(self)
 
@@ -277,10 +283,11 @@ class _SliceByMul(NamedTuple):
             raise ValueError(f"expected a slice of step 1, got {cut}")
         terms, first = [], 0
         for mul, ir in self.irreps:
-            inside = min(stop, first + mul) - max(start, first)
-            if inside > 0:
+            end = first + mul
+            inside = min(stop, end) - max(start, first)
+            if inside > 0 or (inside == 0 and (mul == 0 or first < start < end)):
                 terms.append((inside, ir))
-            first += mul
+            first = end
         return Irreps(terms)
 
 

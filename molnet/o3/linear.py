@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,13 @@ from molnet.o3.instructions import LinearInstruction, linear_instructions
 from molnet.o3.irreps import Irreps, IrrepsLike
 from molnet.o3.layout import Blocks, Layout, cat, check_features
 from molnet.o3.weights import PathWeights, forget_when_loading
+
+
+class LinearSlices(NamedTuple):
+    """Where the weights of an instruction lie on the last axis of all weights, and their shape."""
+
+    slice_1D: slice  # noqa: N815, e3nn's name
+    shape_2D: tuple[int, int]  # noqa: N815
 
 
 class Linear(PathWeights):
@@ -98,6 +106,21 @@ class Linear(PathWeights):
         self._constants = Constants([_weight_scales(paths)])
         plain = layout == "ir_mul" and f_in is None and self.bias_numel == 0
         self._in_place = _blockwise_map(paths, irreps_in, irreps_out) if plain else None
+
+    @property
+    def weight_index_slices(self) -> list[LinearSlices]:
+        """For each instruction where its weights lie, ``weight[..., slice_1D].view(shape_2D)``.
+
+        Biases are no instructions here (e3nn lists them behind the weights).
+
+        >>> Linear("0e + 2x1o", "3x0e + 4x1o").weight_index_slices[1]
+        LinearSlices(slice_1D=slice(3, 11, None), shape_2D=(2, 4))
+        """
+        ends = accumulate(self._path_sizes)
+        return [
+            LinearSlices(slice(end - size, end), path.path_shape)
+            for end, size, path in zip(ends, self._path_sizes, self.instructions, strict=True)
+        ]
 
     def forward(
         self, features: Tensor, weight: Tensor | None = None, bias: Tensor | None = None

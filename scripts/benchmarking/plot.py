@@ -1,24 +1,25 @@
-"""Timings as a bar chart."""
+"""Results as charts: one function for each kind of them.
+
+Each takes the results, at least one; the small print below the chart; and the path of the image,
+whose suffix is its format.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarking.knots import Fit
+from benchmarking.scaling import Growth
 from benchmarking.timing import Timing
 
 BAR = 0.8  # of the space between two bars' centres
 COLORS = ("#1b6ca8", "#b8bec4", "#8a929a", "#5d656d")
 
 
-def plot(timings: Sequence[Timing], title: str, path: Path) -> None:
-    """For each comparison a group of bars: time relative to the first column, with the ms beside.
-
-    Args:
-        timings: at least one, all with the same columns.
-        title: small print below the chart.
-        path: of the image; its suffix is the format.
-    """
+def plot_timings(timings: Sequence[Timing], title: str, path: Path) -> None:
+    """For each timing a group of bars: time relative to the first column, with the ms beside."""
     columns = list(timings[0].medians)
     group = len(columns) + 1.0
     figure = Figure(figsize=(9, 1.3 + 0.27 * group * len(timings)), layout="constrained")
@@ -39,6 +40,66 @@ def plot(timings: Sequence[Timing], title: str, path: Path) -> None:
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_xlabel(f"time relative to {columns[0]}")
+    _save(figure, title, path)
+
+
+def plot_growth(rows: Sequence[Growth], title: str, path: Path) -> None:
+    """Time per atom, of the first evaluation and of the next ones, and memory per atom, by size."""
+    rows = sorted(rows)
+    atoms = [row.atoms for row in rows]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    time, memory = figure.subplots(1, 2)
+    for label, seconds, color in (
+        ("first evaluation", [row.first for row in rows], COLORS[1]),
+        ("next ones", [row.next for row in rows], COLORS[0]),
+    ):
+        per_atom = [1e6 * second / number for second, number in zip(seconds, atoms, strict=True)]
+        time.plot(atoms, per_atom, "o-", label=label, color=color)
+    time.set_ylabel("time per atom, µs")
+    time.legend(frameon=False, loc="lower left")
+    memory.plot(atoms, [row.memory / 1e3 for row in rows], "o-", color=COLORS[0])
+    memory.set_ylabel("memory per atom, kB")
+    for axes in (time, memory):
+        axes.set_xscale("log")
+        axes.set_xticks(atoms, [f"{number:,}" for number in atoms])
+        axes.minorticks_off()
+        axes.set_ylim(0, 1.15 * axes.dataLim.y1 or None)  # small boxes take no memory of their own
+        axes.margins(x=0.1)
+        axes.set_xlabel("atoms in the box")
+        _bare(axes)
+    _save(figure, title, path)
+
+
+def plot_fits(rows: Sequence[Fit], title: str, path: Path) -> None:
+    """Errors of value and slope by number of knots, beside a line that falls with h²."""
+    rows = sorted(rows)
+    knots = [row.knots for row in rows]
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, name, rms, largest in (
+        (panels[0], "value", [row.value_rms for row in rows], [row.value_max for row in rows]),
+        (panels[1], "slope", [row.slope_rms for row in rows], [row.slope_max for row in rows]),
+    ):
+        guide = [0.5 * rms[-1] * (row.spacing / rows[-1].spacing) ** 2 for row in rows]
+        axes.loglog(knots, largest, "o-", label="largest", color=COLORS[1])
+        axes.loglog(knots, rms, "o-", label="root mean square", color=COLORS[0])
+        axes.loglog(knots, guide, ":", label="h²", color="0.3")
+        axes.set_xticks(knots, [str(number) for number in knots])
+        axes.minorticks_off()
+        axes.set_xlabel("knots")
+        axes.set_title(name, fontsize=10)
+        _bare(axes)
+    panels[0].set_ylabel("error relative to RMS")
+    panels[0].legend(frameon=False)
+    _save(figure, title, path)
+
+
+def _bare(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="0.92")
+
+
+def _save(figure: Figure, title: str, path: Path) -> None:
     figure.supxlabel(title, fontsize=7, color="0.4")
     figure.savefig(path, dpi=150)
 

@@ -119,7 +119,7 @@ EXAMPLES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
 
 PARTS = {
     *("mul", "sc", "tp", "main", "scalar_multiplier", "sph_func"),
-    *("paths", "features", "irs", "weight_index_slices", "visualize"),
+    *("paths", "features", "irs", "visualize"),
 }
 """What e3nn's modules are made of inside, and a plot."""
 

@@ -35,6 +35,20 @@ def test_the_mask_of_outputs_is_that_of_e3nn(seed):
     assert torch.equal(y.abs().sum(0) > 0, ours.output_mask > 0)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_the_slices_of_weights_are_those_of_e3nn(seed):
+    rng = random.Random(seed)  # noqa: S311
+    irreps_in, irreps_out = (Irreps("+".join(rng.choices(ENTRIES, k=4))) for _ in range(2))
+    options = {"internal_weights": False, "path_normalization": "path"}
+    ours = Linear(irreps_in, irreps_out, biases=True, **options)
+    theirs = e3nn.Linear(irreps_in, irreps_out, **options)  # with biases it lists them here too
+    assert ours.weight_index_slices == theirs.weight_index_slices
+    weight = torch.randn(3, ours.weight_numel)
+    views = ours.weight_views(weight)
+    for (where, shape), view in zip(ours.weight_index_slices, views, strict=True):
+        assert torch.equal(weight[..., where].view(3, *shape), view)
+
+
 def test_the_mask_of_outputs_follows_the_module_and_is_not_saved():
     linear = Linear("0e", "2x0e + 1o").double()
     assert linear.output_mask.dtype == torch.float64

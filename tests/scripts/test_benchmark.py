@@ -4,6 +4,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,9 @@ import torch
 from ase.build import molecule
 from ase.neighborlist import neighbor_list
 
+from molnet.datasets.download import DownloadError
+from molnet.datasets.qm9 import QM9Error
+
 MODEL = ["--channels", "2", "--layers", "2", "--l-max", "1"]
 SMALL = {
     "o3": ["--batch", "4", "--channels", "2"],
@@ -22,8 +26,10 @@ SMALL = {
     "evaluate": [*MODEL, "--molecules", "1", "3"],
     "md": [*MODEL, "--steps", "3"],
     "scaling": [*MODEL, "--atoms", "24", "--repeats", "1"],
+    "knots": [*MODEL, "--knots", "64", "128", "256", "--networks", "2"],
 }
 ON_FRAMES = {"convolution", "train", "evaluate", "md"}
+PNG = b"\x89PNG"
 
 
 @pytest.fixture
@@ -73,7 +79,7 @@ def test_comparisons(
     assert all(timing.name in printed for timing in timings)
     assert [row["name"] for row in written["results"]] == [timing.name for timing in timings] != []
     assert all(row["medians"].keys() == {"molnet", "e3nn"} for row in written["results"])
-    assert image.read_bytes().startswith(b"\x89PNG")
+    assert image.read_bytes().startswith(PNG)
 
 
 def test_energies_alone(run: Callable[..., list], capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,20 +96,41 @@ def test_thread_scaling(run: Callable[..., list]) -> None:
     assert torch.get_num_threads() == threads
 
 
-def test_dynamics(run: Callable[..., list]) -> None:
-    (timing,) = run("md")
+def test_dynamics(run: Callable[..., list], tmp_path: Path) -> None:
+    file, image = tmp_path / "timings.json", tmp_path / "timings.png"
+    (timing,) = run("md", "--json", str(file), "--plot", str(image))
     assert timing.name == "step of dynamics, 3 atoms"
     assert 0 < timing.medians["model"] < timing.medians["whole"]
+    assert json.loads(file.read_text())["results"] == [timing.as_row()]
+    assert image.read_bytes().startswith(PNG)
 
 
 def test_scaling(run: Callable[..., list], tmp_path: Path) -> None:
     from benchmarking.scaling import water
 
-    file = tmp_path / "growth.json"
-    (growth,) = run("scaling", "--cutoff", "3.5", "--json", str(file))
+    file, image = tmp_path / "growth.json", tmp_path / "growth.png"
+    (growth,) = run("scaling", "--cutoff", "3.5", "--json", str(file), "--plot", str(image))
     assert growth.atoms == 24
     assert growth.neighbours == len(neighbor_list("i", water(2), 3.5)) / 24
     assert json.loads(file.read_text())["results"] == [growth._asdict()]
+    assert image.read_bytes().startswith(PNG)
+
+
+def test_errors_of_splines(
+    run: Callable[..., list], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They fall with the square of the spacing, values and slopes alike."""
+    file, image = tmp_path / "fits.json", tmp_path / "fits.png"
+    fits = run("knots", "--dtype", "float64", "--json", str(file), "--plot", str(image))
+    printed = capsys.readouterr().out
+    assert [fit.knots for fit in fits] == [64, 128, 256]
+    assert all(f"{100 * fit.value_rms:.3g}" in printed for fit in fits)
+    assert json.loads(file.read_text())["results"] == [fit.as_row() for fit in fits]
+    assert image.read_bytes().startswith(PNG)
+    for coarse, fine in pairwise(fits):
+        for name in ("value_rms", "value_max", "slope_rms", "slope_max"):
+            ratio = getattr(coarse, name) / getattr(fine, name)
+            assert ratio == pytest.approx(4, rel=0.15), f"{name}, {fine.knots} knots"
 
 
 def test_box_of_water(on_path: None) -> None:
@@ -160,3 +187,19 @@ def test_what_cannot_be_done_is_said_in_a_line(
     with pytest.raises(SystemExit):
         run("train", *arguments)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [QM9Error, DownloadError])
+def test_a_missing_qm9_is_said_in_a_line(
+    error: type[Exception],
+    benchmark: ModuleType,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing() -> None:
+        raise error("could not be downloaded")
+
+    monkeypatch.setattr("molnet.datasets.qm9.open_qm9", missing)
+    with pytest.raises(SystemExit):
+        benchmark.main(["train", "--qm9"])
+    assert "could not be downloaded" in capsys.readouterr().err
