@@ -2,8 +2,22 @@
 
 from molnet.kernels.blockwise import RowGroups
 from molnet.kernels.convolve import backend, convolve
+from molnet.kernels.edge_basis import CompiledEdgeBasis
 from molnet.kernels.edges import Edges
+from molnet.kernels.engine import as_source, close
 from molnet.kernels.plan import Block, Path, Plan
 from molnet.kernels.weights import Weights
 
-__all__ = ["Block", "Edges", "Path", "Plan", "RowGroups", "Weights", "backend", "convolve"]
+__all__ = [
+    "Block",
+    "CompiledEdgeBasis",
+    "Edges",
+    "Path",
+    "Plan",
+    "RowGroups",
+    "Weights",
+    "as_source",
+    "backend",
+    "close",
+    "convolve",
+]

@@ -22,6 +22,38 @@ class Function(torch.autograd.Function):
         return super(torch.autograd.Function, cls).apply(*arguments)  # type: ignore[misc]
 
 
+class _Source(Function):
+    """The identity, for a tensor that nothing lies behind."""
+
+    closed = False
+
+    @staticmethod
+    def forward(tensor: Tensor, anchor: Tensor) -> Tensor:
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None]:
+        return None, None
+
+
+def as_source(tensor: Tensor) -> Tensor:
+    """The same tensor as a variable to differentiate by, until :func:`close` is called on it.
+
+    ``tensor.requires_grad_()`` makes a leaf, and ``loss.backward()`` then computes the gradients of
+    all leaves, also of those that served for forces and are not asked for again.
+    """
+    return _Source.apply(tensor.detach(), torch.empty(0, requires_grad=True))
+
+
+def close(source: Tensor) -> None:
+    """End the differentiation by a source: from now on its gradient is wanted no more."""
+    source.grad_fn.closed = True  # type: ignore[union-attr]
+
+
 def wanted_gradients(ctx: Any) -> list[bool]:
     """For each tensor that a function took, whether this backward pass needs its gradient.
 
@@ -37,9 +69,19 @@ def wanted_gradients(ctx: Any) -> list[bool]:
 
 
 def _runs(node: Any) -> bool:
-    is_leaf = node.name().endswith("AccumulateGrad")
+    if node.name().endswith("AccumulateGrad"):
+        return True
+    if _is_closed(node) or (
+        node.next_functions and all(_is_closed(n) for n, _ in node.next_functions)
+    ):
+        return False
     # What torch.autograd.graph.register_multi_grad_hook asks, too.
-    return is_leaf or torch._C._will_engine_execute_node(node)
+    return torch._C._will_engine_execute_node(node)
+
+
+def _is_closed(node: Any) -> bool:
+    """Whether no gradient is wanted behind a node, as far as one can see from it."""
+    return node is None or getattr(node, "closed", False)
 
 
 def as_inputs(saved: Sequence[Tensor | None]) -> list[Any]:

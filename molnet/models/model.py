@@ -22,6 +22,7 @@ from molnet.graph import (
 )
 from molnet.graph.elements import SYMBOLS
 from molnet.graph.structure import Atoms
+from molnet.kernels import as_source, close
 from molnet.models.frozen import frozen
 from molnet.models.heads import HEADS, Head
 from molnet.models.network import Network
@@ -152,9 +153,10 @@ class Model(nn.Module):
             return self._evaluate(graph, species, vectors)
 
         differentiable = torch.is_grad_enabled()
+        from_positions = vectors.requires_grad
         with torch.enable_grad():
-            if not vectors.requires_grad:
-                vectors.requires_grad_()
+            if not from_positions:
+                vectors = as_source(vectors)
             outputs = self._evaluate(graph, species, vectors)
             (gradients,) = torch.autograd.grad(
                 outputs[self.energy].sum(),
@@ -163,6 +165,8 @@ class Model(nn.Module):
                 # Isolated atoms have no edges, so their energy does not depend on positions.
                 materialize_grads=True,
             )
+            if not from_positions:
+                close(vectors)
         if not differentiable:
             outputs = {name: value.detach() for name, value in outputs.items()}
             vectors = vectors.detach()

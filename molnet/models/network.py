@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from molnet.kernels import Edges, RowGroups, Weights
+from molnet.kernels import CompiledEdgeBasis, Edges, RowGroups, Weights
 from molnet.nn.convolution import Convolution
 from molnet.nn.gate import Gate
 from molnet.nn.mlp import FullyConnectedNet
@@ -212,6 +212,11 @@ class Network(nn.Module):
         self.harmonics = SphericalHarmonics(
             irreps_harmonics, normalize=True, normalization="component"
         )
+        self.edge_basis = (
+            None
+            if num_knots is None
+            else CompiledEdgeBasis(l_max, num_knots, cutoff, self._edge_basis_in_pytorch)
+        )
         self.embedding = nn.Embedding(num_species, channels)
         self.interactions = nn.ModuleList()
         irreps = Irreps([(channels, Irrep(0, 1))])
@@ -252,11 +257,9 @@ class Network(nn.Module):
             vectors: ``r_j − r_i + S·cell``, from receiver i to sender j, ``[E, 3]``, Å.
             senders, receivers: ``[E]``, receivers ascending.
         """
-        distances = vectors.norm(dim=1)  # (E,)
-        harmonics = self.harmonics(vectors)  # (E, (l_max + 1)²)
         order = RowGroups.of(species, self.num_species)
         edges = Edges.of(senders, receivers, species.shape[0])
-        radial, as_weights = self._radial(distances)
+        harmonics, radial, as_weights = self._of_edges(vectors)
 
         x = self.embedding(species)  # (N, C)
         scalars = []
@@ -265,14 +268,26 @@ class Network(nn.Module):
             scalars.append(interaction.scalars(x))  # (N, C)
         return Features(torch.cat(scalars, dim=1), x)
 
-    def _radial(self, distances: Tensor) -> tuple[RadialBasis, Callable[[Tensor], Weights]]:
-        """What the radial networks are evaluated on, and how their values become weights."""
+    def _of_edges(self, vectors: Tensor) -> tuple[Tensor, RadialBasis, Callable[[Tensor], Weights]]:
+        """Harmonics; what the radial networks are evaluated on; how their values become weights."""
         if self.spline is None:
-            return self._basis(distances), Weights.of_edges
-        spline = self.spline
-        basis, rows = spline(distances)  # (E, 4), (E,)
-        at_knots = RadialBasis(*self.at_knots)
-        return at_knots, lambda values: Weights(basis, spline.table(values), rows)
+            radial = self._basis(vectors.norm(dim=1))
+            return self.harmonics(vectors), radial, Weights.of_edges
+        if self.edge_basis is not None and self.edge_basis.serves(vectors):
+            harmonics, basis, rows = self.edge_basis(vectors)
+        else:
+            harmonics = self.harmonics(vectors)  # (E, (l_max + 1)²)
+            basis, rows = self.spline(vectors.norm(dim=1))  # (E, 4), (E,)
+        table = self.spline.table
+        return (
+            harmonics,
+            RadialBasis(*self.at_knots),
+            lambda values: Weights(basis, table(values), rows),
+        )
+
+    def _edge_basis_in_pytorch(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        basis, _ = cast(CubicSpline, self.spline)(vectors.norm(dim=1))
+        return self.harmonics(vectors), basis
 
     def _basis(self, distances: Tensor) -> RadialBasis:
         return RadialBasis(self.bessel(distances), self.envelope(distances).unsqueeze(-1))

@@ -1,0 +1,164 @@
+"""Harmonics and spline basis of edge vectors in one compiled call, with their derivatives.
+
+The network sees an edge vector r only through its spherical harmonics Y(r/|r|) and the basis B(|r|)
+of its radial splines. With gradients g of them:
+
+==================  ==============================================  =========================
+function            computes                                        its backward pass uses
+==================  ==============================================  =========================
+:class:`_Basis`     Y, B and the row n of the spline's table        :class:`_Backward`
+:class:`_Backward`  v = ∂(g·(Y, B))/∂r                              :class:`_Tangent`
+:class:`_Tangent`   ∂(v·t)/∂g: the slopes of Y and B along t        PyTorch, differentiated
+==================  ==============================================  =========================
+
+Plain PyTorch needs some forty operators for the first and hundreds for the others. It does the
+second derivatives by r, which training on forces does not need.
+"""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from molnet.kernels.compiler import REAL, library
+from molnet.kernels.engine import Function, as_inputs, wanted_gradients
+
+LARGEST_L = 4
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledEdgeBasis:
+    """The functions of edge vectors that a network starts from.
+
+    Args:
+        l_max: harmonics up to this degree, in component normalisation.
+        num_knots: intervals of the spline up to the cutoff.
+        cutoff: Å.
+        reference: Y ``[E, (l_max + 1)²]`` and B ``[E, 4]`` in plain PyTorch, for derivatives
+            beyond the second.
+    """
+
+    l_max: int
+    num_knots: int
+    cutoff: float
+    reference: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+    def serves(self, vectors: Tensor) -> bool:
+        """Whether there are kernels for these vectors here."""
+        return (
+            self.l_max <= LARGEST_L
+            and vectors.device.type == "cpu"
+            and vectors.dtype in REAL
+            and not torch.compiler.is_compiling()
+            and not torch._C._are_functorch_transforms_active()
+            and library("edge_basis", REAL[vectors.dtype]) is not None
+        )
+
+    def __call__(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Harmonics, spline basis and rows ``[E]`` of vectors ``[E, 3]``."""
+        return _Basis.apply(vectors, self)
+
+    def run(self, name: str, inputs: list[Tensor], outputs: list[Tensor | None]) -> None:
+        """Run a kernel; it fills the outputs that are not None."""
+        kernels = library("edge_basis", REAL[inputs[0].dtype])
+        if kernels is None:
+            raise RuntimeError("the compiled edge basis was called on a machine without it")
+        shape = _Shape(
+            len(inputs[0]),
+            self.l_max,
+            self.num_knots,
+            self.num_knots / self.cutoff,
+            torch.get_num_threads(),
+        )
+        given = [tensor.contiguous() for tensor in inputs]
+        addresses = [None if t is None else t.data_ptr() for t in (*given, *outputs)]
+        getattr(kernels, name)(ctypes.byref(shape), *map(ctypes.c_void_p, addresses))
+
+
+class _Shape(ctypes.Structure):
+    """``Shape`` of the C++ source."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("edges", "l_max", "knots")),
+        ("intervals_per_length", ctypes.c_double),
+        ("threads", ctypes.c_int64),
+    )
+
+
+class _Basis(Function):
+    @staticmethod
+    def forward(vectors: Tensor, basis: CompiledEdgeBasis) -> tuple[Tensor, Tensor, Tensor]:
+        num_edges = len(vectors)
+        Y = vectors.new_empty(num_edges, (basis.l_max + 1) ** 2)
+        B = vectors.new_empty(num_edges, 4)
+        rows = torch.empty(num_edges, dtype=torch.int64)
+        basis.run("forward", [vectors], [Y, B, rows])
+        return Y, B, rows
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        vectors, ctx.basis = inputs
+        ctx.save_for_backward(vectors)
+        ctx.mark_non_differentiable(output[2])
+
+    @staticmethod
+    def backward(ctx: Any, of_Y: Tensor, of_B: Tensor, of_rows: Any) -> tuple[Tensor | None, None]:
+        if not any(wanted_gradients(ctx)):
+            return None, None
+        return _Backward.apply(*ctx.saved_tensors, of_Y, of_B, ctx.basis), None
+
+
+class _Backward(Function):
+    @staticmethod
+    def forward(vectors: Tensor, of_Y: Tensor, of_B: Tensor, basis: CompiledEdgeBasis) -> Tensor:
+        result = vectors.new_empty(vectors.shape)
+        basis.run("backward", [vectors, of_Y, of_B], [result])
+        return result
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        *tensors, ctx.basis = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, t: Tensor) -> tuple[Tensor | None, ...]:
+        if wanted_gradients(ctx)[0]:
+            return *_differentiated(ctx.basis, ctx.saved_tensors, t), None
+        vectors, *_ = ctx.saved_tensors
+        return None, *_Tangent.apply(vectors, t, ctx.basis), None
+
+
+class _Tangent(Function):
+    @staticmethod
+    def forward(vectors: Tensor, t: Tensor, basis: CompiledEdgeBasis) -> tuple[Tensor, Tensor]:
+        along_Y = vectors.new_empty(len(vectors), (basis.l_max + 1) ** 2)
+        along_B = vectors.new_empty(len(vectors), 4)
+        basis.run("tangent", [vectors, t], [along_Y, along_B])
+        return along_Y, along_B
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        vectors, t, ctx.basis = inputs
+        ctx.save_for_backward(vectors, t)
+
+    @staticmethod
+    def backward(ctx: Any, of_Y: Tensor, of_B: Tensor) -> tuple[Tensor | None, ...]:
+        vectors, t = ctx.saved_tensors
+        v = _Backward.apply(vectors, of_Y, of_B, ctx.basis)
+        by_vectors = None
+        if wanted_gradients(ctx)[0]:
+            by_vectors, *_ = _differentiated(ctx.basis, (vectors, of_Y, of_B), t)
+        return by_vectors, v, None
+
+
+def _differentiated(
+    basis: CompiledEdgeBasis, inputs: Sequence[Tensor], t: Tensor
+) -> tuple[Tensor, ...]:
+    """The gradients of v·t by r and by the gradients of Y and B, in plain PyTorch."""
+    with torch.enable_grad():
+        vectors, *gradients = as_inputs(inputs)
+        (v,) = torch.autograd.grad(basis.reference(vectors), vectors, gradients, create_graph=True)
+        return torch.autograd.grad(v, (vectors, *gradients), t, create_graph=True)
