@@ -85,9 +85,9 @@ def relative_errors(network: Network, distances: Tensor) -> list[float]:
         return torch.cat([interaction.radial(basis) for interaction in interactions], dim=1)
 
     def spline(distances: Tensor) -> Tensor:
-        at_knots, as_weights = network._radial(distances)
-        values = [interaction.radial(at_knots) for interaction in interactions]
-        return as_weights(torch.cat(values, dim=1)).of_every_edge()
+        basis, rows = network.spline(distances)
+        values = [interaction.radial(RadialBasis(*network.at_knots)) for interaction in interactions]
+        return Weights(basis, network.spline.table(torch.cat(values, dim=1)), rows).of_every_edge()
 
     errors = []
     for true, fitted in zip(

@@ -69,7 +69,8 @@ def test_a_vector_of_no_length_has_no_direction() -> None:
     vectors = torch.zeros(1, 3, requires_grad=True)
     Y, B, rows = make(2)(vectors)
     (gradient,) = torch.autograd.grad(Y.sum() + B.sum(), vectors)
-    assert Y.tolist() == [[1.0] + [0.0] * 8] and rows.tolist() == [0]
+    assert Y.tolist() == [[1.0] + [0.0] * 8]
+    assert rows.tolist() == [0]
     assert gradient.tolist() == [[0.0] * 3]
 
 

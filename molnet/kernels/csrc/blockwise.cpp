@@ -52,12 +52,11 @@ struct Map : Blocks, Rows {
     bool fetches() const { return nodes * (dim_in + dim_out) * int64_t(sizeof(Real)) > 4 << 20; }
     int64_t next(int64_t i) const { return node(std::min(nodes - 1, i + NODES_AT_ONCE)); }
 
-    // Few rows are done before another thread has woken up.
-    int64_t threads_worth_it() const {
+    int64_t worthwhile_threads() const {
         int64_t products = 0;
         for (int64_t i = 0; i < blocks; ++i)
             products += nodes * block[i].components * block[i].mul_in * block[i].mul_out;
-        return std::clamp(products / (1 << 17), int64_t(1), threads);
+        return worthwhile(threads, products);
     }
 };
 
@@ -278,7 +277,7 @@ void outer_nodes(const Map& map, const Panels& panels_of, const Real* x, const R
 template <class Body>
 void add_outer(const Map& map, Real* gW, Body body) {
     const Panels panels(map);
-    const int64_t size = map.groups * panels.size(), threads = map.threads_worth_it();
+    const int64_t size = map.groups * panels.size(), threads = map.worthwhile_threads();
     const Numbers sums(threads * size);
     in_parallel(threads, [&](int64_t thread) {
         Real* mine = sums.data() + thread * size;
@@ -305,7 +304,7 @@ void map(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Rea
          Real* y) {
     const Map map{*blocks, *rows, weight_numel};
     const Panels panels(map);
-    const int64_t threads = map.threads_worth_it();
+    const int64_t threads = map.worthwhile_threads();
     const Numbers W(map.groups * panels.size(), false);
     pack_weights(map, panels, weight, threads, W.data());
     over_range(map.nodes, threads, [&](int64_t first, int64_t last) {
@@ -330,7 +329,7 @@ void both(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Re
     const Map map{*blocks, *rows, weight_numel}, transposed{*transposed_blocks, *rows, weight_numel};
     const Panels panels_of(transposed);
     const Numbers W(map.groups * panels_of.size(), false);
-    pack_weights(transposed, panels_of, weight, map.threads_worth_it(), W.data());
+    pack_weights(transposed, panels_of, weight, map.worthwhile_threads(), W.data());
     add_outer(map, gW,
               [&](const Panels& panels, int64_t group, int64_t first, int64_t last, Real* sums,
                   Real* packed) {

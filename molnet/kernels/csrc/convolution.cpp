@@ -43,18 +43,19 @@ template <template <int, int> class Kind, int TERMS>
 void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first, int64_t last) {
     constexpr auto kernels = all_kernels<Kind>(std::make_index_sequence<25>());
     constexpr int64_t EDGES_AT_ONCE = 128;
-    int64_t most = EDGES_AT_ONCE, widest = 0;
+    int64_t most = std::min(EDGES_AT_ONCE, starts[last] - starts[first]), widest = 0;
     for (int64_t i = first; i < last; ++i) most = std::max(most, starts[i + 1] - starts[i]);
     for (int64_t i = 0; i < of.s.paths; ++i) widest = std::max(widest, of.s.path[i].channels);
-    Numbers room((4 * most + MAX_DIM) * widest + 3 * most * of.s.matrix);
+    const Numbers room((4 * most + MAX_DIM) * widest + 2 * most * of.s.matrix, false);
+    const Numbers gM(of.gY ? most * of.s.matrix : 0);  // no path writes the end of its rows
     Real* const w = room.data();
     Real* const v = w + most * widest;
     Real* const gw = v + most * widest;
     Real* const gv = gw + most * widest;
-    of.M = gv + most * widest;
+    of.sent = gv + most * widest;
+    of.M = of.sent + MAX_DIM * widest;
     of.m = of.M + most * of.s.matrix;
-    of.gM = of.m + most * of.s.matrix;
-    of.sent = of.gM + most * of.s.matrix;
+    of.gM = gM.data();
 
     while (first < last) {
         int64_t end = first + 1;
@@ -98,6 +99,11 @@ int64_t spaced(int64_t length) { return (padded_line(length) / LINE | 1) * LINE;
 template <class Body>
 void with_tables(Arrays of, Body body) {
     const Shape& s = of.s;
+    int64_t products = 0;  // of the simplest sweep
+    for (int64_t i = 0; i < s.paths; ++i)
+        products += s.edges * s.path[i].dim_in * s.path[i].dim_out * s.path[i].channels;
+    of.s.threads = worthwhile(s.threads, products);
+
     const int64_t matrix = padded_line(s.matrix);
     const Numbers coupling(s.harmonics * matrix);
     for (int64_t h = 0; h < s.harmonics; ++h)

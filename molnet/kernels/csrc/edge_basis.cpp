@@ -153,8 +153,7 @@ inline void write(Real* to, int64_t width, int64_t first, int64_t edges, const V
 template <class Body>
 void over_edges(const Shape& shape, Body body) {
     const int64_t groups = (shape.edges + WIDTH - 1) / WIDTH;
-    const int64_t threads = std::clamp(groups / 64, int64_t(1), shape.threads);
-    over_range(groups, threads, [&](int64_t first, int64_t last) {
+    over_range(groups, worthwhile(shape.threads, shape.edges * 100 * TERMS), [&](int64_t first, int64_t last) {
         for (int64_t group = first; group < last; ++group) body(group * WIDTH);
     });
 }

@@ -45,7 +45,8 @@ inline Vector exponential(Vector x) {
     const Vector shifted = x * LOG2_E + ROUNDS, k = shifted - ROUNDS;
     const Vector r = (x - k * LN2_HIGH) - k * LN2_LOW;
     Vector sum = Vector{} + 1;
-    for (int n = TERMS; n > 0; --n) sum = 1 + sum * r / Real(n);
+    UNROLL
+    for (int n = TERMS; n > 0; --n) sum = 1 + sum * (r * Real(1.0 / n));
     Mask bits, zero;
     const Vector rounds = Vector{} + ROUNDS;
     std::memcpy(&bits, &shifted, sizeof bits);
@@ -86,7 +87,8 @@ inline Jet evaluate(int64_t function, Real factor, Vector z) {
 // Call `body(row, entry, c, lanes)` for all vectors of copies.
 template <class Body>
 void over_copies(const Gate& gate, Body body) {
-    over_range(gate.rows, gate.threads, [&](int64_t first, int64_t last) {
+    const int64_t threads = worthwhile(gate.threads, gate.rows * gate.dim_in * 16);
+    over_range(gate.rows, threads, [&](int64_t first, int64_t last) {
         for (int64_t row = first; row < last; ++row)
             for (int64_t i = 0; i < gate.entries; ++i)
                 over_vectors(gate.entry[i].count,

@@ -2,10 +2,17 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 #include "vectors.h"
+
+// How many threads of those at hand pay off for so many multiplications: a few are done before another
+// thread has woken up.
+inline int64_t worthwhile(int64_t threads, int64_t products) {
+    return std::clamp(products / (1 << 17), int64_t(1), threads);
+}
 
 // Run `body(part)` for each of `parts`, in threads of the pool that PyTorch uses too.
 template <class Body>
