@@ -36,25 +36,14 @@ class Features(NamedTuple):
     tensors: Tensor
 
 
-class RadialBasis(NamedTuple):
-    """The functions that the radial networks of all layers start from and end with.
-
-    Attributes:
-        bessel: Bessel functions, ``[P, n]``.
-        envelope: takes value, slope and curvature to zero at the cutoff, ``[P, 1]``.
-    """
-
-    bessel: Tensor
-    envelope: Tensor
-
-
 class RadialWeights(nn.Module):
     r"""Weights of the convolution's paths as smooth functions of the distance.
 
     .. math:: w(r) = u(r)\; \mathrm{MLP}\bigl(B_1(r), \dots, B_n(r)\bigr)
 
     with Bessel functions :math:`B_n` and a polynomial envelope :math:`u` that takes value, slope
-    and curvature to zero at the cutoff (Gasteiger et al., ICLR 2020, eqs. 7 and 8).
+    and curvature to zero at the cutoff (Gasteiger et al., ICLR 2020, eqs. 7 and 8). The last layer is
+    linear, so what acts on the rows of its result may act on the fewer numbers that it starts from.
 
     Args:
         num_radial: number of Bessel functions.
@@ -66,9 +55,20 @@ class RadialWeights(nn.Module):
         super().__init__()
         self.mlp = FullyConnectedNet([num_radial, *hidden, weight_numel], silu)
 
-    def forward(self, radial: RadialBasis) -> Tensor:
-        """Weights ``[P, weight_numel]`` at the P distances of the basis."""
-        return self.mlp(radial.bessel) * radial.envelope
+    def hidden(self, bessel: Tensor) -> Tensor:
+        """What the last layer starts from, ``[P, hidden[-1]]``, at the P distances of the basis."""
+        *layers, _ = self.mlp
+        for layer in layers:
+            bessel = layer(bessel)
+        return bessel
+
+    def last(self, hidden: Tensor) -> Tensor:
+        """The last layer: ``[P, weight_numel]``."""
+        return self.mlp[-1](hidden)
+
+    def forward(self, bessel: Tensor, envelope: Tensor) -> Tensor:
+        """Weights ``[P, weight_numel]`` from Bessel functions ``[P, n]`` and envelope ``[P, 1]``."""
+        return self.last(envelope * self.hidden(bessel))
 
 
 class Interaction(nn.Module):
@@ -82,7 +82,6 @@ class Interaction(nn.Module):
         irreps_harmonics: edge harmonics.
         irreps_hidden: features to come out, as far as they can be reached.
         num_species: number of species.
-        mean_neighbours: sums over neighbours are divided by it.
         num_radial, radial_hidden: see :class:`RadialWeights`.
     """
 
@@ -92,12 +91,10 @@ class Interaction(nn.Module):
         irreps_harmonics: Irreps,
         irreps_hidden: Irreps,
         num_species: int,
-        mean_neighbours: float,
         num_radial: int,
         radial_hidden: list[int],
     ) -> None:
         super().__init__()
-        self.mean_neighbours = mean_neighbours
         self.linear_in = Linear(irreps_in, irreps_in, layout="ir_mul")
         self.convolution = Convolution(irreps_in, irreps_harmonics, irreps_hidden)
         self.radial = RadialWeights(num_radial, radial_hidden, self.convolution.weight_numel)
@@ -128,8 +125,7 @@ class Interaction(nn.Module):
         self,
         x: Tensor,
         species: RowGroups,
-        radial: RadialBasis,
-        as_weights: Callable[[Tensor], Weights],
+        weights_of: Callable[[RadialWeights], Weights],
         harmonics: Tensor,
         edges: Edges,
     ) -> Tensor:
@@ -138,16 +134,14 @@ class Interaction(nn.Module):
         Args:
             x: features ``[N, irreps_in.dim]``.
             species: the nodes grouped by species.
-            radial: the radial basis where the weights are needed, at P distances.
-            as_weights: makes their values ``[P, weight_numel]`` the weights of the edges.
+            weights_of: evaluates a radial network for the edges.
             harmonics: ``[E, irreps_harmonics.dim]``.
             edges: E edges.
 
         Returns:
             Features ``[N, irreps_out.dim]``.
         """
-        weights = as_weights(self.radial(radial) / self.mean_neighbours)
-        messages = self.convolution(self.linear_in(x), harmonics, weights, edges)
+        messages = self.convolution(self.linear_in(x), harmonics, weights_of(self.radial), edges)
         update = self.linear_out(messages)
         return self.gate(update + self.self_connection(x, species))
 
@@ -157,7 +151,8 @@ class Network(nn.Module):
 
     Args:
         num_species: number of species S.
-        mean_neighbours: average number of neighbours in the training set.
+        mean_neighbours: average number of neighbours in the training set, by which the sums over
+            neighbours are divided.
         cutoff: radius of the graph in Å.
         channels: multiplicity C of every irrep.
         l_max: highest degree of features and harmonics.
@@ -186,7 +181,7 @@ class Network(nn.Module):
         num_radial: int = 8,
         radial_hidden: list[int] | None = None,
         envelope_power: int = 6,
-        num_knots: int | None = 128,
+        num_knots: int | None = 64,
         l_out: int = 0,
     ) -> None:
         super().__init__()
@@ -206,8 +201,8 @@ class Network(nn.Module):
         support = cutoff if self.spline is None else self.spline.support
         self.bessel = BesselBasis(support, num_radial)
         self.envelope = PolynomialEnvelope(support, envelope_power)
-        at_knots = [] if self.spline is None else list(self._basis(self.spline.knots()))
-        self.at_knots = Constants(at_knots)
+        self.mean_neighbours = mean_neighbours
+        self.at_knots = Constants([] if self.spline is None else self._at_knots(self.spline))
         self.num_species = num_species
         self.harmonics = SphericalHarmonics(
             irreps_harmonics, normalize=True, normalization="component"
@@ -238,7 +233,6 @@ class Network(nn.Module):
                 irreps_harmonics,
                 hidden,
                 num_species,
-                mean_neighbours,
                 num_radial,
                 hidden_widths,
             )
@@ -259,35 +253,42 @@ class Network(nn.Module):
         """
         order = RowGroups.of(species, self.num_species)
         edges = Edges.of(senders, receivers, species.shape[0])
-        harmonics, radial, as_weights = self._of_edges(vectors)
+        harmonics, weights_of = self._of_edges(vectors)
 
         x = self.embedding(species)  # (N, C)
         scalars = []
         for interaction in cast(Iterable[Interaction], self.interactions):
-            x = interaction(x, order, radial, as_weights, harmonics, edges)
+            x = interaction(x, order, weights_of, harmonics, edges)
             scalars.append(interaction.scalars(x))  # (N, C)
         return Features(torch.cat(scalars, dim=1), x)
 
-    def _of_edges(self, vectors: Tensor) -> tuple[Tensor, RadialBasis, Callable[[Tensor], Weights]]:
-        """Harmonics; what the radial networks are evaluated on; how their values become weights."""
+    def _of_edges(self, vectors: Tensor) -> tuple[Tensor, Callable[[RadialWeights], Weights]]:
+        """Harmonics ``[E, (l_max + 1)²]``, and how a radial network makes weights."""
         if self.spline is None:
-            radial = self._basis(vectors.norm(dim=1))
-            return self.harmonics(vectors), radial, Weights.of_edges
+            radial = self._radial_basis(vectors.norm(dim=1))
+            return self.harmonics(vectors), lambda network: Weights.of_edges(network(*radial))
         if self.edge_basis is not None and self.edge_basis.serves(vectors):
             harmonics, basis, rows = self.edge_basis(vectors)
         else:
-            harmonics = self.harmonics(vectors)  # (E, (l_max + 1)²)
+            harmonics = self.harmonics(vectors)
             basis, rows = self.spline(vectors.norm(dim=1))  # (E, 4), (E,)
-        table = self.spline.table
-        return (
-            harmonics,
-            RadialBasis(*self.at_knots),
-            lambda values: Weights(basis, table(values), rows),
-        )
+        bessel, interpolation = self.at_knots
+
+        def weights_of(network: RadialWeights) -> Weights:
+            return Weights(basis, network.last(interpolation @ network.hidden(bessel)), rows)
+
+        return harmonics, weights_of
 
     def _edge_basis_in_pytorch(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         basis, _ = cast(CubicSpline, self.spline)(vectors.norm(dim=1))
         return self.harmonics(vectors), basis
 
-    def _basis(self, distances: Tensor) -> RadialBasis:
-        return RadialBasis(self.bessel(distances), self.envelope(distances).unsqueeze(-1))
+    def _radial_basis(self, distances: Tensor) -> tuple[Tensor, Tensor]:
+        """Bessel functions ``[P, n]``; envelope over the number of neighbours, ``[P, 1]``."""
+        envelope = self.envelope(distances) / self.mean_neighbours
+        return self.bessel(distances), envelope.unsqueeze(-1)
+
+    def _at_knots(self, spline: CubicSpline) -> list[Tensor]:
+        """Bessel functions at the knots; the matrix from functions there, times envelope, to table."""
+        bessel, envelope = self._radial_basis(spline.knots())
+        return [bessel, spline.interpolation() * envelope.t()]

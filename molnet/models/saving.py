@@ -22,7 +22,10 @@ from molnet.graph.elements import ATOMIC_NUMBERS
 from molnet.models.model import Model
 from molnet.properties import Property
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+OLDEST_VERSION = 2
+"""Before, the splines of radial functions smoothed them: the same weights meant other functions."""
+
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 
@@ -90,7 +93,7 @@ def load_model(
 
     Raises:
         FileNotFoundError: there is no such folder, or no model in it.
-        ModelFormatError: the model is damaged, or of a newer format.
+        ModelFormatError: the model is damaged, or of a format that is newer or too old.
         ValueError: the device is not there.
     """
     device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -145,6 +148,11 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ModelFormatError(
             f"{path} has format version {version!r}, this molnet ({molnet.__version__}) reads up "
             f"to {FORMAT_VERSION}: install a newer molnet"
+        )
+    if version < OLDEST_VERSION:
+        raise ModelFormatError(
+            f"{path} has format version {version}, this molnet ({molnet.__version__}) reads "
+            f"{OLDEST_VERSION} to {FORMAT_VERSION}: train the model again"
         )
     while version < FORMAT_VERSION:
         config = UPGRADES[version](config)

@@ -35,15 +35,18 @@ def convolution_comparisons(graph: Batch, cutoff: float, channels: int) -> Itera
     distances = vectors.norm(dim=1).requires_grad_()
 
     convolution = Convolution(features, harmonics, features)
-    spline, basis = CubicSpline(cutoff, 128), nn.BesselBasis(cutoff, 8)
-    at_knots = basis(spline.knots()).to(x)
+    spline, basis = CubicSpline(cutoff, 64), nn.BesselBasis(cutoff, 8)
+    at_knots, interpolation = basis(spline.knots()).to(x), spline.interpolation().to(x)
     sizes = [8, 64, 64, convolution.weight_numel]
     radial = nn.FullyConnectedNet(sizes, torch.nn.functional.silu)
 
+    *layers, last = radial
+    hidden = torch.nn.Sequential(*layers)
+
     def ours() -> Tensor:
-        values = radial(at_knots)
+        table = last(interpolation @ hidden(at_knots))
         factors, rows = spline(distances)
-        return convolution(x, Y, Weights(factors, spline.table(values), rows), edges)
+        return convolution(x, Y, Weights(factors, table, rows), edges)
 
     e3nn_features, e3nn_harmonics = e3nn_o3.Irreps(features), e3nn_o3.Irreps(harmonics)
     paths = [

@@ -67,7 +67,7 @@ class NequIP(nn.Module):
             radial_mlp_width=hidden[0],
             num_bessels=num_radial,
             polynomial_cutoff_p=model.network.envelope.power,
-            avg_num_neighbors=first.mean_neighbours,
+            avg_num_neighbors=model.network.mean_neighbours,
             per_type_energy_scales=1.0,
             per_type_energy_shifts=0.0,
             do_derivatives=self.forces,

@@ -71,26 +71,26 @@ def plot_growth(rows: Sequence[Growth], title: str, path: Path) -> None:
 
 
 def plot_fits(rows: Sequence[Fit], title: str, path: Path) -> None:
-    """Errors of value and slope by number of knots, beside a line that falls with h²."""
+    """Errors of value and slope by number of knots, beside lines of the expected order."""
     rows = sorted(rows)
     knots = [row.knots for row in rows]
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    for axes, name, rms, largest in (
-        (panels[0], "value", [row.value_rms for row in rows], [row.value_max for row in rows]),
-        (panels[1], "slope", [row.slope_rms for row in rows], [row.slope_max for row in rows]),
+    for axes, name, order, rms, largest in (
+        (panels[0], "value", 4, [row.value_rms for row in rows], [row.value_max for row in rows]),
+        (panels[1], "slope", 3, [row.slope_rms for row in rows], [row.slope_max for row in rows]),
     ):
-        guide = [0.5 * rms[-1] * (row.spacing / rows[-1].spacing) ** 2 for row in rows]
+        guide = [0.5 * rms[-1] * (row.spacing / rows[-1].spacing) ** order for row in rows]
         axes.loglog(knots, largest, "o-", label="largest", color=COLORS[1])
         axes.loglog(knots, rms, "o-", label="root mean square", color=COLORS[0])
-        axes.loglog(knots, guide, ":", label="h²", color="0.3")
+        axes.loglog(knots, guide, ":", label="h⁴" if order == 4 else "h³", color="0.3")
         axes.set_xticks(knots, [str(number) for number in knots])
         axes.minorticks_off()
         axes.set_xlabel("knots")
         axes.set_title(name, fontsize=10)
+        axes.legend(frameon=False)
         _bare(axes)
     panels[0].set_ylabel("error relative to RMS")
-    panels[0].legend(frameon=False)
     _save(figure, title, path)
 
 

@@ -155,7 +155,7 @@ class Twin(nn.Module):
                 irreps_harmonics,
                 o3.Irreps(str(ours.irreps_out)),
                 network.num_species,
-                ours.mean_neighbours,
+                network.mean_neighbours,
                 ours.radial.mlp.hs[:-1],
             )
             layer.copy_weights(ours)
@@ -222,7 +222,7 @@ def _check(model: Model) -> None:
         f"{name}={value!r}"
         for name, value, wanted in (
             ("heads", {k: v["kind"] for k, v in model.config["heads"].items()}, EXTENSIVE),
-            ("num_knots", settings.get("num_knots", 128), None),
+            ("num_knots", settings.get("num_knots", 64), None),
             ("parity", settings.get("parity", False), False),
         )
         if value != wanted

@@ -81,6 +81,13 @@ def test_missing_device(folder: Path) -> None:
         load_model(folder, device="cudda")
 
 
+def test_older_format(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 1}))
+    with pytest.raises(ModelFormatError, match=r"version 1.*reads 2 to 2: train the model again"):
+        load_model(folder)
+
+
 def test_newer_format(folder: Path) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))

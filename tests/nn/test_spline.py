@@ -17,9 +17,13 @@ def evaluate(spline: CubicSpline, coefficients: Tensor, distances: Tensor) -> Te
     return (basis * coefficients[rows.unsqueeze(1) + torch.arange(4)]).sum(1)
 
 
+def table(spline: CubicSpline, values: Tensor) -> Tensor:
+    return spline.table(values.unsqueeze(1)).squeeze(1)
+
+
 def test_equals_scipy() -> None:
     spline = CubicSpline(CUTOFF, KNOTS)
-    coefficients = spline.table(torch.randn(KNOTS))
+    coefficients = table(spline, torch.randn(KNOTS - 1))
     distances = torch.linspace(0.0, CUTOFF, 201)[:-1]
     h = CUTOFF / KNOTS
     expected = BSpline(h * np.arange(-3, KNOTS + 4), coefficients.numpy(), 3)(distances.numpy())
@@ -30,7 +34,7 @@ def test_equals_scipy() -> None:
 
 def test_ends_at_the_cutoff_with_two_derivatives() -> None:
     spline = CubicSpline(CUTOFF, KNOTS)
-    coefficients = spline.table(torch.randn(KNOTS))
+    coefficients = table(spline, torch.randn(KNOTS - 1))
     distances = torch.tensor([CUTOFF - 1e-9, CUTOFF, CUTOFF + 1e-9, 7.0], requires_grad=True)
     value = evaluate(spline, coefficients, distances)
     (slope,) = torch.autograd.grad(value.sum(), distances, create_graph=True)
@@ -41,7 +45,7 @@ def test_ends_at_the_cutoff_with_two_derivatives() -> None:
 
 def test_continuous_to_second_order_across_knots() -> None:
     spline = CubicSpline(CUTOFF, KNOTS)
-    coefficients = spline.table(torch.randn(KNOTS))
+    coefficients = table(spline, torch.randn(KNOTS - 1))
     knots = CUTOFF / KNOTS * torch.arange(1, KNOTS)
 
     def derivatives(distances: Tensor) -> list[Tensor]:
@@ -55,15 +59,25 @@ def test_continuous_to_second_order_across_knots() -> None:
         torch.testing.assert_close(left, right, rtol=0, atol=1e-5)
 
 
+def test_goes_through_the_values() -> None:
+    spline = CubicSpline(CUTOFF, KNOTS)
+    values = torch.randn(KNOTS - 1)
+    found = evaluate(spline, table(spline, values), spline.knots())
+    torch.testing.assert_close(found, values, rtol=0, atol=1e-13)
+
+
 @pytest.mark.parametrize("knots", [64, 256])
-def test_error_falls_with_the_square_of_the_spacing(knots: int) -> None:
+def test_error_falls_with_the_fourth_power_of_the_spacing(knots: int) -> None:
     spline = CubicSpline(CUTOFF, knots)
-    values = torch.cos(spline.knots()) * (spline.support - spline.knots()) ** 3
-    distances = torch.linspace(0.1, CUTOFF - 0.5, 50)
-    exact = torch.cos(distances) * (spline.support - distances) ** 3
-    error = (evaluate(spline, spline.table(values), distances) - exact).abs().max()
+
+    def exact(distances: Tensor) -> Tensor:
+        return torch.cos(distances) * (spline.support**2 - distances**2) ** 4
+
+    distances = torch.linspace(0.0, CUTOFF - 0.5, 500)
+    found = evaluate(spline, table(spline, exact(spline.knots())), distances)
+    error = (found - exact(distances)).abs().max() / exact(distances).abs().max()
     h = CUTOFF / knots
-    assert 0.1 * h**2 < error < 50 * h**2
+    assert 0.001 * h**4 < error < h**4
 
 
 def test_first_derivative_checks() -> None:

@@ -119,7 +119,7 @@ def test_scaling(run: Callable[..., list], tmp_path: Path) -> None:
 def test_errors_of_splines(
     run: Callable[..., list], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They fall with the square of the spacing, values and slopes alike."""
+    """Values' fall with the fourth power of the spacing, slopes' with the third."""
     file, image = tmp_path / "fits.json", tmp_path / "fits.png"
     fits = run("knots", "--dtype", "float64", "--json", str(file), "--plot", str(image))
     printed = capsys.readouterr().out
@@ -128,9 +128,9 @@ def test_errors_of_splines(
     assert json.loads(file.read_text())["results"] == [fit.as_row() for fit in fits]
     assert image.read_bytes().startswith(PNG)
     for coarse, fine in pairwise(fits):
-        for name in ("value_rms", "value_max", "slope_rms", "slope_max"):
+        for name, order in (("value_rms", 4), ("slope_rms", 3)):
             ratio = getattr(coarse, name) / getattr(fine, name)
-            assert ratio == pytest.approx(4, rel=0.15), f"{name}, {fine.knots} knots"
+            assert ratio > 0.8 * 2**order, f"{name}, {fine.knots} knots"
 
 
 def test_box_of_water(on_path: None) -> None:
