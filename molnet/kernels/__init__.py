@@ -1,17 +1,20 @@
 """What a network spends its time on: the convolution, and linear maps on blocks of features."""
 
-from molnet.kernels.blockwise import RowGroups
+from molnet.kernels.blockwise import PackedMap, RowGroups
 from molnet.kernels.convolve import backend, convolve
 from molnet.kernels.edge_basis import CompiledEdgeBasis
 from molnet.kernels.edges import Edges
 from molnet.kernels.engine import as_source, close
+from molnet.kernels.gating import CompiledGate
 from molnet.kernels.plan import Block, Path, Plan
 from molnet.kernels.weights import Weights
 
 __all__ = [
     "Block",
     "CompiledEdgeBasis",
+    "CompiledGate",
     "Edges",
+    "PackedMap",
     "Path",
     "Plan",
     "RowGroups",

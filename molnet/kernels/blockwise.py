@@ -109,6 +109,24 @@ class BlockwiseMap:
         rows = x.flatten(0, -2) if x.dim() > 1 else x.unsqueeze(0)
         return _Map.apply(rows, weight, self, None, None).view(*x.shape[:-1], self.dim_out)
 
+    def pack(self, weight: Tensor) -> "PackedMap | None":
+        """The map with weights that stay as they are; None where there are no kernels for it."""
+        kernels = _kernels(weight)
+        if kernels is None:
+            return None
+        packed = [linear._panels(kernels, weight) for linear in (self, self.transposed)]
+        return PackedMap(self, kernels, *packed)
+
+    def _panels(self, kernels: ctypes.CDLL, weight: Tensor) -> Tensor:
+        weight = weight.detach().contiguous()
+        groups = weight.shape[0] if weight.dim() == 2 else 1
+        kernels.panels_size.restype = ctypes.c_int64
+        size = kernels.panels_size(ctypes.c_void_p(self.address))
+        panels = weight.new_empty(groups * size)
+        rows = _Rows(0, groups, None, None, 1)
+        _call(kernels.pack, self, rows, weight.shape[-1], weight, panels)
+        return panels
+
     @cached_property
     def transposed(self) -> "BlockwiseMap":
         """The transposed map, which reads the same weights."""
@@ -153,6 +171,45 @@ class BlockwiseMap:
         return ctypes.addressof(self._struct)
 
 
+@dataclass(frozen=True, eq=False)
+class PackedMap:
+    """A map and its transpose with constant weights, in the order in which kernels read them.
+
+    Nothing is recorded for autograd.
+    """
+
+    linear: BlockwiseMap
+    kernels: ctypes.CDLL
+    panels: Tensor
+    panels_of_transposed: Tensor
+
+    def __call__(
+        self, x: Tensor, groups: RowGroups | None = None, onto: Tensor | None = None
+    ) -> Tensor:
+        """Map features ``[N, dim_in]``, or add the result to those of ``onto``."""
+        return self._run(self.linear, self.panels, x, groups, onto)
+
+    def transpose(
+        self, x: Tensor, groups: RowGroups | None = None, onto: Tensor | None = None
+    ) -> Tensor:
+        """The same of the transposed map, of features ``[N, dim_out]``."""
+        return self._run(self.linear.transposed, self.panels_of_transposed, x, groups, onto)
+
+    def _run(
+        self,
+        linear: BlockwiseMap,
+        panels: Tensor,
+        x: Tensor,
+        groups: RowGroups | None,
+        onto: Tensor | None,
+    ) -> Tensor:
+        y = x.new_empty(len(x), linear.dim_out) if onto is None else onto
+        order, starts = (None, None) if groups is None else groups
+        rows = _rows(len(x), order, starts)
+        _call(self.kernels.packed_map, linear, rows, onto is not None, x.contiguous(), panels, y)
+        return y
+
+
 def runs_in_place(features: Tensor) -> bool:
     """Whether products in place pay off: on a CPU, where copies cost as much as arithmetic.
 
@@ -175,15 +232,16 @@ class _Map(Function):
         y = x.new_empty(len(x), linear.dim_out)
         if kernels := _kernels(x):
             x, weight = x.contiguous(), weight.contiguous()
-            _run(kernels.map, linear, len(x), order, starts, weight.shape[-1], x, weight, y)
+            rows = _rows(len(x), order, starts)
+            _call(kernels.map, linear, rows, weight.shape[-1], x, weight, y)
             return y
         if not linear.covers:
             y.zero_()
-        for rows, into, weights in _by_group(x, y, weight, order, starts):
+        for of_group, into, weights in _by_group(x, y, weight, order, starts):
             for block, adds in zip(linear.blocks, linear.adds, strict=True):
                 W = block.weights(weights)
                 for m in range(block.components):
-                    part = rows.narrow(1, block.start_in + m * block.mul_in, block.mul_in)
+                    part = of_group.narrow(1, block.start_in + m * block.mul_in, block.mul_in)
                     to = into.narrow(1, block.start_out + m * block.mul_out, block.mul_out)
                     torch.addmm(to, part, W, beta=int(adds), alpha=block.alpha, out=to)
         return y if order is None else _ungrouped(y, order)
@@ -225,14 +283,15 @@ class _Outer(Function):
         weight = x.new_empty(shape)
         if kernels := _kernels(x):
             x, grad = x.contiguous(), grad.contiguous()
-            _run(kernels.outer, linear, len(x), order, starts, shape[-1], x, grad, weight)
+            rows = _rows(len(x), order, starts)
+            _call(kernels.outer, linear, rows, shape[-1], x, grad, weight)
             return weight
         of = grad if order is None else grad.index_select(0, order)
-        for rows, of_rows, into in _by_group(x, of, weight, order, starts):
+        for of_group, of_rows, into in _by_group(x, of, weight, order, starts):
             for block in linear.blocks:
                 W = block.weights(into)
                 for m in range(block.components):
-                    part = rows.narrow(1, block.start_in + m * block.mul_in, block.mul_in)
+                    part = of_group.narrow(1, block.start_in + m * block.mul_in, block.mul_in)
                     g = of_rows.narrow(1, block.start_out + m * block.mul_out, block.mul_out)
                     torch.addmm(W, part.t(), g, beta=int(m > 0), alpha=block.alpha, out=W)
         return weight
@@ -275,9 +334,8 @@ class _Both(Function):
             return of_x, _Outer.forward(x, grad, linear, weight.shape, order, starts)
         of_x, of_weight = x.new_empty(x.shape), x.new_empty(weight.shape)
         x, grad, weight = x.contiguous(), grad.contiguous(), weight.contiguous()
-        transposed = linear.transposed.address
-        given = (x, grad, transposed, weight, of_x, of_weight)
-        _run(kernels.both, linear, len(x), order, starts, weight.shape[-1], *given)
+        given = (x, grad, linear.transposed.address, weight, of_x, of_weight)
+        _call(kernels.both, linear, _rows(len(x), order, starts), weight.shape[-1], *given)
         return of_x, of_weight
 
     @staticmethod
@@ -332,28 +390,25 @@ def _kernels(x: Tensor) -> ctypes.CDLL | None:
     return library("blockwise", REAL[x.dtype]) if served else None
 
 
-def _run(
-    kernel: Any,
-    linear: BlockwiseMap,
-    num_rows: int,
-    order: Tensor | None,
-    starts: Tensor | None,
-    weight_numel: int,
-    *arguments: Tensor | int,
-) -> None:
-    """Call a kernel with tensors, or addresses."""
-    rows = _Rows(
+def _rows(num_rows: int, order: Tensor | None, starts: Tensor | None) -> _Rows:
+    return _Rows(
         num_rows,
         1 if starts is None else len(starts) - 1,
         None if order is None else order.data_ptr(),
         None if starts is None else starts.data_ptr(),
         torch.get_num_threads(),
     )
+
+
+def _call(
+    kernel: Any, linear: BlockwiseMap, rows: _Rows, number: int, *arguments: Tensor | int
+) -> None:
+    """Call a kernel with tensors, or addresses."""
     addresses = [a if isinstance(a, int) else a.data_ptr() for a in arguments]
     kernel(
         ctypes.c_void_p(linear.address),
         ctypes.byref(rows),
-        ctypes.c_int64(weight_numel),
+        ctypes.c_int64(number),
         *map(ctypes.c_void_p, addresses),
     )
 

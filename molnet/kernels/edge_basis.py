@@ -61,6 +61,20 @@ class CompiledEdgeBasis:
         """Harmonics, spline basis and rows ``[E]`` of vectors ``[E, 3]``."""
         return _Basis.apply(vectors, self)
 
+    def evaluate(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same, not recorded for autograd."""
+        Y = vectors.new_empty(len(vectors), (self.l_max + 1) ** 2)
+        B = vectors.new_empty(len(vectors), 4)
+        rows = torch.empty(len(vectors), dtype=torch.int64)
+        self.run("forward", [vectors], [Y, B, rows])
+        return Y, B, rows
+
+    def gradient(self, vectors: Tensor, of_Y: Tensor, of_B: Tensor) -> Tensor:
+        """From the gradients of Y and B that of the vectors, not recorded for autograd."""
+        result = vectors.new_empty(vectors.shape)
+        self.run("backward", [vectors, of_Y, of_B], [result])
+        return result
+
     def run(self, name: str, inputs: list[Tensor], outputs: list[Tensor | None]) -> None:
         """Run a kernel; it fills the outputs that are not None."""
         kernels = library("edge_basis", REAL[inputs[0].dtype])
@@ -91,12 +105,7 @@ class _Shape(ctypes.Structure):
 class _Basis(Function):
     @staticmethod
     def forward(vectors: Tensor, basis: CompiledEdgeBasis) -> tuple[Tensor, Tensor, Tensor]:
-        num_edges = len(vectors)
-        Y = vectors.new_empty(num_edges, (basis.l_max + 1) ** 2)
-        B = vectors.new_empty(num_edges, 4)
-        rows = torch.empty(num_edges, dtype=torch.int64)
-        basis.run("forward", [vectors], [Y, B, rows])
-        return Y, B, rows
+        return basis.evaluate(vectors)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -114,9 +123,7 @@ class _Basis(Function):
 class _Backward(Function):
     @staticmethod
     def forward(vectors: Tensor, of_Y: Tensor, of_B: Tensor, basis: CompiledEdgeBasis) -> Tensor:
-        result = vectors.new_empty(vectors.shape)
-        basis.run("backward", [vectors, of_Y, of_B], [result])
-        return result
+        return basis.gradient(vectors, of_Y, of_B)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

@@ -91,6 +91,14 @@ class CompiledGate:
         """Gate features ``[..., dim_in]``; returns ``[..., dim_out]``."""
         return _Gate.apply(x, self)
 
+    def evaluate(self, x: Tensor) -> Tensor:
+        """The same, not recorded for autograd."""
+        return self.run("gate", [x], [self.dim_out])[0]
+
+    def gradient(self, x: Tensor, g: Tensor) -> Tensor:
+        """From the gradient of the result that of x, not recorded for autograd."""
+        return self.run("backward", [x, g], [self.dim_in])[0]
+
     def run(self, name: str, inputs: Sequence[Tensor], dims_out: Sequence[int]) -> list[Tensor]:
         """Run a kernel on tensors of one batch shape."""
         x = inputs[0]
@@ -134,7 +142,7 @@ class _GateStruct(ctypes.Structure):
 class _Gate(Function):
     @staticmethod
     def forward(x: Tensor, gate: CompiledGate) -> Tensor:
-        return gate.run("gate", [x], [gate.dim_out])[0]
+        return gate.evaluate(x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -153,7 +161,7 @@ class _Gate(Function):
 class _Backward(Function):
     @staticmethod
     def forward(x: Tensor, g: Tensor, gate: CompiledGate) -> Tensor:
-        return gate.run("backward", [x, g], [gate.dim_in])[0]
+        return gate.gradient(x, g)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

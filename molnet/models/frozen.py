@@ -1,25 +1,26 @@
-"""Modules for inference: the same weights, as constants."""
+"""Modules for inference: the weights as they are now, as constants."""
 
+from collections.abc import Iterable
 from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
 
 
 def frozen(module: M) -> M:
-    """A copy for evaluation whose weights need no gradients; the original stays as it is.
+    """A copy for evaluation with weights of its own that need no gradients.
 
-    Nothing is recorded for the weights when such a copy is evaluated, and no derivative by them
-    is computed on the way to forces. The copy is in evaluation mode and shares the memory of the
-    weights: what an optimiser or ``load_state_dict`` writes into the original, it sees. Moving
-    either of them to another device or dtype parts them.
+    Nothing is recorded for the weights when such a copy is evaluated, and what follows from them
+    alone is computed once and kept. The copy is in evaluation
+    mode; the original stays as it is, and what is written into it later the copy does not see.
     """
     copy = object.__new__(type(module))
     copy.__dict__ = module.__dict__ | {
         "training": False,
+        "is_frozen": True,
         "_parameters": {
-            name: None if weight is None else nn.Parameter(weight.detach(), requires_grad=False)
+            name: None if weight is None else nn.Parameter(weight.detach().clone(), False)
             for name, weight in module._parameters.items()
         },
         "_buffers": dict(module._buffers),
@@ -29,3 +30,13 @@ def frozen(module: M) -> M:
         },
     }
     return copy
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """Whether a module is such a copy."""
+    return module.__dict__.get("is_frozen", False)
+
+
+def state_of(weights: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:
+    """Changes when weights are written in place or move; not when ``.data`` is written."""
+    return tuple((weight.data_ptr(), weight._version) for weight in weights)

@@ -149,15 +149,15 @@ class Model(nn.Module):
         """
         species = self._species_indices(graph)
         vectors = edge_vectors(graph).to(self.dtype)
-        if self.energy is None:
-            return self._evaluate(graph, species, vectors)
-
         differentiable = torch.is_grad_enabled()
+        if self.energy is None:
+            return self._evaluate(graph, species, vectors, differentiable)
+
         from_positions = vectors.requires_grad
         with torch.enable_grad():
             if not from_positions:
                 vectors = as_source(vectors)
-            outputs = self._evaluate(graph, species, vectors)
+            outputs = self._evaluate(graph, species, vectors, differentiable)
             (gradients,) = torch.autograd.grad(
                 outputs[self.energy].sum(),
                 vectors,
@@ -223,9 +223,12 @@ class Model(nn.Module):
                     result[name] = part.numpy()
         return results
 
-    def _evaluate(self, graph: Batch, species: Tensor, vectors: Tensor) -> dict[str, Tensor]:
+    def _evaluate(
+        self, graph: Batch, species: Tensor, vectors: Tensor, differentiable: bool
+    ) -> dict[str, Tensor]:
         senders, receivers = graph.edge_index
-        features = self.network(species, vectors, senders, receivers)
+        network = self.network if differentiable else self.network.evaluate
+        features = network(species, vectors, senders, receivers)
         return {name: head(features, graph) for name, head in self.heads.items()}
 
     def _species_indices(self, graph: Batch) -> Tensor:

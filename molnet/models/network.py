@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from molnet.kernels import CompiledEdgeBasis, Edges, RowGroups, Weights
+from molnet.models.evaluation import Evaluation, Layer, prepare
+from molnet.models.frozen import is_frozen, state_of
 from molnet.nn.convolution import Convolution
 from molnet.nn.gate import Gate
 from molnet.nn.mlp import FullyConnectedNet
@@ -42,8 +44,8 @@ class RadialWeights(nn.Module):
     .. math:: w(r) = u(r)\; \mathrm{MLP}\bigl(B_1(r), \dots, B_n(r)\bigr)
 
     with Bessel functions :math:`B_n` and a polynomial envelope :math:`u` that takes value, slope
-    and curvature to zero at the cutoff (Gasteiger et al., ICLR 2020, eqs. 7 and 8). The last layer is
-    linear, so what acts on the rows of its result may act on the fewer numbers that it starts from.
+    and curvature to zero at the cutoff (Gasteiger et al., ICLR 2020, eqs. 7 and 8). The last layer
+    is linear: what acts on the rows of its result may act on the fewer numbers it starts from.
 
     Args:
         num_radial: number of Bessel functions.
@@ -67,7 +69,7 @@ class RadialWeights(nn.Module):
         return self.mlp[-1](hidden)
 
     def forward(self, bessel: Tensor, envelope: Tensor) -> Tensor:
-        """Weights ``[P, weight_numel]`` from Bessel functions ``[P, n]`` and envelope ``[P, 1]``."""
+        """Weights ``[P, weight_numel]`` from functions ``[P, n]`` and the envelope ``[P, 1]``."""
         return self.last(envelope * self.hidden(bessel))
 
 
@@ -116,10 +118,10 @@ class Interaction(nn.Module):
         self.self_connection = SpeciesLinear(num_species, irreps_in, self.gate.irreps_in)
         self.irreps_out = self.gate.irreps_out
 
-    def scalars(self, features: Tensor) -> Tensor:
-        """The even scalars among the outgoing features."""
-        parts = features.split([mul_ir.dim for mul_ir in self.irreps_out], dim=1)
-        return parts[[ir for _, ir in self.irreps_out].index(Irrep("0e"))]
+    @property
+    def scalars(self) -> slice:
+        """Where the even scalars are among the outgoing features."""
+        return self.irreps_out.slices()[[ir for _, ir in self.irreps_out].index(Irrep("0e"))]
 
     def forward(
         self,
@@ -259,8 +261,33 @@ class Network(nn.Module):
         scalars = []
         for interaction in cast(Iterable[Interaction], self.interactions):
             x = interaction(x, order, weights_of, harmonics, edges)
-            scalars.append(interaction.scalars(x))  # (N, C)
+            scalars.append(x[:, interaction.scalars])  # (N, C)
         return Features(torch.cat(scalars, dim=1), x)
+
+    def evaluate(
+        self, species: Tensor, vectors: Tensor, senders: Tensor, receivers: Tensor
+    ) -> Features:
+        """The same as :meth:`forward`, but to be differentiated by the vectors alone, and once."""
+        layers = self._layers()
+        if layers is None:
+            return self(species, vectors, senders, receivers)
+        return Features(*Evaluation.apply(vectors, self, layers, species, senders, receivers))
+
+    def _layers(self) -> list[Layer] | None:
+        """What follows from the weights alone; a frozen copy keeps it."""
+        if not is_frozen(self):
+            return prepare(self)
+        kept = self.__dict__.get("_kept")
+        if kept is None or kept[1] != state_of(kept[0]):
+            weights = list(self.parameters())
+            kept = weights, state_of(weights), prepare(self)
+            self.__dict__["_kept"] = kept
+        return kept[2]
+
+    def table(self, radial: RadialWeights) -> Tensor:
+        """Coefficients of the splines of a radial network, ``[num_knots + 3, weight_numel]``."""
+        bessel, interpolation = self.at_knots
+        return radial.last(interpolation @ radial.hidden(bessel))
 
     def _of_edges(self, vectors: Tensor) -> tuple[Tensor, Callable[[RadialWeights], Weights]]:
         """Harmonics ``[E, (l_max + 1)²]``, and how a radial network makes weights."""
@@ -272,12 +299,7 @@ class Network(nn.Module):
         else:
             harmonics = self.harmonics(vectors)
             basis, rows = self.spline(vectors.norm(dim=1))  # (E, 4), (E,)
-        bessel, interpolation = self.at_knots
-
-        def weights_of(network: RadialWeights) -> Weights:
-            return Weights(basis, network.last(interpolation @ network.hidden(bessel)), rows)
-
-        return harmonics, weights_of
+        return harmonics, lambda network: Weights(basis, self.table(network), rows)
 
     def _edge_basis_in_pytorch(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         basis, _ = cast(CubicSpline, self.spline)(vectors.norm(dim=1))
@@ -289,6 +311,6 @@ class Network(nn.Module):
         return self.bessel(distances), envelope.unsqueeze(-1)
 
     def _at_knots(self, spline: CubicSpline) -> list[Tensor]:
-        """Bessel functions at the knots; the matrix from functions there, times envelope, to table."""
+        """Bessel functions at the knots; the matrix from functions there to the spline's table."""
         bessel, envelope = self._radial_basis(spline.knots())
         return [bessel, spline.interpolation() * envelope.t()]

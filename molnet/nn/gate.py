@@ -93,14 +93,14 @@ class Gate(torch.nn.Module):
         self.irreps_out = self.act_scalars.irreps_out + Irreps(
             [(piece.mul, piece.ir) for piece in self._pieces]
         )
-        self._compiled = self._compiled_gate(entries) if layout == "ir_mul" else None
+        self.compiled = self._compiled_gate(entries) if layout == "ir_mul" else None
         forget_when_loading(self, constants=["mul.*"])
 
     def forward(self, features: Tensor) -> Tensor:
         """Gate features ``[..., irreps_in.dim]``; returns ``[..., irreps_out.dim]``."""
-        if self._compiled is not None and self._compiled.serves(features):
+        if self.compiled is not None and self.compiled.serves(features):
             check_features(features, self.irreps_in, "features of Gate")
-            return self._compiled(features)
+            return self.compiled(features)
         return self._in_pytorch(features)
 
     def _in_pytorch(self, features: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class SpeciesLinear(nn.Module):
                 if ir in targets
             }
         )
-        self._map = self._blockwise_map()
+        self.map = self._blockwise_map()
 
     def _blockwise_map(self) -> BlockwiseMap:
         starts_in, starts_out = (
@@ -75,5 +75,8 @@ class SpeciesLinear(nn.Module):
         check_features(x, self.irreps_in, "features of SpeciesLinear")
         if not self.weights:
             return x.new_zeros(x.shape[0], self.irreps_out.dim)
-        flat = torch.cat([weight.flatten(1) for weight in self.weights.values()], dim=1)
-        return self._map(x, flat, species)
+        return self.map(x, self.flat_weights(), species)
+
+    def flat_weights(self) -> Tensor:
+        """The weights of each species in the order of :attr:`map`, ``[num_species, numel]``."""
+        return torch.cat([weight.flatten(1) for weight in self.weights.values()], dim=1)

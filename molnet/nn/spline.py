@@ -13,10 +13,10 @@ class CubicSpline(nn.Module):
 
     .. math:: B(u) = \tfrac16 \bigl((1-u)^3,\; 3u^3 - 6u^2 + 4,\; -3u^3 + 3u^2 + 3u + 1,\; u^3\bigr)
 
-    (de Boor, *A Practical Guide to Splines*, ch. IX). It is twice continuously differentiable, takes
-    the given values :math:`f_n` at the knots :math:`n h`, and is even in r. Its coefficients solve
-    :math:`c_{n-1} + 4 c_n + c_{n+1} = 6 f_n`, and the last three are zero, so that it ends at the
-    cutoff. For a function with four derivatives that ends there too, the error falls with
+    (de Boor, *A Practical Guide to Splines*, ch. IX). It is twice continuously differentiable,
+    takes the given values :math:`f_n` at the knots :math:`n h`, and is even in r. Its coefficients
+    solve :math:`c_{n-1} + 4 c_n + c_{n+1} = 6 f_n`, and the last three are zero, so that it ends at
+    the cutoff. For a function with four derivatives that ends there too, the error falls with
     :math:`h^4`, that of its slope with :math:`h^3`.
 
     Args:
@@ -50,7 +50,7 @@ class CubicSpline(nn.Module):
         return torch.cat([coefficients[1:2], coefficients, torch.zeros_like(coefficients[:3])])
 
     def table(self, values: Tensor) -> Tensor:
-        """Coefficients ``[num_knots + 3, n]`` of the splines through values ``[num_knots - 1, n]``."""
+        """Coefficients ``[num_knots + 3, n]`` of splines through values ``[num_knots - 1, n]``."""
         return self.interpolation().to(values) @ values
 
     def forward(self, distances: Tensor) -> tuple[Tensor, Tensor]:

@@ -105,7 +105,7 @@ class Linear(PathWeights):
         self._groups = _group_paths(paths, irreps_out)
         self._constants = Constants([_weight_scales(paths)])
         plain = layout == "ir_mul" and f_in is None and self.bias_numel == 0
-        self._in_place = _blockwise_map(paths, irreps_in, irreps_out) if plain else None
+        self.blockwise = _blockwise_map(paths, irreps_in, irreps_out) if plain else None
 
     @property
     def weight_index_slices(self) -> list[LinearSlices]:
@@ -137,9 +137,9 @@ class Linear(PathWeights):
             ``[..., irreps_out.dim]`` (``[..., f_out, irreps_out.dim]``).
         """
         weight = self._given_or_own(weight, features)
-        if self._in_place is not None and weight.dim() == 1 and runs_in_place(features):
+        if self.blockwise is not None and weight.dim() == 1 and runs_in_place(features):
             check_features(features, self.irreps_in, "features of Linear")
-            return self._in_place(features, weight)
+            return self.blockwise(features, weight)
         parts = self._weight_by_path(weight * self._constants[0])
         inputs = self._blocks.split(features)
         outputs: dict[int, Tensor] = {}

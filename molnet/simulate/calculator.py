@@ -14,7 +14,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from molnet.graph import DEFAULT_SKIN, MovingGraph
-from molnet.models import Model, frozen, load_model
+from molnet.models import Model, frozen, load_model, state_of
 
 
 class Calculator(ASECalculator):
@@ -56,7 +56,8 @@ class Calculator(ASECalculator):
         elif device is not None or dtype is not None:
             model = copy.deepcopy(model).to(device=device, dtype=dtype)
         self.model = model
-        self._frozen = frozen(model)
+        self._weights = list(model.parameters())
+        self._frozen, self._state = frozen(model), state_of(self._weights)
         self.graph = MovingGraph(model.cutoff, skin, model.device)
         self.implemented_properties = list(model.properties)
         if energy_name(model) is not None:
@@ -95,10 +96,10 @@ class Calculator(ASECalculator):
         return [name for name, differs in changed.items() if differs]
 
     def _follow_the_model(self) -> None:
-        """Sees to it that a model which was moved to another device or dtype is the one used."""
-        ours, theirs = (m.network.embedding.weight for m in (self._frozen, self.model))
-        if ours.data_ptr() != theirs.data_ptr():
-            self._frozen = frozen(self.model)
+        """Sees to it that a model which was trained on, or moved elsewhere, is the one used."""
+        state = state_of(self._weights)
+        if state != self._state:
+            self._frozen, self._state = frozen(self.model), state
             self.graph = MovingGraph(self.model.cutoff, self.graph.skin, self.model.device)
 
 

@@ -31,7 +31,7 @@ def make(name: str) -> tuple[Gate, bool]:
 @pytest.mark.parametrize("name", GATES)
 def test_known_functions_are_compiled(name: str) -> None:
     gate, compiles = make(name)
-    assert isinstance(gate._compiled, CompiledGate) == compiles
+    assert isinstance(gate.compiled, CompiledGate) == compiles
 
 
 @pytest.mark.parametrize("name", [name for name, (_, compiles) in GATES.items() if compiles])

@@ -32,7 +32,9 @@ class LennardJonesModel(Model):
     (forces, stress, units, batches) is the real model's.
     """
 
-    def _evaluate(self, graph: Batch, species: Tensor, vectors: Tensor) -> dict[str, Tensor]:
+    def _evaluate(
+        self, graph: Batch, species: Tensor, vectors: Tensor, differentiable: bool
+    ) -> dict[str, Tensor]:
         r6 = (SIGMA / vectors.norm(dim=1)) ** 6
         at_cutoff = (SIGMA / CUTOFF) ** 6
         pairs = 2.0 * (r6**2 - r6 - at_cutoff**2 + at_cutoff)  # a pair is two edges

@@ -43,6 +43,7 @@ struct Rows {
 
 struct Map : Blocks, Rows {
     int64_t weight_numel;  // of a group
+    bool onto;             // whether to add to what is in y
 
     int64_t start(int64_t group) const { return starts ? starts[group] : group * nodes; }
     int64_t node(int64_t i) const { return order ? order[i] : i; }
@@ -67,7 +68,7 @@ class Panels {
     std::vector<int64_t> starts_{0};
 
   public:
-    Panels(const Map& map) {
+    Panels(const Blocks& map) {
         for (int64_t i = 0; i < map.blocks; ++i)
             starts_.push_back(starts_[i] + panels(map.block[i]) * map.block[i].mul_in * COLUMNS);
     }
@@ -205,7 +206,7 @@ void map_nodes(const Map& map, const Panels& panels_of, const Real* W, const Rea
         to[n] = y + map.node(first + n) * map.dim_out;
         next_from[n] = x + map.next(first + n) * map.dim_in;
         next_to[n] = y + map.next(first + n) * map.dim_out;
-        if (!map.covered) std::memset(to[n], 0, map.dim_out * sizeof(Real));
+        if (!map.covered && !map.onto) std::memset(to[n], 0, map.dim_out * sizeof(Real));
     }
     for (int64_t i = 0; i < map.blocks; ++i) {
         const Block& b = map.block[i];
@@ -221,7 +222,7 @@ void map_nodes(const Map& map, const Panels& panels_of, const Real* W, const Rea
                 }
                 for (int64_t n = 0; n < count; n += ROWS)
                     TILES[std::min(ROWS, count - n)](
-                        from + n, in, numbers, b.mul_in, to + n, out, width, b.adds);
+                        from + n, in, numbers, b.mul_in, to + n, out, width, b.adds || map.onto);
             }
         }
     }
@@ -300,23 +301,38 @@ void add_outer(const Map& map, Real* gW, Body body) {
 
 extern "C" {
 
-void map(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* weight,
-         Real* y) {
-    const Map map{*blocks, *rows, weight_numel};
+// Numbers that the panels of a group's weights take.
+int64_t panels_size(const Blocks* blocks) { return Panels(*blocks).size(); }
+
+// The weights of all groups as panels, for maps with weights that stay.
+void pack(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* weight, Real* W) {
+    const Map map{*blocks, *rows, weight_numel, false};
+    pack_weights(map, Panels(map), weight, 1, W);
+}
+
+// With panels W in place of weights.
+void packed_map(const Blocks* blocks, const Rows* rows, int64_t onto, const Real* x, const Real* W, Real* y) {
+    const Map map{*blocks, *rows, 0, onto != 0};
     const Panels panels(map);
-    const int64_t threads = map.worthwhile_threads();
-    const Numbers W(map.groups * panels.size(), false);
-    pack_weights(map, panels, weight, threads, W.data());
-    over_range(map.nodes, threads, [&](int64_t first, int64_t last) {
+    over_range(map.nodes, map.worthwhile_threads(), [&](int64_t first, int64_t last) {
         over_runs(map, first, last, [&](int64_t group, int64_t start, int64_t end) {
-            map_nodes(map, panels, W.data() + group * panels.size(), x, y, start, end);
+            map_nodes(map, panels, W + group * panels.size(), x, y, start, end);
         });
     });
 }
 
+void map(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* weight,
+         Real* y) {
+    const Map map{*blocks, *rows, weight_numel, false};
+    const Panels panels(map);
+    const Numbers W(map.groups * panels.size(), false);
+    pack_weights(map, panels, weight, map.worthwhile_threads(), W.data());
+    packed_map(blocks, rows, false, x, W.data(), y);
+}
+
 void outer(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
            Real* gW) {
-    const Map map{*blocks, *rows, weight_numel};
+    const Map map{*blocks, *rows, weight_numel, false};
     add_outer(map, gW,
               [&](const Panels& panels, int64_t, int64_t first, int64_t last, Real* sums, Real* packed) {
                   outer_nodes(map, panels, x, g, sums, first, last, packed);
@@ -326,7 +342,8 @@ void outer(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const R
 // gx = the map of g by the transposed weights, and gW = the outer product of x and g.
 void both(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
           const Blocks* transposed_blocks, const Real* weight, Real* gx, Real* gW) {
-    const Map map{*blocks, *rows, weight_numel}, transposed{*transposed_blocks, *rows, weight_numel};
+    const Map map{*blocks, *rows, weight_numel, false};
+    const Map transposed{*transposed_blocks, *rows, weight_numel, false};
     const Panels panels_of(transposed);
     const Numbers W(map.groups * panels_of.size(), false);
     pack_weights(transposed, panels_of, weight, map.worthwhile_threads(), W.data());
