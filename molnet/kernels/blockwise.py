@@ -109,6 +109,9 @@ class BlockwiseMap:
         rows = x.flatten(0, -2) if x.dim() > 1 else x.unsqueeze(0)
         return _Map.apply(rows, weight, self, None, None).view(*x.shape[:-1], self.dim_out)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BlockwiseMap, (self.blocks, self.dim_in, self.dim_out)  # no addresses
+
     def pack(self, weight: Tensor) -> "PackedMap | None":
         """The map with weights that stay as they are; None where there are no kernels for it."""
         kernels = _kernels(weight)
@@ -120,11 +123,11 @@ class BlockwiseMap:
     def _panels(self, kernels: ctypes.CDLL, weight: Tensor) -> Tensor:
         weight = weight.detach().contiguous()
         groups = weight.shape[0] if weight.dim() == 2 else 1
-        kernels.panels_size.restype = ctypes.c_int64
-        size = kernels.panels_size(ctypes.c_void_p(self.address))
+        kernels.blockwise_panels_size.restype = ctypes.c_int64
+        size = kernels.blockwise_panels_size(ctypes.c_void_p(self.address))
         panels = weight.new_empty(groups * size)
         rows = _Rows(0, groups, None, None, 1)
-        _call(kernels.pack, self, rows, weight.shape[-1], weight, panels)
+        _call(kernels.blockwise_pack, self, rows, weight.shape[-1], weight, panels)
         return panels
 
     @cached_property
@@ -206,7 +209,15 @@ class PackedMap:
         y = x.new_empty(len(x), linear.dim_out) if onto is None else onto
         order, starts = (None, None) if groups is None else groups
         rows = _rows(len(x), order, starts)
-        _call(self.kernels.packed_map, linear, rows, onto is not None, x.contiguous(), panels, y)
+        _call(
+            self.kernels.blockwise_packed_map,
+            linear,
+            rows,
+            onto is not None,
+            x.contiguous(),
+            panels,
+            y,
+        )
         return y
 
 
@@ -233,7 +244,7 @@ class _Map(Function):
         if kernels := _kernels(x):
             x, weight = x.contiguous(), weight.contiguous()
             rows = _rows(len(x), order, starts)
-            _call(kernels.map, linear, rows, weight.shape[-1], x, weight, y)
+            _call(kernels.blockwise_map, linear, rows, weight.shape[-1], x, weight, y)
             return y
         if not linear.covers:
             y.zero_()
@@ -284,7 +295,7 @@ class _Outer(Function):
         if kernels := _kernels(x):
             x, grad = x.contiguous(), grad.contiguous()
             rows = _rows(len(x), order, starts)
-            _call(kernels.outer, linear, rows, shape[-1], x, grad, weight)
+            _call(kernels.blockwise_outer, linear, rows, shape[-1], x, grad, weight)
             return weight
         of = grad if order is None else grad.index_select(0, order)
         for of_group, of_rows, into in _by_group(x, of, weight, order, starts):
@@ -335,7 +346,9 @@ class _Both(Function):
         of_x, of_weight = x.new_empty(x.shape), x.new_empty(weight.shape)
         x, grad, weight = x.contiguous(), grad.contiguous(), weight.contiguous()
         given = (x, grad, linear.transposed.address, weight, of_x, of_weight)
-        _call(kernels.both, linear, _rows(len(x), order, starts), weight.shape[-1], *given)
+        _call(
+            kernels.blockwise_both, linear, _rows(len(x), order, starts), weight.shape[-1], *given
+        )
         return of_x, of_weight
 
     @staticmethod
@@ -387,7 +400,7 @@ class _Rows(ctypes.Structure):
 def _kernels(x: Tensor) -> ctypes.CDLL | None:
     """The compiled kernels for features like these, if there are any."""
     served = x.device.type == "cpu" and x.dtype in REAL
-    return library("blockwise", REAL[x.dtype]) if served else None
+    return library(REAL[x.dtype]) if served else None
 
 
 def _rows(num_rows: int, order: Tensor | None, starts: Tensor | None) -> _Rows:

@@ -30,7 +30,7 @@ def available(x: Tensor, plan: Plan, terms: int) -> bool:
         and x.dtype in REAL
         and max(dims, default=1) <= LARGEST_DIM
         and terms in TERMS
-        and library("convolution", REAL[x.dtype]) is not None
+        and library(REAL[x.dtype]) is not None
     )
 
 
@@ -62,7 +62,7 @@ def run(
     plan: Plan,
 ) -> None:
     """Run the kernel ``name`` on inputs of one dtype; it fills the outputs that are not None."""
-    kernels = library("convolution", REAL[weights.table.dtype])
+    kernels = library(REAL[weights.table.dtype])
     if kernels is None:
         raise RuntimeError("the compiled convolution was called on a machine without it")
     paths = _path_table(plan)
@@ -86,7 +86,7 @@ def run(
     )
     given = [None if tensor is None else tensor.contiguous() for tensor in inputs]
     pointers = [None if t is None else t.data_ptr() for t in (*given, *outputs)]
-    getattr(kernels, name)(ctypes.byref(shape), *map(ctypes.c_void_p, pointers))
+    getattr(kernels, f"convolution_{name}")(ctypes.byref(shape), *map(ctypes.c_void_p, pointers))
 
 
 def forward(

@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +25,7 @@ SOURCES = Path(__file__).parent / "csrc"
 # No -ffast-math: re-association takes fused multiply-adds apart, and a library linked with it
 # changes the floating-point mode of the whole process.
 ARITHMETIC = ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
-FLAGS = ["-std=c++17", "-O3", "-march=native", *ARITHMETIC, "-fopenmp", "-shared", "-fPIC"]
+FLAGS = ["-std=c++17", "-O3", "-march=native", *ARITHMETIC, "-fopenmp", "-fPIC"]
 
 REAL = {torch.float32: "float", torch.float64: "double"}
 """The C++ type of each dtype that has kernels."""
@@ -33,8 +34,8 @@ log = logging.getLogger(__name__)
 
 
 @cache
-def library(name: str, real: str) -> ctypes.CDLL | None:
-    """The kernels of ``csrc/NAME.cpp`` for the C++ type ``real``, or None where there are none.
+def library(real: str) -> ctypes.CDLL | None:
+    """The kernels for the C++ type ``real``, or None where there are none.
 
     Why there are none is said in one line, once.
 
@@ -46,9 +47,9 @@ def library(name: str, real: str) -> ctypes.CDLL | None:
     if compiler is None:
         return None
     try:
-        return ctypes.CDLL(str(_compiled(compiler, name, real)))
+        return ctypes.CDLL(str(_compiled(compiler, real)))
     except subprocess.CalledProcessError as error:
-        _without(f"{compiler} failed on {name}.cpp: {error.stderr.strip()[-500:]}")
+        _without(f"{compiler} failed: {error.stderr.strip()[-500:]}")
     except OSError as error:
         _without(f"the compiled kernels cannot be used: {error}")
     return None
@@ -68,29 +69,38 @@ def _without(reason: str) -> None:
     log.warning("Networks run in plain PyTorch, several times slower: %s.", reason)
 
 
-def _compiled(compiler: str, name: str, real: str) -> Path:
-    version = subprocess.run(  # noqa: S603 (the user's own compiler)
-        [compiler, "--version"], capture_output=True, text=True, check=True
-    ).stdout
-    source = SOURCES / f"{name}.cpp"
-    texts = [path.read_text() for path in (source, *sorted(SOURCES.glob("*.h")))]
+def _compiled(compiler: str, real: str) -> Path:
+    version = _run(compiler, "--version")
+    sources = sorted(SOURCES.glob("*.cpp"))
+    texts = [path.read_text() for path in (*sources, *sorted(SOURCES.glob("*.h")))]
     flags = [*FLAGS, f"-DREAL={real}", f"-DREAL_IS_DOUBLE={int(real == 'double')}"]
     identity = "\n".join([*texts, *flags, version, _processor()])
-    file = f"{name}-{real}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
+    file = f"{real}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
     target = cache_folder() / "kernels" / file
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
-        log.warning("Compiling %s for this processor, once (up to 20 s) ...", source.name)
-        with tempfile.TemporaryDirectory(dir=target.parent) as partial:
+        log.warning("Compiling the kernels for this processor, once (up to 20 s) ...")
+        with (
+            tempfile.TemporaryDirectory(dir=target.parent) as partial,
+            ThreadPoolExecutor() as pool,
+        ):
+            objects = [str(Path(partial) / f"{source.stem}.o") for source in sources]
+            commands = [
+                pool.submit(_run, compiler, *flags, "-c", str(source), "-o", made)
+                for source, made in zip(sources, objects, strict=True)
+            ]
+            for command in commands:
+                command.result()
             made = Path(partial) / file
-            subprocess.run(  # noqa: S603
-                [compiler, *flags, str(source), "-o", str(made)],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
+            _run(compiler, *flags, "-shared", *objects, "-o", str(made))
             made.replace(target)
     return target
+
+
+def _run(*command: str) -> str:
+    """What a run of the user's own compiler prints."""
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    return finished.stdout
 
 
 def _processor() -> str:

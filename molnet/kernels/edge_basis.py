@@ -54,7 +54,7 @@ class CompiledEdgeBasis:
             and vectors.dtype in REAL
             and not torch.compiler.is_compiling()
             and not torch._C._are_functorch_transforms_active()
-            and library("edge_basis", REAL[vectors.dtype]) is not None
+            and library(REAL[vectors.dtype]) is not None
         )
 
     def __call__(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,7 +77,7 @@ class CompiledEdgeBasis:
 
     def run(self, name: str, inputs: list[Tensor], outputs: list[Tensor | None]) -> None:
         """Run a kernel; it fills the outputs that are not None."""
-        kernels = library("edge_basis", REAL[inputs[0].dtype])
+        kernels = library(REAL[inputs[0].dtype])
         if kernels is None:
             raise RuntimeError("the compiled edge basis was called on a machine without it")
         shape = _Shape(
@@ -89,7 +89,9 @@ class CompiledEdgeBasis:
         )
         given = [tensor.contiguous() for tensor in inputs]
         addresses = [None if t is None else t.data_ptr() for t in (*given, *outputs)]
-        getattr(kernels, name)(ctypes.byref(shape), *map(ctypes.c_void_p, addresses))
+        getattr(kernels, f"edge_basis_{name}")(
+            ctypes.byref(shape), *map(ctypes.c_void_p, addresses)
+        )
 
 
 class _Shape(ctypes.Structure):

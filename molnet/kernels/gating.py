@@ -84,7 +84,7 @@ class CompiledGate:
             x.device.type == "cpu"
             and x.dtype in REAL
             and not torch.compiler.is_compiling()
-            and library("gate", REAL[x.dtype]) is not None
+            and library(REAL[x.dtype]) is not None
         )
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class CompiledGate:
 
     def evaluate(self, x: Tensor) -> Tensor:
         """The same, not recorded for autograd."""
-        return self.run("gate", [x], [self.dim_out])[0]
+        return self.run("forward", [x], [self.dim_out])[0]
 
     def gradient(self, x: Tensor, g: Tensor) -> Tensor:
         """From the gradient of the result that of x, not recorded for autograd."""
@@ -102,7 +102,7 @@ class CompiledGate:
     def run(self, name: str, inputs: Sequence[Tensor], dims_out: Sequence[int]) -> list[Tensor]:
         """Run a kernel on tensors of one batch shape."""
         x = inputs[0]
-        kernels = library("gate", REAL[x.dtype])
+        kernels = library(REAL[x.dtype])
         if kernels is None:
             raise RuntimeError("the compiled gate was called on a machine without it")
         given = [tensor.contiguous() for tensor in inputs]
@@ -116,7 +116,7 @@ class CompiledGate:
             torch.get_num_threads(),
         )
         pointers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in (*given, *results)]
-        getattr(kernels, name)(ctypes.byref(struct), *pointers)
+        getattr(kernels, f"gate_{name}")(ctypes.byref(struct), *pointers)
         return results
 
     @cached_property

@@ -68,9 +68,13 @@ class Irreps(tuple[MulIrrep, ...], Representation):
         """
         return Irreps([(1, (l, p**l)) for l in range(lmax + 1)])
 
-    @cached_property
+    @property
     def dim(self) -> int:
         """Total dimension."""
+        return self._dim
+
+    @cached_property
+    def _dim(self) -> int:
         return sum(term.dim for term in self)
 
     @property

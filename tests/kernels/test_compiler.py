@@ -52,7 +52,7 @@ def test_a_compiler_that_fails_is_said(tmp_path: Path) -> None:
     compiler.chmod(0o755)
     finished = run(CXX=str(compiler), MOLNET_CACHE=str(tmp_path))
     assert finished.stdout.strip() == "convolution in plain PyTorch"
-    assert "no such luck" in finished.stderr
+    assert finished.stderr.count("no such luck") == 1
 
 
 def test_the_reference_on_request() -> None:
@@ -62,7 +62,7 @@ def test_the_reference_on_request() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(library("convolution", "float") is None, reason="there is no C++ compiler")
+@pytest.mark.skipif(library("float") is None, reason="there is no C++ compiler")
 def test_two_processes_that_start_at_once(tmp_path: Path) -> None:
     environment = os.environ | {"MOLNET_CACHE": str(tmp_path)}
     command = [sys.executable, "-c", PROGRAM]

@@ -9,9 +9,7 @@ from molnet.kernels.compiler import library
 from molnet.nn.spline import CubicSpline
 from molnet.o3 import SphericalHarmonics
 
-pytestmark = pytest.mark.skipif(
-    library("edge_basis", "float") is None, reason="there is no C++ compiler"
-)
+pytestmark = pytest.mark.skipif(library("float") is None, reason="there is no C++ compiler")
 
 CUTOFF, NUM_KNOTS = 4.0, 16
 

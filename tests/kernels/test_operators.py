@@ -9,9 +9,7 @@ from torch import Tensor
 from molnet.kernels import Block, Edges, Path, Plan, Weights, operators, reference
 from molnet.kernels.compiler import library
 
-pytestmark = pytest.mark.skipif(
-    library("convolution", "float") is None, reason="there is no C++ compiler"
-)
+pytestmark = pytest.mark.skipif(library("float") is None, reason="there is no C++ compiler")
 
 
 def dense_plan(channels: tuple[int, ...], l_out: int) -> Plan:

@@ -85,7 +85,7 @@ def test_without_kernels(evaluations: list[int], monkeypatch: pytest.MonkeyPatch
     model = make_model("forces").eval()
     expected = predictions(model, differentiable=False)
     for module in ("blockwise", "gating", "edge_basis", "compiled"):
-        monkeypatch.setattr(f"molnet.kernels.{module}.library", lambda name, real: None)
+        monkeypatch.setattr(f"molnet.kernels.{module}.library", lambda real: None)
     evaluations.clear()
     found = predictions(model, differentiable=False)
     assert not evaluations

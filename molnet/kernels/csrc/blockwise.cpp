@@ -302,16 +302,16 @@ void add_outer(const Map& map, Real* gW, Body body) {
 extern "C" {
 
 // Numbers that the panels of a group's weights take.
-int64_t panels_size(const Blocks* blocks) { return Panels(*blocks).size(); }
+int64_t blockwise_panels_size(const Blocks* blocks) { return Panels(*blocks).size(); }
 
 // The weights of all groups as panels, for maps with weights that stay.
-void pack(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* weight, Real* W) {
+void blockwise_pack(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* weight, Real* W) {
     const Map map{*blocks, *rows, weight_numel, false};
     pack_weights(map, Panels(map), weight, 1, W);
 }
 
 // With panels W in place of weights.
-void packed_map(const Blocks* blocks, const Rows* rows, int64_t onto, const Real* x, const Real* W, Real* y) {
+void blockwise_packed_map(const Blocks* blocks, const Rows* rows, int64_t onto, const Real* x, const Real* W, Real* y) {
     const Map map{*blocks, *rows, 0, onto != 0};
     const Panels panels(map);
     over_range(map.nodes, map.worthwhile_threads(), [&](int64_t first, int64_t last) {
@@ -321,16 +321,16 @@ void packed_map(const Blocks* blocks, const Rows* rows, int64_t onto, const Real
     });
 }
 
-void map(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* weight,
+void blockwise_map(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* weight,
          Real* y) {
     const Map map{*blocks, *rows, weight_numel, false};
     const Panels panels(map);
     const Numbers W(map.groups * panels.size(), false);
     pack_weights(map, panels, weight, map.worthwhile_threads(), W.data());
-    packed_map(blocks, rows, false, x, W.data(), y);
+    blockwise_packed_map(blocks, rows, false, x, W.data(), y);
 }
 
-void outer(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
+void blockwise_outer(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
            Real* gW) {
     const Map map{*blocks, *rows, weight_numel, false};
     add_outer(map, gW,
@@ -340,7 +340,7 @@ void outer(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const R
 }
 
 // gx = the map of g by the transposed weights, and gW = the outer product of x and g.
-void both(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
+void blockwise_both(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
           const Blocks* transposed_blocks, const Real* weight, Real* gx, Real* gW) {
     const Map map{*blocks, *rows, weight_numel, false};
     const Map transposed{*transposed_blocks, *rows, weight_numel, false};

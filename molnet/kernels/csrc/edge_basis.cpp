@@ -172,7 +172,7 @@ void slopes(const Shape& shape, const Norms& norms, const Vector* r, const Vecto
 
 extern "C" {
 
-void forward(const Shape* shape, const Real* vectors, Real* Y, Real* B, int64_t* rows) {
+void edge_basis_forward(const Shape* shape, const Real* vectors, Real* Y, Real* B, int64_t* rows) {
     const Norms norms;
     const int64_t edges = shape->edges, size = shape->harmonics();
     over_edges(*shape, [&](int64_t e) {
@@ -186,7 +186,7 @@ void forward(const Shape* shape, const Real* vectors, Real* Y, Real* B, int64_t*
 }
 
 // gv = the gradient of gY·Y + gB·B by the vectors.
-void backward(const Shape* shape, const Real* vectors, const Real* gY, const Real* gB, Real* gv) {
+void edge_basis_backward(const Shape* shape, const Real* vectors, const Real* gY, const Real* gB, Real* gv) {
     const Norms norms;
     const int64_t edges = shape->edges, size = shape->harmonics();
     over_edges(*shape, [&](int64_t e) {
@@ -206,7 +206,7 @@ void backward(const Shape* shape, const Real* vectors, const Real* gY, const Rea
 }
 
 // The slopes of Y and B along t: the gradients of gv·t by gY and gB.
-void tangent(const Shape* shape, const Real* vectors, const Real* t, Real* tY, Real* tB) {
+void edge_basis_tangent(const Shape* shape, const Real* vectors, const Real* t, Real* tY, Real* tB) {
     const Norms norms;
     const int64_t edges = shape->edges, size = shape->harmonics();
     over_edges(*shape, [&](int64_t e) {

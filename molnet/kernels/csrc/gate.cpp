@@ -2,7 +2,7 @@
 //
 //     scalars:  y[c] = f(x[c])          gated:  y[m, c] = f(z[c]) x[m, c]
 //
-// `gate` evaluates it, `backward` multiplies its derivative with a gradient g of y, and `tangent`
+// `gate_forward` evaluates it, `gate_backward` multiplies its derivative with a gradient g of y, and `gate_tangent`
 // differentiates that product, summed with a tangent t, by g and x: see gating.py. Functions hold
 // their constant factor.
 
@@ -100,7 +100,7 @@ void over_copies(const Gate& gate, Body body) {
 
 extern "C" {
 
-void gate(const Gate* gate, const Real* x, Real* y) {
+void gate_forward(const Gate* gate, const Real* x, Real* y) {
     over_copies(*gate, [&](int64_t row, const Entry& e, int64_t c, auto lanes) {
         const Real *from = x + row * gate->dim_in + c, *z = from + (e.components ? e.gate : e.in);
         Real* to = y + row * gate->dim_out + e.out + c;
@@ -111,7 +111,7 @@ void gate(const Gate* gate, const Real* x, Real* y) {
     });
 }
 
-void backward(const Gate* gate, const Real* x, const Real* g, Real* gx) {
+void gate_backward(const Gate* gate, const Real* x, const Real* g, Real* gx) {
     over_copies(*gate, [&](int64_t row, const Entry& e, int64_t c, auto lanes) {
         const Real *from = x + row * gate->dim_in + c, *z = from + (e.components ? e.gate : e.in);
         const Real* of = g + row * gate->dim_out + e.out + c;
@@ -128,7 +128,7 @@ void backward(const Gate* gate, const Real* x, const Real* g, Real* gx) {
     });
 }
 
-void tangent(const Gate* gate, const Real* x, const Real* g, const Real* t, Real* by_g, Real* by_x) {
+void gate_tangent(const Gate* gate, const Real* x, const Real* g, const Real* t, Real* by_g, Real* by_x) {
     over_copies(*gate, [&](int64_t row, const Entry& e, int64_t c, auto lanes) {
         const int64_t start = row * gate->dim_in + c;
         const int64_t z = start + (e.components ? e.gate : e.in);

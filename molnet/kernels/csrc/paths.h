@@ -1,4 +1,4 @@
-// What the convolution does with one path at one node: see convolution.cpp for the formulas.
+// What the convolution does with one path at one node: see sweep.h for the formulas.
 
 #pragma once
 
@@ -49,12 +49,13 @@ struct Arrays {
     Real *w, *v, *gw, *gv, *sent;
 };
 
-// Call `body(c, vectors, lanes)` for blocks of a row: 4 vectors, then one, then what is left.
-template <class Body>
+// Call `body(c, vectors, lanes)` for blocks of a row: N vectors, then one, then what is left.
+template <int N = 4, class Body>
 inline void over_blocks(int64_t length, Body body) {
     int64_t c = 0;
-    for (; c + 4 * WIDTH <= length; c += 4 * WIDTH) body(c, Count<4>{}, Whole{});
-    for (; c + WIDTH <= length; c += WIDTH) body(c, Count<1>{}, Whole{});
+    for (; c + N * WIDTH <= length; c += N * WIDTH) body(c, Count<N>{}, Whole{});
+    if constexpr (N > 1)
+        for (; c + WIDTH <= length; c += WIDTH) body(c, Count<1>{}, Whole{});
     if (c < length) body(c, Count<1>{}, Part{length - c});
 }
 
@@ -291,23 +292,36 @@ struct Backward {
             const int64_t e = of.s.by_sender[n], at_matrix = (n - of.start) * of.s.matrix;
             const Real* M = of.M + at_matrix + p.matrix;
             const Real* g_row = of.g + of.s.receivers[e] * of.s.out + p.out;
-            over_vectors(channels, [&](int64_t c, auto lanes) {
-                const Vector w_e = load(w + c, lanes);
-                Vector g[K], w_sum{};
+            // Two vectors at once, if they fit in registers: each number of M then serves both.
+            over_blocks<(2 * K + 6 <= REGISTERS ? 2 : 1)>(channels, [&](int64_t c, auto vectors, auto lanes) {
+                constexpr int N = vectors.value;
+                Vector g[K][N], w_e[N], w_sum[N] = {};
                 UNROLL
-                for (int k = 0; k < K; ++k) g[k] = load(g_row + k * stride + c, lanes);
+                for (int n = 0; n < N; ++n) w_e[n] = load(w + c + n * WIDTH, lanes);
+                UNROLL
+                for (int k = 0; k < K; ++k) {
+                    UNROLL
+                    for (int n = 0; n < N; ++n) g[k][n] = load(g_row + k * stride + c + n * WIDTH, lanes);
+                }
                 UNROLL
                 for (int i = 0; i < I; ++i) {
-                    const int64_t at = i * channels + c;
-                    const Vector x = load(x_row + at, lanes);
-                    Vector h = M[i] * g[0];
+                    Vector h[N] = {};
                     UNROLL
-                    for (int k = 1; k < K; ++k) h += M[k * I + i] * g[k];
-                    w_sum += x * h;
-                    store(gx_row + at, load(gx_row + at, lanes) + w_e * h, lanes);
-                    store(sent + at, w_e * x, lanes);
+                    for (int k = 0; k < K; ++k) {
+                        UNROLL
+                        for (int n = 0; n < N; ++n) h[n] += M[k * I + i] * g[k][n];
+                    }
+                    UNROLL
+                    for (int n = 0; n < N; ++n) {
+                        const int64_t at = i * channels + c + n * WIDTH;
+                        const Vector x = load(x_row + at, lanes);
+                        w_sum[n] += x * h[n];
+                        store(gx_row + at, load(gx_row + at, lanes) + w_e[n] * h[n], lanes);
+                        if (of.gY) store(sent + at, w_e[n] * x, lanes);
+                    }
                 }
-                store(gw + c, w_sum, lanes);
+                UNROLL
+                for (int n = 0; n < N; ++n) store(gw + c + n * WIDTH, w_sum[n], lanes);
             });
             if (of.gY) matrix_gradient<I, K>(p, g_row, sent, of.gM + at_matrix);
             w += channels, gw += channels;
@@ -348,7 +362,7 @@ struct DoubleBackward {
                     w_sum += x * n;
                     v_sum += x * h;
                     store(gx_row + at, load(gx_row + at, lanes) + w_e * n + v_e * h, lanes);
-                    store(sent + at, w_e * a + v_e * x, lanes);
+                    if (of.gY) store(sent + at, w_e * a + v_e * x, lanes);
                 }
                 store(gw + c, w_sum, lanes);
                 store(gv + c, v_sum, lanes);

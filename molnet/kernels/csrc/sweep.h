@@ -18,6 +18,8 @@
 // stored: their matrices M = Y C (C holds the Clebsch-Gordan coefficients) and weights are made anew
 // in every sweep, and so are those of the tangents, m = y C, and the gradients, gY = gM C^T.
 
+#pragma once
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -131,83 +133,4 @@ void sweep_any(const Arrays& of, const int64_t* starts, const int64_t* order, in
         sweep<Kind, 4>(of, starts, order, first, last);
 }
 
-// dS/dg or dD/dg.
-template <template <int, int> class Kind>
-void to_receivers(const Arrays& arrays) {
-    with_tables(arrays, [](const Arrays& of) {
-        std::vector<int64_t> order(of.s.edges);
-        for (int64_t e = 0; e < of.s.edges; ++e) order[e] = e;
-        const int64_t* starts = of.s.receiver_starts;
-        over_nodes(of.s.nodes, starts, of.s.threads, [&](int64_t, int64_t first, int64_t last) {
-            sweep_any<Kind>(of, starts, order.data(), first, last);
-        });
-    });
-}
-
-// dS/d(x, Y, B, T) or dD/d(x, Y, B, T).
-template <template <int, int> class Kind>
-void to_senders(const Arrays& arrays) {
-    with_tables(arrays, [](const Arrays& of) {
-        const Shape& s = of.s;
-        // Threads that meet in the table add to tables of their own. With one term they do not.
-        const int64_t table_size = s.table_rows * s.table_stride;
-        const int64_t copies = of.gT && s.terms > 1 ? s.threads : 0;
-        Numbers tables(copies * table_size);
-        if (of.gT) std::memset(of.gT, 0, s.table_rows * s.weight * sizeof(Real));
-        if (of.gB) std::memset(of.gB, 0, s.edges * s.terms * sizeof(Real));
-        over_nodes(s.nodes, s.sender_starts, s.threads, [&](int64_t thread, int64_t first, int64_t last) {
-            Arrays mine = of;
-            if (copies > 0) mine.gT = tables.data() + thread * table_size;
-            std::memset(of.gx + first * s.x, 0, (last - first) * s.x * sizeof(Real));
-            sweep_any<Kind>(mine, s.sender_starts, s.by_sender, first, last);
-        });
-        if (copies > 0)
-            over_range(s.table_rows, s.threads, [&](int64_t first, int64_t last) {
-                for (int64_t row = first; row < last; ++row)
-                    for (int64_t copy = 0; copy < copies; ++copy)
-                        for (int64_t i = 0; i < s.weight; ++i)
-                            of.gT[row * s.weight + i] +=
-                                tables.data()[copy * table_size + row * s.table_stride + i];
-            });
-    });
-}
-
 }  // namespace
-
-extern "C" {
-
-void forward(
-    const Shape* s, const Real* x, const Real* Y, const Real* B, const Real* T, Real* out) {
-    Arrays of{*s};
-    of.x = x, of.Y = Y, of.B = B, of.T = T, of.out = out;
-    to_receivers<Forward>(of);
-}
-
-void double_forward(
-    const Shape* s, const Real* x, const Real* Y, const Real* B, const Real* T, const Real* a,
-    const Real* y, const Real* b, const Real* u, Real* out) {
-    Arrays of{*s};
-    of.x = x, of.Y = Y, of.B = B, of.T = T, of.a = a, of.y = y, of.b = b, of.u = u, of.out = out;
-    to_receivers<DoubleForward>(of);
-}
-
-void backward(
-    const Shape* s, const Real* g, const Real* x, const Real* Y, const Real* B, const Real* T,
-    Real* gx, Real* gY, Real* gB, Real* gT) {
-    Arrays of{*s};
-    of.g = g, of.x = x, of.Y = Y, of.B = B, of.T = T;
-    of.gx = gx, of.gY = gY, of.gB = gB, of.gT = gT;
-    to_senders<Backward>(of);
-}
-
-void double_backward(
-    const Shape* s, const Real* g, const Real* x, const Real* Y, const Real* B, const Real* T,
-    const Real* a, const Real* y, const Real* b, const Real* u, Real* gx, Real* gY, Real* gB,
-    Real* gT) {
-    Arrays of{*s};
-    of.g = g, of.x = x, of.Y = Y, of.B = B, of.T = T, of.a = a, of.y = y, of.b = b, of.u = u;
-    of.gx = gx, of.gY = gY, of.gB = gB, of.gT = gT;
-    to_senders<DoubleBackward>(of);
-}
-
-}  // extern "C"
