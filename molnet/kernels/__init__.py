@@ -1,11 +1,12 @@
 """What a network spends its time on: the convolution, and linear maps on blocks of features."""
 
-from molnet.kernels.blockwise import PackedMap, RowGroups
+from molnet.kernels.blocks import RowGroups
 from molnet.kernels.convolve import backend, convolve
 from molnet.kernels.edge_basis import CompiledEdgeBasis
 from molnet.kernels.edges import Edges
 from molnet.kernels.engine import as_source, close
 from molnet.kernels.gating import CompiledGate
+from molnet.kernels.packed_map import PackedMap
 from molnet.kernels.plan import Block, Path, Plan
 from molnet.kernels.weights import Weights
 

@@ -43,9 +43,9 @@ def prepare(network: "Network") -> list[Layer] | None:
 def _layer(network: "Network", interaction: "Interaction") -> Layer | None:
     weight = network.embedding.weight
     linears = (interaction.linear_in, interaction.linear_out)
-    maps = [l.blockwise and l.blockwise.pack(cast(Tensor, l.weight)) for l in linears]
+    maps = [l.blockwise and PackedMap.of(l.blockwise, cast(Tensor, l.weight)) for l in linears]
     own = interaction.self_connection
-    packed_own = own.map.pack(own.flat_weights()) if own.weights else None
+    packed_own = PackedMap.of(own.map, own.flat_weights()) if own.weights else None
     gate = interaction.gate.compiled
     if None in maps or gate is None or not gate.serves(weight):
         return None

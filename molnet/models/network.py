@@ -144,8 +144,8 @@ class Interaction(nn.Module):
             Features ``[N, irreps_out.dim]``.
         """
         messages = self.convolution(self.linear_in(x), harmonics, weights_of(self.radial), edges)
-        update = self.linear_out(messages)
-        return self.gate(update + self.self_connection(x, species))
+        update = self.self_connection(x, species, onto=self.linear_out(messages))
+        return self.gate(update)
 
 
 class Network(nn.Module):

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from molnet.kernels.blockwise import BlockwiseMap, MapBlock, RowGroups
+from molnet.kernels.blocks import BlockwiseMap, MapBlock, RowGroups
+from molnet.kernels.blockwise import apply_blockwise
 from molnet.o3.irreps import Irreps
 from molnet.o3.layout import check_features
 
@@ -66,16 +67,22 @@ class SpeciesLinear(nn.Module):
             start_weight += mul * mul_out
         return BlockwiseMap(tuple(blocks), self.irreps_in.dim, self.irreps_out.dim)
 
-    def forward(self, x: Tensor, species: RowGroups) -> Tensor:
+    def forward(self, x: Tensor, species: RowGroups, onto: Tensor | None = None) -> Tensor:
         """Map features ``[N, irreps_in.dim]`` of nodes that are grouped by species.
+
+        Args:
+            x: features.
+            species: the nodes of each species.
+            onto: ``[N, irreps_out.dim]``, to which the result is added in place; nothing else may
+                need it.
 
         Returns:
             ``[N, irreps_out.dim]``.
         """
         check_features(x, self.irreps_in, "features of SpeciesLinear")
         if not self.weights:
-            return x.new_zeros(x.shape[0], self.irreps_out.dim)
-        return self.map(x, self.flat_weights(), species)
+            return x.new_zeros(x.shape[0], self.irreps_out.dim) if onto is None else onto
+        return apply_blockwise(self.map, x, self.flat_weights(), species, onto)
 
     def flat_weights(self) -> Tensor:
         """The weights of each species in the order of :attr:`map`, ``[num_species, numel]``."""

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from molnet.kernels.blockwise import BlockwiseMap, MapBlock, runs_in_place
+from molnet.kernels.blocks import BlockwiseMap, MapBlock
+from molnet.kernels.blockwise import apply_blockwise, runs_in_place
 from molnet.o3.constants import Constants
 from molnet.o3.instructions import LinearInstruction, linear_instructions
 from molnet.o3.irreps import Irreps, IrrepsLike
@@ -139,7 +140,7 @@ class Linear(PathWeights):
         weight = self._given_or_own(weight, features)
         if self.blockwise is not None and weight.dim() == 1 and runs_in_place(features):
             check_features(features, self.irreps_in, "features of Linear")
-            return self.blockwise(features, weight)
+            return apply_blockwise(self.blockwise, features, weight)
         parts = self._weight_by_path(weight * self._constants[0])
         inputs = self._blocks.split(features)
         outputs: dict[int, Tensor] = {}

@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from molnet.kernels import blockwise
-from molnet.kernels.blockwise import BlockwiseMap, MapBlock, RowGroups
+from molnet.kernels import blocks
+from molnet.kernels.blocks import BlockwiseMap, MapBlock, RowGroups
+from molnet.kernels.blockwise import apply_blockwise
+from molnet.kernels.compiler import library
+from molnet.kernels.packed_map import PackedMap
 
 # Two blocks add to the same outputs, one is wider than a panel and of odd size, and the last four
 # outputs are reached by none.
@@ -39,7 +42,7 @@ def by_loop(x: Tensor, weight: Tensor, group: Tensor | None) -> Tensor:
 @pytest.fixture(params=["compiled", "plain"])
 def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "plain":
-        monkeypatch.setattr(blockwise, "library", lambda real: None)
+        monkeypatch.setattr(blocks, "library", lambda real: None)
 
 
 @pytest.mark.usefixtures("implementation")
@@ -53,7 +56,7 @@ def test_equals_a_loop(num_rows: int, num_groups: int | None) -> None:
     groups = None if group is None or num_groups is None else RowGroups.of(group, num_groups)
 
     results = []
-    for y in (MAP(x, weight, groups), by_loop(x, weight, group)):
+    for y in (apply_blockwise(MAP, x, weight, groups), by_loop(x, weight, group)):
         gradients = torch.autograd.grad(y.sin().sum(), (x, weight), materialize_grads=True)
         results.append([y, *gradients])
     for found, expected in zip(*results, strict=True):
@@ -67,7 +70,7 @@ def test_derivatives_of_second_order() -> None:
     groups = RowGroups.of(torch.tensor([1, 0, 1, 1, 0]), 2)
 
     def function(x: Tensor, weight: Tensor) -> Tensor:
-        return MAP(x, weight, groups)
+        return apply_blockwise(MAP, x, weight, groups)
 
     assert torch.autograd.gradcheck(function, (x, weight))
     assert torch.autograd.gradgradcheck(function, (x, weight))
@@ -76,7 +79,12 @@ def test_derivatives_of_second_order() -> None:
 def test_rows_that_are_not_contiguous() -> None:
     x = torch.randn(MAP.dim_in, 9, dtype=torch.float64).t()
     weight = torch.randn(WEIGHT_NUMEL, dtype=torch.float64)
-    torch.testing.assert_close(MAP(x, weight), MAP(x.contiguous(), weight), rtol=0, atol=0)
+    torch.testing.assert_close(
+        apply_blockwise(MAP, x, weight),
+        apply_blockwise(MAP, x.contiguous(), weight),
+        rtol=0,
+        atol=0,
+    )
 
 
 def test_number_of_threads_changes_little() -> None:
@@ -87,8 +95,54 @@ def test_number_of_threads_changes_little() -> None:
     try:
         for count in (1, 3):
             torch.set_num_threads(count)
-            (gradient,) = torch.autograd.grad(MAP(x, weight).square().sum(), weight)
+            (gradient,) = torch.autograd.grad(
+                apply_blockwise(MAP, x, weight).square().sum(), weight
+            )
             results.append(gradient)
     finally:
         torch.set_num_threads(threads)
     torch.testing.assert_close(results[0], results[1], rtol=1e-12, atol=1e-10)
+
+
+@pytest.mark.usefixtures("implementation")
+@pytest.mark.parametrize("num_groups", [None, 3])
+def test_adds_onto_what_is_there(num_groups: int | None) -> None:
+    x, y = (torch.randn(7, dim, dtype=torch.float64) for dim in (MAP.dim_in, MAP.dim_out))
+    x.requires_grad_(), y.requires_grad_()
+    shape = [WEIGHT_NUMEL] if num_groups is None else [num_groups, WEIGHT_NUMEL]
+    weight = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    groups = None if num_groups is None else RowGroups.of(torch.randint(3, (7,)), num_groups)
+    results = []
+    for in_place in (True, False):
+        copy = y.clone()
+        if in_place:
+            result = apply_blockwise(MAP, x, weight, groups, onto=copy)
+            assert result.data_ptr() == copy.data_ptr()
+        else:
+            result = copy + apply_blockwise(MAP, x, weight, groups)
+        first = torch.autograd.grad(result.sin().sum(), (x, weight, y), create_graph=True)
+        loss = sum(gradient.square().sum() for gradient in first)
+        results.append([result, *first, *torch.autograd.grad(loss, (x, weight, y))])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.skipif(library("double") is None, reason="there is no C++ compiler")
+@pytest.mark.parametrize("num_rows", [0, 1, 61])
+@pytest.mark.parametrize("num_groups", [None, 3])
+def test_packed_weights(num_rows: int, num_groups: int | None) -> None:
+    shape = [WEIGHT_NUMEL] if num_groups is None else [num_groups, WEIGHT_NUMEL]
+    weight = torch.randn(shape, dtype=torch.float64)
+    group = torch.randint(3, (num_rows,))
+    groups = None if num_groups is None else RowGroups.of(group, num_groups)
+    packed = PackedMap.of(MAP, weight)
+    assert packed is not None
+    x, y = (torch.randn(num_rows, dim, dtype=torch.float64) for dim in (MAP.dim_in, MAP.dim_out))
+    for linear, run, features, there in (
+        (MAP, packed, x, y),
+        (MAP.transposed, packed.transpose, y, x),
+    ):
+        expected = apply_blockwise(linear, features, weight, groups)
+        torch.testing.assert_close(run(features, groups), expected, rtol=0, atol=0)
+        added = run(features, groups, onto=there.clone())
+        torch.testing.assert_close(added, there + expected, rtol=0, atol=1e-12)

@@ -39,11 +39,11 @@ struct Rows {
     const int64_t* order;   // nodes group by group, or null for the given order
     const int64_t* starts;  // [groups + 1], or null for one group
     int64_t threads;
+    int64_t onto;  // whether to add to what is in y
 };
 
 struct Map : Blocks, Rows {
     int64_t weight_numel;  // of a group
-    bool onto;             // whether to add to what is in y
 
     int64_t start(int64_t group) const { return starts ? starts[group] : group * nodes; }
     int64_t node(int64_t i) const { return order ? order[i] : i; }
@@ -306,13 +306,14 @@ int64_t blockwise_panels_size(const Blocks* blocks) { return Panels(*blocks).siz
 
 // The weights of all groups as panels, for maps with weights that stay.
 void blockwise_pack(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* weight, Real* W) {
-    const Map map{*blocks, *rows, weight_numel, false};
+    const Map map{*blocks, *rows, weight_numel};
     pack_weights(map, Panels(map), weight, 1, W);
 }
 
 // With panels W in place of weights.
-void blockwise_packed_map(const Blocks* blocks, const Rows* rows, int64_t onto, const Real* x, const Real* W, Real* y) {
-    const Map map{*blocks, *rows, 0, onto != 0};
+void blockwise_packed_map(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x,
+                          const Real* W, Real* y) {
+    const Map map{*blocks, *rows, weight_numel};
     const Panels panels(map);
     over_range(map.nodes, map.worthwhile_threads(), [&](int64_t first, int64_t last) {
         over_runs(map, first, last, [&](int64_t group, int64_t start, int64_t end) {
@@ -323,16 +324,16 @@ void blockwise_packed_map(const Blocks* blocks, const Rows* rows, int64_t onto, 
 
 void blockwise_map(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* weight,
          Real* y) {
-    const Map map{*blocks, *rows, weight_numel, false};
+    const Map map{*blocks, *rows, weight_numel};
     const Panels panels(map);
     const Numbers W(map.groups * panels.size(), false);
     pack_weights(map, panels, weight, map.worthwhile_threads(), W.data());
-    blockwise_packed_map(blocks, rows, false, x, W.data(), y);
+    blockwise_packed_map(blocks, rows, weight_numel, x, W.data(), y);
 }
 
 void blockwise_outer(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
            Real* gW) {
-    const Map map{*blocks, *rows, weight_numel, false};
+    const Map map{*blocks, *rows, weight_numel};
     add_outer(map, gW,
               [&](const Panels& panels, int64_t, int64_t first, int64_t last, Real* sums, Real* packed) {
                   outer_nodes(map, panels, x, g, sums, first, last, packed);
@@ -342,8 +343,8 @@ void blockwise_outer(const Blocks* blocks, const Rows* rows, int64_t weight_nume
 // gx = the map of g by the transposed weights, and gW = the outer product of x and g.
 void blockwise_both(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
           const Blocks* transposed_blocks, const Real* weight, Real* gx, Real* gW) {
-    const Map map{*blocks, *rows, weight_numel, false};
-    const Map transposed{*transposed_blocks, *rows, weight_numel, false};
+    const Map map{*blocks, *rows, weight_numel};
+    const Map transposed{*transposed_blocks, *rows, weight_numel};
     const Panels panels_of(transposed);
     const Numbers W(map.groups * panels_of.size(), false);
     pack_weights(transposed, panels_of, weight, map.worthwhile_threads(), W.data());

@@ -1,0 +1,182 @@
+"""Linear maps between blocks of features in layout ``ir_mul``, as their kernels take them.
+
+In ``ir_mul`` each component of an entry is a matrix ``[N, mul]`` inside the features ``[N, dim]``.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from molnet.kernels.compiler import REAL, library
+
+
+class MapBlock(NamedTuple):
+    """``y[:, start_out] += alpha * x[:, start_in] @ W`` for each of the components of an irrep.
+
+    Attributes:
+        components: their number, 2l + 1; the next starts ``mul`` further on.
+        start_in, mul_in: where the first component is in the input, and its width.
+        start_out, mul_out: the same in the output.
+        start_weight: where the weights ``[mul_in, mul_out]`` start in the flat tensor.
+        alpha: a constant factor.
+        transposed: whether W is the transpose of the weights as they are stored.
+    """
+
+    components: int
+    start_in: int
+    mul_in: int
+    start_out: int
+    mul_out: int
+    start_weight: int
+    alpha: float
+    transposed: bool = False
+
+    def transpose(self) -> "MapBlock":
+        """The same block of the transposed map, from output to input."""
+        return MapBlock(
+            self.components,
+            self.start_out,
+            self.mul_out,
+            self.start_in,
+            self.mul_in,
+            self.start_weight,
+            self.alpha,
+            not self.transposed,
+        )
+
+    def weights(self, flat: Tensor) -> Tensor:
+        """View ``[mul_in, mul_out]`` of this block's weights in the flat tensor."""
+        part = flat.narrow(0, self.start_weight, self.mul_in * self.mul_out)
+        if self.transposed:
+            return part.view(self.mul_out, self.mul_in).t()
+        return part.view(self.mul_in, self.mul_out)
+
+
+class RowGroups(NamedTuple):
+    """Rows in groups (the nodes of each species, say), with weights of their own.
+
+    Attributes:
+        order: indices of the rows, group by group, ``[N]``.
+        starts: those of group s are ``order[starts[s]:starts[s + 1]]``, ``[S + 1]``.
+    """
+
+    order: Tensor
+    starts: Tensor
+
+    @classmethod
+    def of(cls, group: Tensor, num_groups: int) -> "RowGroups":
+        """Sort rows by their group, ``[N]`` integers in ``range(num_groups)``."""
+        counts = torch.bincount(group, minlength=num_groups)
+        starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        return cls(group.argsort(stable=True), starts)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockwiseMap:
+    """A linear map made of blocks, each with weights of its own; what no block writes is zero."""
+
+    blocks: tuple[MapBlock, ...]
+    dim_in: int
+    dim_out: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BlockwiseMap, (self.blocks, self.dim_in, self.dim_out)  # no addresses
+
+    @cached_property
+    def transposed(self) -> "BlockwiseMap":
+        """The transposed map, which reads the same weights."""
+        transposed = BlockwiseMap(
+            tuple(block.transpose() for block in self.blocks), self.dim_out, self.dim_in
+        )
+        transposed.__dict__["transposed"] = self
+        return transposed
+
+    @cached_property
+    def covers(self) -> bool:
+        """Whether the blocks write every output."""
+        reached = {b.start_out: b.components * b.mul_out for b in self.blocks}
+        return sum(reached.values()) == self.dim_out
+
+    @cached_property
+    def adds(self) -> tuple[bool, ...]:
+        """For each block, whether another has written its outputs before."""
+        starts = [block.start_out for block in self.blocks]
+        return tuple(start in starts[:i] for i, start in enumerate(starts))
+
+    @cached_property
+    def table(self) -> NDArray[np.void]:
+        """``Block`` of the C++ source for each block."""
+        integers = [
+            (*b[:6], b.transposed, adds) for b, adds in zip(self.blocks, self.adds, strict=True)
+        ]
+        table = np.zeros(len(self.blocks), dtype=[("integers", np.int64, 8), ("alpha", np.float64)])
+        table["integers"] = np.array(integers, dtype=np.int64).reshape(-1, 8)
+        table["alpha"] = [block.alpha for block in self.blocks]
+        return table
+
+    @cached_property
+    def _struct(self) -> "Blocks":
+        return Blocks(
+            self.dim_in, self.dim_out, len(self.blocks), self.covers, self.table.ctypes.data
+        )
+
+    @cached_property
+    def address(self) -> int:
+        """Of ``Blocks`` of the C++ source."""
+        return ctypes.addressof(self._struct)
+
+
+class Blocks(ctypes.Structure):
+    """``Blocks`` of the C++ source."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("dim_in", "dim_out", "blocks", "covered")),
+        ("block", ctypes.c_void_p),
+    )
+
+
+class Rows(ctypes.Structure):
+    """``Rows`` of the C++ source."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("nodes", "groups")),
+        *((name, ctypes.c_void_p) for name in ("order", "starts")),
+        *((name, ctypes.c_int64) for name in ("threads", "onto")),
+    )
+
+
+def kernels_for(x: Tensor) -> ctypes.CDLL | None:
+    """The compiled kernels for features like these, if there are any."""
+    served = x.device.type == "cpu" and x.dtype in REAL
+    return library(REAL[x.dtype]) if served else None
+
+
+def rows_of(num_rows: int, order: Tensor | None, starts: Tensor | None, onto: bool = False) -> Rows:
+    """Rows in groups or all in one; whether results are added to what is there."""
+    return Rows(
+        num_rows,
+        1 if starts is None else len(starts) - 1,
+        None if order is None else order.data_ptr(),
+        None if starts is None else starts.data_ptr(),
+        torch.get_num_threads(),
+        onto,
+    )
+
+
+def call(
+    kernel: Any, linear: BlockwiseMap, rows: Rows, weight_numel: int, *arguments: Tensor | int
+) -> None:
+    """Call a kernel with tensors, or addresses."""
+    addresses = [a if isinstance(a, int) else a.data_ptr() for a in arguments]
+    kernel(
+        ctypes.c_void_p(linear.address),
+        ctypes.byref(rows),
+        ctypes.c_int64(weight_numel),
+        *map(ctypes.c_void_p, addresses),
+    )
