@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from molnet.datasets.dataset import GraphDataset
 from molnet.graph.elements import ATOMIC_NUMBERS, SYMBOLS
-from molnet.models import Model
+from molnet.models import Model, frozen
 from molnet.properties import Property
 from molnet.training.metrics import Errors, ErrorSummary
 from molnet.training.predictions import PredictionWriter
@@ -58,12 +58,12 @@ def compare(
     properties = list(part.properties.values())
     errors = Errors(properties)
     samples = {entry.name: _Sample(entry, part, model) for entry in properties}
-    model.eval()
+    evaluated = frozen(model)
     with nullcontext() if write_to is None else PredictionWriter(write_to, part) as writer:
         for batch in tqdm(batches, desc=description, leave=False, disable=not sys.stderr.isatty()):
             graph = batch.to(model.device)
             with torch.no_grad():
-                predictions = model(graph)
+                predictions = evaluated(graph)
             if "stress" in part.properties and "stress" not in predictions:
                 predictions["stress"] = torch.full_like(graph.stress, torch.nan)  # no volume
             errors.update(predictions, graph)

@@ -13,7 +13,7 @@ from benchmarking.systems import Size, describe, make_model, spread
 from benchmarking.timing import Comparison, Timing, aligned
 from benchmarking.twin import Twin
 from molnet.graph import from_atoms
-from molnet.models import Model
+from molnet.models import Model, frozen
 
 QM9_TRAINING_SET = 110_000
 
@@ -142,11 +142,10 @@ def training_step(model: nn.Module, graph: Batch) -> Callable[[], object]:
 def evaluation(model: nn.Module, graph: Batch) -> Callable[[], object]:
     """A function that evaluates a model that is not to be trained.
 
-    Molnet's as its users call it; for the others what spares them work.
+    Molnet's as its predictions, evaluations and calculators use it; for the others what spares them
+    work.
     """
-    model.eval()
-    if not isinstance(model, Model):
-        model.requires_grad_(False)
+    model = frozen(model) if isinstance(model, Model) else model.eval().requires_grad_(False)
 
     def run() -> object:
         with torch.no_grad():
