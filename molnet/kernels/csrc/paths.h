@@ -124,6 +124,37 @@ void interpolate(
     });
 }
 
+// The same of one table with two sets of factors: a row that was read serves both.
+template <int TERMS>
+void interpolate_twice(
+    const Arrays& of, const Path& p, const int64_t* edges, int64_t count, const Real* first,
+    const Real* second, const Real* table, Real* to_first, Real* to_second) {
+    const int64_t channels = p.channels, stride = of.s.table_stride, *rows = of.s.rows;
+    over_blocks(channels, [&](int64_t c, auto vectors, auto lanes) {
+        constexpr int N = vectors.value;
+        const Real* from = table + p.weight + c;
+        for (int64_t n = 0; n < count; ++n) {
+            const Real* row = from + rows[edges[n]] * stride;
+            const int64_t factor = edges[n] * TERMS, at = n * channels + c;
+            Vector a[N] = {}, b[N] = {};
+            UNROLL
+            for (int t = 0; t < TERMS; ++t, row += stride) {
+                UNROLL
+                for (int i = 0; i < N; ++i) {
+                    const Vector value = load(row + i * WIDTH, lanes);
+                    a[i] += first[factor + t] * value;
+                    b[i] += second[factor + t] * value;
+                }
+            }
+            UNROLL
+            for (int i = 0; i < N; ++i) {
+                store(to_first + at + i * WIDTH, a[i], lanes);
+                store(to_second + at + i * WIDTH, b[i], lanes);
+            }
+        }
+    });
+}
+
 // The gradients gw of the weights taken on to the basis: gB[t] += sum_c table[t] gw
 template <int TERMS>
 void to_basis(
@@ -169,11 +200,44 @@ void to_table(
     });
 }
 
+// The same of two gradients, each with factors of its own, into one table.
+template <int TERMS>
+void to_table_twice(
+    const Arrays& of, const Path& p, const int64_t* edges, int64_t count, const Real* first,
+    const Real* of_first, const Real* second, const Real* of_second) {
+    const int64_t channels = p.channels, stride = of.s.table_stride, *rows = of.s.rows;
+    over_blocks(channels, [&](int64_t c, auto vectors, auto lanes) {
+        constexpr int N = vectors.value;
+        Real* to = of.gT + p.weight + c;
+        for (int64_t n = 0; n < count; ++n) {
+            Real* row = to + rows[edges[n]] * stride;
+            const int64_t factor = edges[n] * TERMS, at = n * channels + c;
+            Vector a[N], b[N];
+            UNROLL
+            for (int i = 0; i < N; ++i) {
+                a[i] = load(of_first + at + i * WIDTH, lanes);
+                b[i] = load(of_second + at + i * WIDTH, lanes);
+            }
+            UNROLL
+            for (int t = 0; t < TERMS; ++t, row += stride) {
+                UNROLL
+                for (int i = 0; i < N; ++i) {
+                    Vector sum = load(row + i * WIDTH, lanes) + first[factor + t] * a[i];
+                    sum += second[factor + t] * b[i];
+                    store(row + i * WIDTH, sum, lanes);
+                }
+            }
+        }
+    });
+}
+
 // Each kernel below treats one path at one node, for dimensions I of the input and K of the output.
 
 // out[k] = sum_e sum_i M[k, i] w x[i], over the edges of a receiver.
 template <int I, int K>
 struct Forward {
+    static constexpr bool HAS_TANGENTS = false;
+
     template <int N, class Lanes>
     static void block(const Arrays& of, const Path& p, int64_t node, int64_t c, Lanes lanes) {
         const int64_t first = of.s.receiver_starts[node], last = of.s.receiver_starts[node + 1];
@@ -216,6 +280,8 @@ struct Forward {
 // out[k] = sum_e sum_i M[k, i] (w a[i] + v x[i]) + m[k, i] w x[i], over the edges of a receiver.
 template <int I, int K>
 struct DoubleForward {
+    static constexpr bool HAS_TANGENTS = true;
+
     static void run(const Arrays& of, const Path& p, int64_t node) {
         const int64_t first = of.s.receiver_starts[node], last = of.s.receiver_starts[node + 1];
         const int64_t channels = p.channels, stride_M = of.s.matrix, stride_x = of.s.x;
@@ -284,6 +350,8 @@ inline void matrix_gradient(const Path& p, const Real* g, const Real* sent, Real
 // gx[i] += w h[i],  gM[k, i] = sum_c g[k] w x[i],  gw = sum_i x[i] h[i]
 template <int I, int K>
 struct Backward {
+    static constexpr bool HAS_TANGENTS = false;
+
     static void run(const Arrays& of, const Path& p, int64_t node) {
         const int64_t channels = p.channels, stride = p.out_stride;
         const Real *w = of.w, *x_row = of.x + node * of.s.x + p.x;
@@ -334,6 +402,8 @@ struct Backward {
 // gw = sum_i a[i] h[i] + x[i] n[i],  gv = sum_i x[i] h[i]
 template <int I, int K>
 struct DoubleBackward {
+    static constexpr bool HAS_TANGENTS = true;
+
     static void run(const Arrays& of, const Path& p, int64_t node) {
         const int64_t channels = p.channels, stride = p.out_stride;
         const Real *x_row = of.x + node * of.s.x + p.x, *a_row = of.a + node * of.s.x + p.x;

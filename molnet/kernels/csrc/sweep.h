@@ -44,6 +44,7 @@ constexpr std::array<Kernel, sizeof...(LL)> all_kernels(std::index_sequence<LL..
 template <template <int, int> class Kind, int TERMS>
 void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first, int64_t last) {
     constexpr auto kernels = all_kernels<Kind>(std::make_index_sequence<25>());
+    constexpr bool TANGENTS = Kind<1, 1>::HAS_TANGENTS;
     constexpr int64_t EDGES_AT_ONCE = 128;
     int64_t most = std::min(EDGES_AT_ONCE, starts[last] - starts[first]), widest = 0;
     for (int64_t i = first; i < last; ++i) most = std::max(most, starts[i + 1] - starts[i]);
@@ -66,23 +67,28 @@ void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first
         const int64_t count = starts[end] - starts[first];
         of.start = starts[first];
         couple(of.s, of.Y, edges, count, of.M);
-        if (of.y) couple(of.s, of.y, edges, count, of.m);
+        if (TANGENTS) couple(of.s, of.y, edges, count, of.m);
         for (int64_t i = 0; i < of.s.paths; ++i) {
             const Path& p = of.s.path[i];
             const Kernel kernel = kernels[(p.dim_in / 2) * 5 + p.dim_out / 2];
             of.w = w, of.v = v, of.gw = gw, of.gv = gv;
-            interpolate<TERMS, false>(of, p, edges, count, of.B, of.T, w);
-            if (of.b) interpolate<TERMS, false>(of, p, edges, count, of.b, of.T, v);
-            if (of.u) interpolate<TERMS, true>(of, p, edges, count, of.B, of.u, v);
+            if constexpr (TANGENTS)
+                interpolate_twice<TERMS>(of, p, edges, count, of.B, of.b, of.T, w, v);
+            else
+                interpolate<TERMS, false>(of, p, edges, count, of.B, of.T, w);
+            if (TANGENTS && of.u) interpolate<TERMS, true>(of, p, edges, count, of.B, of.u, v);
             for (int64_t node = first; node < end; ++node) {
                 kernel(of, p, node);
                 const int64_t done = (starts[node + 1] - starts[node]) * p.channels;
                 of.w += done, of.v += done, of.gw += done, of.gv += done;
             }
             if (of.gB) to_basis<TERMS>(of, p, edges, count, of.T, gw);
-            if (of.gB && of.u) to_basis<TERMS>(of, p, edges, count, of.u, gv);
-            if (of.gT) to_table<TERMS>(of, p, edges, count, of.B, gw);
-            if (of.gT && of.b) to_table<TERMS>(of, p, edges, count, of.b, gv);
+            if (TANGENTS && of.gB && of.u) to_basis<TERMS>(of, p, edges, count, of.u, gv);
+            if (!of.gT) continue;
+            if constexpr (TANGENTS)
+                to_table_twice<TERMS>(of, p, edges, count, of.B, gw, of.b, gv);
+            else
+                to_table<TERMS>(of, p, edges, count, of.B, gw);
         }
         if (of.gY) decouple(of.s, of.gM, edges, count, of.gY);
         first = end;
