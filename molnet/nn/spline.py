@@ -64,10 +64,10 @@ class CubicSpline(nn.Module):
         v = 1 - u
         basis = torch.stack(
             [
-                v**3 / 6,
-                (u**2 * (u - 2) / 2 + 2 / 3),
-                (v**2 * (v - 2) / 2 + 2 / 3),
-                u**3 / 6,
+                v * v * v / 6,
+                u * u * (u - 2) / 2 + 2 / 3,
+                v * v * (v - 2) / 2 + 2 / 3,
+                u * u * u / 6,
             ],
             dim=1,
         )

@@ -78,14 +78,22 @@ def convolution_comparisons(graph: Batch, cutoff: float, channels: int) -> Itera
         return run
 
     def twice(function: Callable[[], Tensor], weights: list[Tensor]) -> Callable[[], object]:
-        """Differentiate the squared gradients, as training on forces does."""
+        """Differentiate values and gradients, as training on energies and forces does.
+
+        What multiplies them is given, so that nothing but the convolution is measured.
+        """
+        inputs = [x, Y, distances]
+        of_values = torch.randn_like(function()).requires_grad_()
+        of_gradients = [torch.randn_like(tensor) for tensor in inputs]
 
         def run() -> object:
-            gradients = torch.autograd.grad(
-                function().square().sum(), [x, Y, distances], create_graph=True
+            values = function()
+            gradients = torch.autograd.grad(values, inputs, of_values, create_graph=True)
+            return torch.autograd.grad(
+                [values, *gradients],
+                [*inputs, of_values, *weights],
+                [of_values.detach(), *of_gradients],
             )
-            loss = sum((gradient.square().sum() for gradient in gradients), torch.zeros(()))
-            return torch.autograd.grad(loss, [x, Y, distances, *weights])
 
         return run
 
