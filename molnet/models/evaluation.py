@@ -5,17 +5,21 @@ more than the kernels of a small molecule, and keep alive what no derivative rea
 pass keeps what the backward pass needs, and both are plain calls of kernels.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from molnet.kernels import CompiledGate, Edges, PackedMap, RowGroups, Weights, compiled
+from molnet.kernels import (
+    CompiledEdgeBasis,
+    CompiledGate,
+    Edges,
+    PackedMap,
+    RowGroups,
+    Weights,
+    compiled,
+)
 from molnet.nn.convolution import Convolution
-
-if TYPE_CHECKING:
-    from molnet.models.network import Interaction, Network
 
 
 class Layer(NamedTuple):
@@ -31,37 +35,6 @@ class Layer(NamedTuple):
     """Where the even scalars are in the outgoing features."""
 
 
-def prepare(network: "Network") -> list[Layer] | None:
-    """Pack weights and tabulate radial functions; None where kernels are missing."""
-    if network.edge_basis is None or not network.edge_basis.serves(network.embedding.weight):
-        return None
-    layers = [_layer(network, each) for each in cast(Iterable["Interaction"], network.interactions)]
-    return None if None in layers else cast(list[Layer], layers)
-
-
-@torch.no_grad()
-def _layer(network: "Network", interaction: "Interaction") -> Layer | None:
-    weight = network.embedding.weight
-    linears = (interaction.linear_in, interaction.linear_out)
-    maps = [l.blockwise and PackedMap.of(l.blockwise, cast(Tensor, l.weight)) for l in linears]
-    own = interaction.self_connection
-    packed_own = PackedMap.of(own.map, own.flat_weights()) if own.weights else None
-    gate = interaction.gate.compiled
-    if None in maps or gate is None or not gate.serves(weight):
-        return None
-    if not compiled.available(weight, interaction.convolution.plan, 4):
-        return None
-    return Layer(
-        cast(PackedMap, maps[0]),
-        cast(PackedMap, maps[1]),
-        packed_own,
-        network.table(interaction.radial).contiguous(),
-        interaction.convolution,
-        gate,
-        interaction.scalars,
-    )
-
-
 class Evaluation(torch.autograd.Function):
     """Invariants of all layers and features of the last, which may be differentiated once."""
 
@@ -69,17 +42,13 @@ class Evaluation(torch.autograd.Function):
     def forward(
         ctx: Any,
         vectors: Tensor,
-        network: "Network",
+        x: Tensor,
+        edge_basis: CompiledEdgeBasis,
         layers: list[Layer],
-        species: Tensor,
-        senders: Tensor,
-        receivers: Tensor,
+        groups: RowGroups,
+        edges: Edges,
     ) -> tuple[Tensor, Tensor]:
-        edge_basis = cast(Any, network.edge_basis)
         harmonics, basis, rows = edge_basis.evaluate(vectors)
-        groups = RowGroups.of(species, network.num_species)
-        edges = Edges.of(senders, receivers, len(species))
-        x = network.embedding.weight.detach().index_select(0, species)
         scalars = []
         kept = []
         for layer in layers:

@@ -9,20 +9,15 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
 
 from molnet.kernels import CompiledEdgeBasis, Edges, RowGroups, Weights
-from molnet.models.evaluation import Evaluation, Layer, prepare
+from molnet.models.evaluation import Evaluation, Layer
 from molnet.models.frozen import is_frozen, state_of
-from molnet.nn.convolution import Convolution
-from molnet.nn.gate import Gate
-from molnet.nn.mlp import FullyConnectedNet
+from molnet.models.interaction import Interaction, RadialWeights
 from molnet.nn.radial import BesselBasis, PolynomialEnvelope
-from molnet.nn.species_linear import SpeciesLinear
 from molnet.nn.spline import CubicSpline
 from molnet.o3.constants import Constants
 from molnet.o3.irreps import Irrep, Irreps
-from molnet.o3.linear import Linear
 from molnet.o3.spherical_harmonics import SphericalHarmonics
 
 
@@ -36,116 +31,6 @@ class Features(NamedTuple):
 
     scalars: Tensor
     tensors: Tensor
-
-
-class RadialWeights(nn.Module):
-    r"""Weights of the convolution's paths as smooth functions of the distance.
-
-    .. math:: w(r) = u(r)\; \mathrm{MLP}\bigl(B_1(r), \dots, B_n(r)\bigr)
-
-    with Bessel functions :math:`B_n` and a polynomial envelope :math:`u` that takes value, slope
-    and curvature to zero at the cutoff (Gasteiger et al., ICLR 2020, eqs. 7 and 8). The last layer
-    is linear: what acts on the rows of its result may act on the fewer numbers it starts from.
-
-    Args:
-        num_radial: number of Bessel functions.
-        hidden: widths of the hidden layers.
-        weight_numel: number of functions.
-    """
-
-    def __init__(self, num_radial: int, hidden: list[int], weight_numel: int) -> None:
-        super().__init__()
-        self.mlp = FullyConnectedNet([num_radial, *hidden, weight_numel], silu)
-
-    def hidden(self, bessel: Tensor) -> Tensor:
-        """What the last layer starts from, ``[P, hidden[-1]]``, at the P distances of the basis."""
-        *layers, _ = self.mlp
-        for layer in layers:
-            bessel = layer(bessel)
-        return bessel
-
-    def last(self, hidden: Tensor) -> Tensor:
-        """The last layer: ``[P, weight_numel]``."""
-        return self.mlp[-1](hidden)
-
-    def forward(self, bessel: Tensor, envelope: Tensor) -> Tensor:
-        """Weights ``[P, weight_numel]`` from functions ``[P, n]`` and the envelope ``[P, 1]``."""
-        return self.last(envelope * self.hidden(bessel))
-
-
-class Interaction(nn.Module):
-    """One round of message passing.
-
-    Linear -> convolution over the neighbours -> Linear; plus a linear map of the node's own
-    features with weights of its species; then a gate (Batzner et al., Nat. Commun. 2022, Fig. 1).
-
-    Args:
-        irreps_in: features coming in.
-        irreps_harmonics: edge harmonics.
-        irreps_hidden: features to come out, as far as they can be reached.
-        num_species: number of species.
-        num_radial, radial_hidden: see :class:`RadialWeights`.
-    """
-
-    def __init__(
-        self,
-        irreps_in: Irreps,
-        irreps_harmonics: Irreps,
-        irreps_hidden: Irreps,
-        num_species: int,
-        num_radial: int,
-        radial_hidden: list[int],
-    ) -> None:
-        super().__init__()
-        self.linear_in = Linear(irreps_in, irreps_in, layout="ir_mul")
-        self.convolution = Convolution(irreps_in, irreps_harmonics, irreps_hidden)
-        self.radial = RadialWeights(num_radial, radial_hidden, self.convolution.weight_numel)
-
-        reachable = {ir for _, ir in self.convolution.irreps_out}
-        kept = [(mul, ir) for mul, ir in irreps_hidden if ir in reachable]
-        scalars = Irreps([(mul, ir) for mul, ir in kept if ir.l == 0])
-        gated = Irreps([(mul, ir) for mul, ir in kept if ir.l > 0])
-        gates = Irreps([(mul, Irrep("0e")) for mul, _ in gated])
-        self.gate = Gate(
-            scalars,
-            [silu if ir.p == 1 else torch.tanh for _, ir in scalars],
-            gates,
-            [torch.sigmoid for _ in gates],
-            gated,
-            layout="ir_mul",
-        )
-        self.linear_out = Linear(self.convolution.irreps_out, self.gate.irreps_in, layout="ir_mul")
-        self.self_connection = SpeciesLinear(num_species, irreps_in, self.gate.irreps_in)
-        self.irreps_out = self.gate.irreps_out
-
-    @property
-    def scalars(self) -> slice:
-        """Where the even scalars are among the outgoing features."""
-        return self.irreps_out.slices()[[ir for _, ir in self.irreps_out].index(Irrep("0e"))]
-
-    def forward(
-        self,
-        x: Tensor,
-        species: RowGroups,
-        weights_of: Callable[[RadialWeights], Weights],
-        harmonics: Tensor,
-        edges: Edges,
-    ) -> Tensor:
-        """One round.
-
-        Args:
-            x: features ``[N, irreps_in.dim]``.
-            species: the nodes grouped by species.
-            weights_of: evaluates a radial network for the edges.
-            harmonics: ``[E, irreps_harmonics.dim]``.
-            edges: E edges.
-
-        Returns:
-            Features ``[N, irreps_out.dim]``.
-        """
-        messages = self.convolution(self.linear_in(x), harmonics, weights_of(self.radial), edges)
-        update = self.self_connection(x, species, onto=self.linear_out(messages))
-        return self.gate(update)
 
 
 class Network(nn.Module):
@@ -271,18 +156,32 @@ class Network(nn.Module):
         layers = self._layers()
         if layers is None:
             return self(species, vectors, senders, receivers)
-        return Features(*Evaluation.apply(vectors, self, layers, species, senders, receivers))
+        order = RowGroups.of(species, self.num_species)
+        edges = Edges.of(senders, receivers, species.shape[0])
+        x = self.embedding.weight.detach().index_select(0, species)
+        return Features(*Evaluation.apply(vectors, x, self.edge_basis, layers, order, edges))
 
     def _layers(self) -> list[Layer] | None:
-        """What follows from the weights alone; a frozen copy keeps it."""
+        """What follows from the weights alone, kept by frozen copies; None without kernels."""
         if not is_frozen(self):
-            return prepare(self)
+            return self._prepare()
         kept = self.__dict__.get("_kept")
         if kept is None or kept[1] != state_of(kept[0]):
             weights = list(self.parameters())
-            kept = weights, state_of(weights), prepare(self)
+            kept = weights, state_of(weights), self._prepare()
             self.__dict__["_kept"] = kept
         return kept[2]
+
+    def _prepare(self) -> list[Layer] | None:
+        if self.edge_basis is None or not self.edge_basis.serves(self.embedding.weight):
+            return None
+        layers = []
+        for interaction in cast(Iterable[Interaction], self.interactions):
+            layer = interaction.as_layer(self.table(interaction.radial).detach().contiguous())
+            if layer is None:
+                return None
+            layers.append(layer)
+        return layers
 
     def table(self, radial: RadialWeights) -> Tensor:
         """Coefficients of the splines of a radial network, ``[num_knots + 3, weight_numel]``."""

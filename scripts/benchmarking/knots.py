@@ -11,7 +11,8 @@ from torch import Tensor
 
 from benchmarking.systems import Size
 from benchmarking.timing import aligned
-from molnet.models.network import Interaction, Network
+from molnet.models.interaction import Interaction
+from molnet.models.network import Network
 
 SHORTEST = 0.7  # Å, just below the bond of H₂: no edge is shorter
 DISTANCES = 2000

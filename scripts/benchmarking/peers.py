@@ -17,7 +17,7 @@ from torch_geometric.data import Batch
 from benchmarking.systems import Size
 from molnet.graph.elements import SYMBOLS
 from molnet.models import Model
-from molnet.models.network import Interaction
+from molnet.models.interaction import Interaction
 
 
 class MissingPeerError(ImportError):

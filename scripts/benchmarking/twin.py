@@ -23,7 +23,7 @@ from torch_geometric.data import Batch
 
 from molnet.models import Model
 from molnet.models.heads import Extensive
-from molnet.models.network import Interaction
+from molnet.models.interaction import Interaction
 
 EXTENSIVE = {"energy": "extensive"}
 
