@@ -156,7 +156,7 @@ class Model(nn.Module):
         from_positions = vectors.requires_grad
         with torch.enable_grad():
             if not from_positions:
-                vectors = as_source(vectors)
+                vectors = as_source(vectors) if differentiable else vectors.requires_grad_()
             outputs = self._evaluate(graph, species, vectors, differentiable)
             (gradients,) = torch.autograd.grad(
                 outputs[self.energy].sum(),
@@ -165,7 +165,7 @@ class Model(nn.Module):
                 # Isolated atoms have no edges, so their energy does not depend on positions.
                 materialize_grads=True,
             )
-            if not from_positions:
+            if differentiable and not from_positions:
                 close(vectors)
         if not differentiable:
             outputs = {name: value.detach() for name, value in outputs.items()}

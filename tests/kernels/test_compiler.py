@@ -1,6 +1,7 @@
 """Compilation on first use, and life without a compiler."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,17 @@ Linear("2x0e", "3x0e", layout="ir_mul")(torch.ones(2, 2))
 Gate("1x0e", [torch.tanh], "1x0e", [torch.sigmoid], "1x1o", layout="ir_mul")(torch.ones(2, 5))
 print(backend("cpu"))
 """
+
+
+@pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None
+    or os.environ.get("MOLNET_KERNELS") == "reference",
+    reason="there is no C++ compiler, or it is not to be used",
+)
+def test_with_a_compiler_there_are_kernels() -> None:
+    """Other tests skip where there are none."""
+    assert library("float") is not None
+    assert library("double") is not None
 
 
 def run(**environment: str) -> subprocess.CompletedProcess[str]:
