@@ -53,6 +53,15 @@ struct Map : Blocks, Rows {
     bool fetches() const { return nodes * (dim_in + dim_out) * int64_t(sizeof(Real)) > 4 << 20; }
     int64_t next(int64_t i) const { return node(std::min(nodes - 1, i + NODES_AT_ONCE)); }
 
+    // Results that no cache keeps are written past them, whole lines at a time, unless others add to them.
+    bool streams(const Real* y, const Block& b) const {
+        const int64_t at = reinterpret_cast<intptr_t>(y) / int64_t(sizeof(Real));
+        for (int64_t i = 0; i < blocks; ++i)
+            if (block[i].adds && block[i].start_out == b.start_out) return false;
+        return nodes * dim_out * int64_t(sizeof(Real)) > 8 << 20 && at % LINE == 0 && dim_out % LINE == 0 &&
+               b.start_out % LINE == 0 && b.mul_out % LINE == 0;
+    }
+
     int64_t worthwhile_threads() const {
         int64_t products = 0;
         for (int64_t i = 0; i < blocks; ++i)
@@ -114,10 +123,13 @@ __attribute__((noinline)) void store_some(
     for (int64_t v = 0; v < width; ++v) to[v] = adds ? to[v] + numbers[v] : numbers[v];
 }
 
+// How results are stored: added to what is there, written, or written past the caches.
+enum Store { ADD, WRITE, STREAM };
+
 // to[r][out:][:width] (+)= sum_u from[r][in + u] panel[u], for R rows.
 template <int R>
 void tile(const Real* const* from, int64_t in, const Real* panel, int64_t mul_in, Real* const* to,
-          int64_t out, int64_t width, bool adds) {
+          int64_t out, int64_t width, Store how) {
     Vector sum[R][2] = {};
     const Real* rows[R];
     for (int r = 0; r < R; ++r) rows[r] = from[r] + in;
@@ -132,18 +144,20 @@ void tile(const Real* const* from, int64_t in, const Real* panel, int64_t mul_in
     UNROLL
     for (int r = 0; r < R; ++r) {
         Real* y = to[r] + out;
-        if (width == COLUMNS && !adds) {
+        if (width < COLUMNS) {
+            store_some(y, sum[r][0], sum[r][1], width, how == ADD);
+        } else if (how == STREAM) {
+            store_past_caches(y, sum[r][0]), store_past_caches(y + WIDTH, sum[r][1]);
+        } else if (how == WRITE) {
             store(y, sum[r][0]), store(y + WIDTH, sum[r][1]);
-        } else if (width == COLUMNS) {
-            store(y, load(y) + sum[r][0]), store(y + WIDTH, load(y + WIDTH) + sum[r][1]);
         } else {
-            store_some(y, sum[r][0], sum[r][1], width, adds);
+            store(y, load(y) + sum[r][0]), store(y + WIDTH, load(y + WIDTH) + sum[r][1]);
         }
     }
 }
 
 using Tile = void (*)(const Real* const*, int64_t, const Real*, int64_t, Real* const*, int64_t, int64_t,
-                      bool);
+                      Store);
 constexpr Tile TILES[] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>};
 
 // sums[r][:COLUMNS] += sum over rows of x[row][r] g[row][:COLUMNS], for R values of r.
@@ -213,19 +227,21 @@ void map_nodes(const Map& map, const Panels& panels_of, const Real* W, const Rea
         for (int64_t panel = 0; panel < panels(b); ++panel) {
             const Real* numbers = W + panels_of.at(i, panel, b);
             const int64_t v = panel * COLUMNS, width = std::min(COLUMNS, b.mul_out - v);
+            const Store how = b.adds || map.onto ? ADD : map.streams(y, b) ? STREAM : WRITE;
             const int64_t u = b.mul_in * panel / panels(b), end = b.mul_in * (panel + 1) / panels(b);
             for (int64_t m = 0; m < b.components; ++m) {
                 const int64_t in = b.start_in + m * b.mul_in, out = b.start_out + m * b.mul_out + v;
                 for (int64_t n = 0; n < ahead; ++n) {
                     fetch(next_from[n] + in + u, end - u);
-                    __builtin_prefetch(next_to[n] + out, 1);
+                    if (how != STREAM) __builtin_prefetch(next_to[n] + out, 1);
                 }
                 for (int64_t n = 0; n < count; n += ROWS)
                     TILES[std::min(ROWS, count - n)](
-                        from + n, in, numbers, b.mul_in, to + n, out, width, b.adds || map.onto);
+                        from + n, in, numbers, b.mul_in, to + n, out, width, how);
             }
         }
     }
+    finish_stores();
 }
 
 // Copy the components of a block from a row of features into rows that are `padded` numbers apart.
