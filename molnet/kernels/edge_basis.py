@@ -18,6 +18,7 @@ second derivatives by r, which training on forces does not need.
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -34,17 +35,38 @@ class CompiledEdgeBasis:
     """The functions of edge vectors that a network starts from.
 
     Args:
-        l_max: harmonics up to this degree, in component normalisation.
-        num_knots: intervals of the spline up to the cutoff.
+        poles: what the harmonics of degree l = 0, 1, ... are at the pole y, where only m = 0 is
+            left: their normalisation.
+        normalize: whether the harmonics are those of r/|r|, or of r itself.
+        num_knots: intervals of the spline up to the cutoff; none for harmonics alone.
         cutoff: Å.
-        reference: Y ``[E, (l_max + 1)²]`` and B ``[E, 4]`` in plain PyTorch, for derivatives
-            beyond the second.
+        reference: Y ``[E, (l_max + 1)²]`` and B ``[E, 4]`` (``[E, 0]`` without knots) in plain
+            PyTorch, for derivatives beyond the second.
     """
 
-    l_max: int
+    poles: tuple[float, ...]
+    normalize: bool
     num_knots: int
     cutoff: float
     reference: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+    @property
+    def l_max(self) -> int:
+        """Highest degree of the harmonics."""
+        return len(self.poles) - 1
+
+    @cached_property
+    def _c_poles(self) -> Any:
+        return (ctypes.c_double * len(self.poles))(*self.poles)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = self.poles, self.normalize, self.num_knots, self.cutoff, self.reference
+        return CompiledEdgeBasis, fields  # no addresses
+
+    def new(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Room for Y and B."""
+        Y = vectors.new_empty(len(vectors), len(self.poles) ** 2)
+        return Y, vectors.new_empty(len(vectors), 4 if self.num_knots else 0)
 
     def serves(self, vectors: Tensor) -> bool:
         """Whether there are kernels for these vectors here."""
@@ -63,9 +85,8 @@ class CompiledEdgeBasis:
 
     def evaluate(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The same, not recorded for autograd."""
-        Y = vectors.new_empty(len(vectors), (self.l_max + 1) ** 2)
-        B = vectors.new_empty(len(vectors), 4)
-        rows = torch.empty(len(vectors), dtype=torch.int64)
+        Y, B = self.new(vectors)
+        rows = torch.empty(len(vectors) if self.num_knots else 0, dtype=torch.int64)
         self.run("forward", [vectors], [Y, B, rows])
         return Y, B, rows
 
@@ -83,9 +104,11 @@ class CompiledEdgeBasis:
         shape = _Shape(
             len(inputs[0]),
             self.l_max,
+            self.normalize,
             self.num_knots,
             self.num_knots / self.cutoff,
             torch.get_num_threads(),
+            ctypes.addressof(self._c_poles),
         )
         given = [tensor.contiguous() for tensor in inputs]
         addresses = [None if t is None else t.data_ptr() for t in (*given, *outputs)]
@@ -98,9 +121,10 @@ class _Shape(ctypes.Structure):
     """``Shape`` of the C++ source."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("edges", "l_max", "knots")),
+        *((name, ctypes.c_int64) for name in ("edges", "l_max", "normalize", "knots")),
         ("intervals_per_length", ctypes.c_double),
         ("threads", ctypes.c_int64),
+        ("poles", ctypes.c_void_p),
     )
 
 
@@ -143,8 +167,7 @@ class _Backward(Function):
 class _Tangent(Function):
     @staticmethod
     def forward(vectors: Tensor, t: Tensor, basis: CompiledEdgeBasis) -> tuple[Tensor, Tensor]:
-        along_Y = vectors.new_empty(len(vectors), (basis.l_max + 1) ** 2)
-        along_B = vectors.new_empty(len(vectors), 4)
+        along_Y, along_B = basis.new(vectors)
         basis.run("tangent", [vectors, t], [along_Y, along_B])
         return along_Y, along_B
 

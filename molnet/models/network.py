@@ -4,6 +4,7 @@ Dimension letters: N nodes, E edges, S species, C channels, T layers.
 Features are kept in layout ``ir_mul`` throughout (components outermost, channels contiguous).
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, cast
 
@@ -97,7 +98,13 @@ class Network(nn.Module):
         self.edge_basis = (
             None
             if num_knots is None
-            else CompiledEdgeBasis(l_max, num_knots, cutoff, self._edge_basis_in_pytorch)
+            else CompiledEdgeBasis(
+                tuple(math.sqrt(2 * l + 1) for l in range(l_max + 1)),  # component normalisation
+                True,
+                num_knots,
+                cutoff,
+                self._edge_basis_in_pytorch,
+            )
         )
         self.embedding = nn.Embedding(num_species, channels)
         self.interactions = nn.ModuleList()

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from molnet.kernels.edge_basis import CompiledEdgeBasis
 from molnet.o3.constants import Constants
 from molnet.o3.irreps import Irrep, Irreps, MulIrrep
 from molnet.o3.layout import Layout
@@ -133,6 +134,10 @@ def _evaluate(
     pole = _pole(1, normalization)
     if not steps and not normalize:  # up to l = 1 they are an affine map
         Y = torch.addmm(b, pole * A, vectors.t()).t()
+    elif (compiled := _compiled(math.isqrt(D.shape[1]) - 1, normalize, normalization)).serves(
+        vectors
+    ):
+        Y, *_ = compiled(vectors)
     elif torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         Y = _harmonics(vectors, normalize, pole, A, b, steps)
     else:
@@ -146,6 +151,17 @@ def _evaluate(
         ]
         Y = torch.cat([rows[0][:0], *chosen]).t()
     return Y if x.dim() == 2 else Y.view(*x.shape[:-1], Y.shape[1])
+
+
+@cache
+def _compiled(lmax: int, normalize: bool, normalization: Normalization) -> CompiledEdgeBasis:
+    def reference(vectors: Tensor) -> tuple[Tensor, Tensor]:
+        A, b, _, *steps = _coefficients(lmax, normalization, vectors)
+        Y = _harmonics(vectors, normalize, _pole(1, normalization), A, b, steps)
+        return Y, Y[:, :0]
+
+    poles = tuple(_pole(l, normalization) for l in range(lmax + 1))
+    return CompiledEdgeBasis(poles, normalize, 0, 1.0, reference)
 
 
 def _harmonics(

@@ -1,5 +1,7 @@
 """The compiled edge basis against the same in plain PyTorch, to third order."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -21,7 +23,8 @@ def make(l_max: int) -> CompiledEdgeBasis:
     def in_pytorch(vectors: Tensor) -> tuple[Tensor, Tensor]:
         return harmonics(vectors), spline(vectors.norm(dim=1))[0]
 
-    return CompiledEdgeBasis(l_max, NUM_KNOTS, CUTOFF, in_pytorch)
+    poles = tuple(math.sqrt(2 * l + 1) for l in range(l_max + 1))
+    return CompiledEdgeBasis(poles, True, NUM_KNOTS, CUTOFF, in_pytorch)
 
 
 def some_vectors(num: int, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -53,34 +53,36 @@ inline Vector not_above(Vector x, Real bound) {
     return x;
 }
 
-// What is asked for: lengths count in intervals between knots.
+// What is asked for: harmonics of the vectors or of their directions, and a spline basis unless there are
+// no knots. Lengths count in intervals between knots.
 struct Shape {
-    int64_t edges, l_max, knots;
+    int64_t edges, l_max, normalize, knots;
     double intervals_per_length;
     int64_t threads;
+    const double* poles;  // what a harmonic of each degree is at the pole, [l_max + 1]
 
     int64_t harmonics() const { return (l_max + 1) * (l_max + 1); }
 };
 
-// Factors of the harmonics, in component normalisation.
+// Factors of the harmonics.
 struct Norms {
     Vector of[LARGEST_L + 1][LARGEST_L + 1];
 
-    Norms() {
-        for (int l = 0; l <= LARGEST_L; ++l)
+    Norms(const Shape& shape) {
+        for (int l = 0; l <= shape.l_max; ++l)
             for (int m = 0; m <= l; ++m) {
-                double square = (2 * l + 1) * (m > 0 ? 2 : 1);
+                double square = m > 0 ? 2 : 1;
                 for (int i = l - m + 1; i <= l + m; ++i) square /= i;
-                of[l][m] = constant(std::sqrt(square));
+                of[l][m] = constant(shape.poles[l] * std::sqrt(square));
             }
     }
 };
 
-// Harmonics of a unit vector with the polar axis y: Legendre's functions of y times the real and the
-// imaginary part of (z + ix)^m. The square of its length is one, or zero if it has no direction.
+// Harmonics of a vector with the polar axis y, for the square of its length: Legendre's functions of y
+// times the real and the imaginary part of (z + ix)^m.
 template <class T>
-inline void harmonics(const T* unit, Vector square, int64_t l_max, const Norms& norms, T* Y) {
-    const T x = unit[0], y = unit[1], z = unit[2];
+inline void harmonics(const T* vector, T square, int64_t l_max, const Norms& norms, T* Y) {
+    const T x = vector[0], y = vector[1], z = vector[2];
     T real = T{constant(1)}, imaginary = T{Vector{}};
     double first = 1;  // (2m - 1)!!
     for (int m = 0; m <= l_max; ++m) {
@@ -97,7 +99,7 @@ inline void harmonics(const T* unit, Vector square, int64_t l_max, const Norms& 
                 here = constant((2 * m + 1) * first) * y;
             } else if (l > m + 1) {
                 const T next = constant((2 * l - 1.0) / (l - m)) * (y * here) -
-                               constant((l + m - 1.0) / (l - m)) * square * before;
+                               constant((l + m - 1.0) / (l - m)) * (square * before);
                 before = here;
                 here = next;
             }
@@ -119,8 +121,13 @@ inline Vector interval(Vector position, int64_t knots) {
 template <class T>
 inline Vector evaluate(const T* r, const Shape& shape, const Norms& norms, T* Y, T* B) {
     const T square = r[0] * r[0] + r[1] * r[1] + r[2] * r[2], inverse = inverse_root(square);
-    const T unit[3] = {r[0] * inverse, r[1] * inverse, r[2] * inverse};
-    harmonics(unit, positive(value(square)), shape.l_max, norms, Y);
+    if (shape.normalize) {
+        const T unit[3] = {r[0] * inverse, r[1] * inverse, r[2] * inverse};
+        harmonics(unit, T{positive(value(square))}, shape.l_max, norms, Y);
+    } else {
+        harmonics(r, square, shape.l_max, norms, Y);
+    }
+    if (!shape.knots) return Vector{};
 
     const T position = constant(shape.intervals_per_length) * (square * inverse);
     const Vector row = interval(value(position), shape.knots);
@@ -165,7 +172,7 @@ void slopes(const Shape& shape, const Norms& norms, const Vector* r, const Vecto
     for (int i = 0; i < 3; ++i) along[i] = {r[i], direction[i]};
     evaluate(along, shape, norms, Y, B);
     for (int i = 0; i < shape.harmonics(); ++i) of_Y[i] = Y[i].slope;
-    for (int i = 0; i < TERMS; ++i) of_B[i] = B[i].slope;
+    for (int i = 0; shape.knots && i < TERMS; ++i) of_B[i] = B[i].slope;
 }
 
 }  // namespace
@@ -173,13 +180,14 @@ void slopes(const Shape& shape, const Norms& norms, const Vector* r, const Vecto
 extern "C" {
 
 void edge_basis_forward(const Shape* shape, const Real* vectors, Real* Y, Real* B, int64_t* rows) {
-    const Norms norms;
+    const Norms norms(*shape);
     const int64_t edges = shape->edges, size = shape->harmonics();
     over_edges(*shape, [&](int64_t e) {
         Vector r[3], harmonics[HARMONICS], basis[TERMS];
         read(vectors, 3, e, edges, r);
         const Vector row = evaluate(r, *shape, norms, harmonics, basis);
         write(Y, size, e, edges, harmonics);
+        if (!shape->knots) return;
         write(B, TERMS, e, edges, basis);
         for (int i = 0; i < WIDTH && e + i < edges; ++i) rows[e + i] = int64_t(row[i]);
     });
@@ -187,19 +195,19 @@ void edge_basis_forward(const Shape* shape, const Real* vectors, Real* Y, Real* 
 
 // gv = the gradient of gY·Y + gB·B by the vectors.
 void edge_basis_backward(const Shape* shape, const Real* vectors, const Real* gY, const Real* gB, Real* gv) {
-    const Norms norms;
+    const Norms norms(*shape);
     const int64_t edges = shape->edges, size = shape->harmonics();
     over_edges(*shape, [&](int64_t e) {
         Vector r[3], of_Y[HARMONICS], of_B[TERMS], Y[HARMONICS], B[TERMS], result[3];
         read(vectors, 3, e, edges, r);
         read(gY, size, e, edges, of_Y);
-        read(gB, TERMS, e, edges, of_B);
+        if (shape->knots) read(gB, TERMS, e, edges, of_B);
         for (int k = 0; k < 3; ++k) {
             const Vector axis[3] = {constant(k == 0), constant(k == 1), constant(k == 2)};
             slopes(*shape, norms, r, axis, Y, B);
             result[k] = Vector{};
             for (int i = 0; i < size; ++i) result[k] += of_Y[i] * Y[i];
-            for (int i = 0; i < TERMS; ++i) result[k] += of_B[i] * B[i];
+            for (int i = 0; shape->knots && i < TERMS; ++i) result[k] += of_B[i] * B[i];
         }
         write(gv, 3, e, edges, result);
     });
@@ -207,7 +215,7 @@ void edge_basis_backward(const Shape* shape, const Real* vectors, const Real* gY
 
 // The slopes of Y and B along t: the gradients of gv·t by gY and gB.
 void edge_basis_tangent(const Shape* shape, const Real* vectors, const Real* t, Real* tY, Real* tB) {
-    const Norms norms;
+    const Norms norms(*shape);
     const int64_t edges = shape->edges, size = shape->harmonics();
     over_edges(*shape, [&](int64_t e) {
         Vector r[3], direction[3], of_Y[HARMONICS], of_B[TERMS];
@@ -215,7 +223,7 @@ void edge_basis_tangent(const Shape* shape, const Real* vectors, const Real* t, 
         read(t, 3, e, edges, direction);
         slopes(*shape, norms, r, direction, of_Y, of_B);
         write(tY, size, e, edges, of_Y);
-        write(tB, TERMS, e, edges, of_B);
+        if (shape->knots) write(tB, TERMS, e, edges, of_B);
     });
 }
 
