@@ -29,6 +29,7 @@
 
 #include "paths.h"
 #include "threads.h"
+#include "weights.h"
 
 namespace {
 

@@ -1,0 +1,181 @@
+// Matrices of edges from harmonics, weights of edges from a table, and their gradients back: see sweep.h.
+
+#pragma once
+
+#include "arrays.h"
+
+namespace {
+
+// M = Y C for some edges.
+void couple(const Shape& s, const Real* Y, const int64_t* edges, int64_t count, Real* M) {
+    for (int64_t n = 0; n < count; ++n, M += s.matrix) {
+        const Real* of_edge = Y + edges[n] * s.harmonics;
+        over_blocks(s.matrix, [&](int64_t q, auto vectors, auto lanes) {
+            constexpr int N = vectors.value;
+            Vector sum[N] = {};
+            const Real* C = s.coupling + q;
+            for (int64_t h = 0; h < s.harmonics; ++h, C += s.matrix) {
+                UNROLL
+                for (int i = 0; i < N; ++i) sum[i] += of_edge[h] * load(C + i * WIDTH, lanes);
+            }
+            UNROLL
+            for (int i = 0; i < N; ++i) store(M + q + i * WIDTH, sum[i], lanes);
+        });
+    }
+}
+
+// gY = gM C^T for some edges.
+void decouple(const Shape& s, const Real* gM, const int64_t* edges, int64_t count, Real* gY) {
+    for (int64_t n = 0; n < count; ++n, gM += s.matrix)
+        for (int64_t h = 0; h < s.harmonics; h += WIDTH) {
+            const int64_t fitting = std::min<int64_t>(WIDTH, s.harmonics - h);
+            Vector sums[WIDTH] = {};
+            for (int64_t i = 0; i < fitting; ++i) {
+                const Real* C = s.coupling + (h + i) * s.matrix;
+                Vector sum{};
+                for (int64_t q = 0; q < s.matrix; q += WIDTH) sum += load(C + q) * load(gM + q);
+                sums[i] = sum;
+            }
+            Real to[WIDTH];
+            store(to, totals(sums));
+            std::copy_n(to, fitting, gY + edges[n] * s.harmonics + h);
+        }
+}
+
+// to[n] = sum_t factors[t] table[t], or added to what is there, for some edges. A few vectors of
+// channels are done for all the edges before the next, so that their columns of the table stay near.
+template <int TERMS, bool ADDS>
+void interpolate(
+    const Arrays& of, const Path& p, const int64_t* edges, int64_t count, const Real* factors,
+    const Real* table, Real* to) {
+    const int64_t channels = p.channels, stride = of.s.table_stride, *rows = of.s.rows;
+    over_blocks(channels, [&](int64_t c, auto vectors, auto lanes) {
+        constexpr int N = vectors.value;
+        const Real* from = table + p.weight + c;
+        for (int64_t n = 0; n < count; ++n) {
+            const Real* row = from + rows[edges[n]] * stride;
+            const Real* factor = factors + edges[n] * TERMS;
+            Vector sum[N] = {};
+            UNROLL
+            for (int t = 0; t < TERMS; ++t, row += stride) {
+                UNROLL
+                for (int i = 0; i < N; ++i) sum[i] += factor[t] * load(row + i * WIDTH, lanes);
+            }
+            Real* at = to + n * channels + c;
+            UNROLL
+            for (int i = 0; i < N; ++i) {
+                if (ADDS) sum[i] += load(at + i * WIDTH, lanes);
+                store(at + i * WIDTH, sum[i], lanes);
+            }
+        }
+    });
+}
+
+// The same of one table with two sets of factors: a row that was read serves both.
+template <int TERMS>
+void interpolate_twice(
+    const Arrays& of, const Path& p, const int64_t* edges, int64_t count, const Real* first,
+    const Real* second, const Real* table, Real* to_first, Real* to_second) {
+    const int64_t channels = p.channels, stride = of.s.table_stride, *rows = of.s.rows;
+    over_blocks(channels, [&](int64_t c, auto vectors, auto lanes) {
+        constexpr int N = vectors.value;
+        const Real* from = table + p.weight + c;
+        for (int64_t n = 0; n < count; ++n) {
+            const Real* row = from + rows[edges[n]] * stride;
+            const int64_t factor = edges[n] * TERMS, at = n * channels + c;
+            Vector a[N] = {}, b[N] = {};
+            UNROLL
+            for (int t = 0; t < TERMS; ++t, row += stride) {
+                UNROLL
+                for (int i = 0; i < N; ++i) {
+                    const Vector value = load(row + i * WIDTH, lanes);
+                    a[i] += first[factor + t] * value;
+                    b[i] += second[factor + t] * value;
+                }
+            }
+            UNROLL
+            for (int i = 0; i < N; ++i) {
+                store(to_first + at + i * WIDTH, a[i], lanes);
+                store(to_second + at + i * WIDTH, b[i], lanes);
+            }
+        }
+    });
+}
+
+// The gradients gw of the weights taken on to the basis: gB[t] += sum_c table[t] gw
+template <int TERMS>
+void to_basis(
+    const Arrays& of, const Path& p, const int64_t* edges, int64_t count, const Real* table,
+    const Real* gw) {
+    for (int64_t n = 0; n < count; ++n, gw += p.channels) {
+        const int64_t e = edges[n], stride = of.s.table_stride;
+        const Real* row = table + of.s.rows[e] * stride + p.weight;
+        Vector sums[padded(TERMS)] = {};
+        over_vectors(p.channels, [&](int64_t c, auto lanes) {
+            const Vector gradient = load(gw + c, lanes);
+            UNROLL
+            for (int t = 0; t < TERMS; ++t) sums[t] += load(row + t * stride + c, lanes) * gradient;
+        });
+        Real to[padded(TERMS)];
+        store_totals<TERMS>(sums, to);
+        for (int t = 0; t < TERMS; ++t) of.gB[e * TERMS + t] += to[t];
+    }
+}
+
+// The gradients gw of the weights taken on to the table: gT[t] += factors[t] gw
+template <int TERMS>
+void to_table(
+    const Arrays& of, const Path& p, const int64_t* edges, int64_t count, const Real* factors,
+    const Real* gw) {
+    const int64_t channels = p.channels, stride = of.s.table_stride, *rows = of.s.rows;
+    over_blocks(channels, [&](int64_t c, auto vectors, auto lanes) {
+        constexpr int N = vectors.value;
+        Real* to = of.gT + p.weight + c;
+        for (int64_t n = 0; n < count; ++n) {
+            Real* row = to + rows[edges[n]] * stride;
+            const Real* factor = factors + edges[n] * TERMS;
+            Vector gradient[N];
+            UNROLL
+            for (int i = 0; i < N; ++i) gradient[i] = load(gw + n * channels + c + i * WIDTH, lanes);
+            UNROLL
+            for (int t = 0; t < TERMS; ++t, row += stride) {
+                UNROLL
+                for (int i = 0; i < N; ++i)
+                    store(row + i * WIDTH, load(row + i * WIDTH, lanes) + factor[t] * gradient[i], lanes);
+            }
+        }
+    });
+}
+
+// The same of two gradients, each with factors of its own, into one table.
+template <int TERMS>
+void to_table_twice(
+    const Arrays& of, const Path& p, const int64_t* edges, int64_t count, const Real* first,
+    const Real* of_first, const Real* second, const Real* of_second) {
+    const int64_t channels = p.channels, stride = of.s.table_stride, *rows = of.s.rows;
+    over_blocks(channels, [&](int64_t c, auto vectors, auto lanes) {
+        constexpr int N = vectors.value;
+        Real* to = of.gT + p.weight + c;
+        for (int64_t n = 0; n < count; ++n) {
+            Real* row = to + rows[edges[n]] * stride;
+            const int64_t factor = edges[n] * TERMS, at = n * channels + c;
+            Vector a[N], b[N];
+            UNROLL
+            for (int i = 0; i < N; ++i) {
+                a[i] = load(of_first + at + i * WIDTH, lanes);
+                b[i] = load(of_second + at + i * WIDTH, lanes);
+            }
+            UNROLL
+            for (int t = 0; t < TERMS; ++t, row += stride) {
+                UNROLL
+                for (int i = 0; i < N; ++i) {
+                    Vector sum = load(row + i * WIDTH, lanes) + first[factor + t] * a[i];
+                    sum += second[factor + t] * b[i];
+                    store(row + i * WIDTH, sum, lanes);
+                }
+            }
+        }
+    });
+}
+
+}  // namespace
