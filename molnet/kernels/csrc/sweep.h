@@ -74,10 +74,10 @@ void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first
             const Kernel kernel = kernels[(p.dim_in / 2) * 5 + p.dim_out / 2];
             of.w = w, of.v = v, of.gw = gw, of.gv = gv;
             if constexpr (TANGENTS)
-                interpolate_twice<TERMS>(of, p, edges, count, of.B, of.b, of.T, w, v);
+                interpolate<TERMS, false, 2>(of, p, edges, count, {of.B, of.b}, of.T, {w, v});
             else
-                interpolate<TERMS, false>(of, p, edges, count, of.B, of.T, w);
-            if (TANGENTS && of.u) interpolate<TERMS, true>(of, p, edges, count, of.B, of.u, v);
+                interpolate<TERMS, false, 1>(of, p, edges, count, {of.B}, of.T, {w});
+            if (TANGENTS && of.u) interpolate<TERMS, true, 1>(of, p, edges, count, {of.B}, of.u, {v});
             for (int64_t node = first; node < end; ++node) {
                 kernel(of, p, node);
                 const int64_t done = (starts[node + 1] - starts[node]) * p.channels;
@@ -87,9 +87,9 @@ void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first
             if (TANGENTS && of.gB && of.u) to_basis<TERMS>(of, p, edges, count, of.u, gv);
             if (!of.gT) continue;
             if constexpr (TANGENTS)
-                to_table_twice<TERMS>(of, p, edges, count, of.B, gw, of.b, gv);
+                to_table<TERMS, 2>(of, p, edges, count, {of.B, of.b}, {gw, gv});
             else
-                to_table<TERMS>(of, p, edges, count, of.B, gw);
+                to_table<TERMS, 1>(of, p, edges, count, {of.B}, {gw});
         }
         if (of.gY) decouple(of.s, of.gM, edges, count, of.gY);
         first = end;

@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <array>
+
 #include "arrays.h"
 
 namespace {
@@ -42,40 +44,14 @@ void decouple(const Shape& s, const Real* gM, const int64_t* edges, int64_t coun
         }
 }
 
-// to[n] = sum_t factors[t] table[t], or added to what is there, for some edges. A few vectors of
-// channels are done for all the edges before the next, so that their columns of the table stay near.
-template <int TERMS, bool ADDS>
+// to[n] = sum_t factors[t] table[t], or added to what is there, for some edges; with several sets of
+// factors a row of the table that was read serves them all. A few vectors of channels are done for all
+// the edges before the next, so that their columns of the table stay near.
+template <int TERMS, bool ADDS, size_t SETS>
 void interpolate(
-    const Arrays& of, const Path& p, const int64_t* edges, int64_t count, const Real* factors,
-    const Real* table, Real* to) {
-    const int64_t channels = p.channels, stride = of.s.table_stride, *rows = of.s.rows;
-    over_blocks(channels, [&](int64_t c, auto vectors, auto lanes) {
-        constexpr int N = vectors.value;
-        const Real* from = table + p.weight + c;
-        for (int64_t n = 0; n < count; ++n) {
-            const Real* row = from + rows[edges[n]] * stride;
-            const Real* factor = factors + edges[n] * TERMS;
-            Vector sum[N] = {};
-            UNROLL
-            for (int t = 0; t < TERMS; ++t, row += stride) {
-                UNROLL
-                for (int i = 0; i < N; ++i) sum[i] += factor[t] * load(row + i * WIDTH, lanes);
-            }
-            Real* at = to + n * channels + c;
-            UNROLL
-            for (int i = 0; i < N; ++i) {
-                if (ADDS) sum[i] += load(at + i * WIDTH, lanes);
-                store(at + i * WIDTH, sum[i], lanes);
-            }
-        }
-    });
-}
-
-// The same of one table with two sets of factors: a row that was read serves both.
-template <int TERMS>
-void interpolate_twice(
-    const Arrays& of, const Path& p, const int64_t* edges, int64_t count, const Real* first,
-    const Real* second, const Real* table, Real* to_first, Real* to_second) {
+    const Arrays& of, const Path& p, const int64_t* edges, int64_t count,
+    const std::array<const Real*, SETS>& factors, const Real* table,
+    const std::array<Real*, SETS>& to) {
     const int64_t channels = p.channels, stride = of.s.table_stride, *rows = of.s.rows;
     over_blocks(channels, [&](int64_t c, auto vectors, auto lanes) {
         constexpr int N = vectors.value;
@@ -83,20 +59,24 @@ void interpolate_twice(
         for (int64_t n = 0; n < count; ++n) {
             const Real* row = from + rows[edges[n]] * stride;
             const int64_t factor = edges[n] * TERMS, at = n * channels + c;
-            Vector a[N] = {}, b[N] = {};
+            Vector sum[SETS][N] = {};
             UNROLL
             for (int t = 0; t < TERMS; ++t, row += stride) {
                 UNROLL
                 for (int i = 0; i < N; ++i) {
                     const Vector value = load(row + i * WIDTH, lanes);
-                    a[i] += first[factor + t] * value;
-                    b[i] += second[factor + t] * value;
+                    UNROLL
+                    for (size_t set = 0; set < SETS; ++set)
+                        sum[set][i] += factors[set][factor + t] * value;
                 }
             }
             UNROLL
-            for (int i = 0; i < N; ++i) {
-                store(to_first + at + i * WIDTH, a[i], lanes);
-                store(to_second + at + i * WIDTH, b[i], lanes);
+            for (size_t set = 0; set < SETS; ++set) {
+                UNROLL
+                for (int i = 0; i < N; ++i) {
+                    Real* here = to[set] + at + i * WIDTH;
+                    store(here, ADDS ? sum[set][i] + load(here, lanes) : sum[set][i], lanes);
+                }
             }
         }
     });
@@ -122,36 +102,11 @@ void to_basis(
     }
 }
 
-// The gradients gw of the weights taken on to the table: gT[t] += factors[t] gw
-template <int TERMS>
+// The gradients gw of the weights taken on to the table: gT[t] += factors[t] gw, for several of both.
+template <int TERMS, size_t SETS>
 void to_table(
-    const Arrays& of, const Path& p, const int64_t* edges, int64_t count, const Real* factors,
-    const Real* gw) {
-    const int64_t channels = p.channels, stride = of.s.table_stride, *rows = of.s.rows;
-    over_blocks(channels, [&](int64_t c, auto vectors, auto lanes) {
-        constexpr int N = vectors.value;
-        Real* to = of.gT + p.weight + c;
-        for (int64_t n = 0; n < count; ++n) {
-            Real* row = to + rows[edges[n]] * stride;
-            const Real* factor = factors + edges[n] * TERMS;
-            Vector gradient[N];
-            UNROLL
-            for (int i = 0; i < N; ++i) gradient[i] = load(gw + n * channels + c + i * WIDTH, lanes);
-            UNROLL
-            for (int t = 0; t < TERMS; ++t, row += stride) {
-                UNROLL
-                for (int i = 0; i < N; ++i)
-                    store(row + i * WIDTH, load(row + i * WIDTH, lanes) + factor[t] * gradient[i], lanes);
-            }
-        }
-    });
-}
-
-// The same of two gradients, each with factors of its own, into one table.
-template <int TERMS>
-void to_table_twice(
-    const Arrays& of, const Path& p, const int64_t* edges, int64_t count, const Real* first,
-    const Real* of_first, const Real* second, const Real* of_second) {
+    const Arrays& of, const Path& p, const int64_t* edges, int64_t count,
+    const std::array<const Real*, SETS>& factors, const std::array<const Real*, SETS>& gw) {
     const int64_t channels = p.channels, stride = of.s.table_stride, *rows = of.s.rows;
     over_blocks(channels, [&](int64_t c, auto vectors, auto lanes) {
         constexpr int N = vectors.value;
@@ -159,18 +114,20 @@ void to_table_twice(
         for (int64_t n = 0; n < count; ++n) {
             Real* row = to + rows[edges[n]] * stride;
             const int64_t factor = edges[n] * TERMS, at = n * channels + c;
-            Vector a[N], b[N];
+            Vector gradient[SETS][N];
             UNROLL
-            for (int i = 0; i < N; ++i) {
-                a[i] = load(of_first + at + i * WIDTH, lanes);
-                b[i] = load(of_second + at + i * WIDTH, lanes);
+            for (size_t set = 0; set < SETS; ++set) {
+                UNROLL
+                for (int i = 0; i < N; ++i) gradient[set][i] = load(gw[set] + at + i * WIDTH, lanes);
             }
             UNROLL
             for (int t = 0; t < TERMS; ++t, row += stride) {
                 UNROLL
                 for (int i = 0; i < N; ++i) {
-                    Vector sum = load(row + i * WIDTH, lanes) + first[factor + t] * a[i];
-                    sum += second[factor + t] * b[i];
+                    Vector sum = load(row + i * WIDTH, lanes);
+                    UNROLL
+                    for (size_t set = 0; set < SETS; ++set)
+                        sum += factors[set][factor + t] * gradient[set][i];
                     store(row + i * WIDTH, sum, lanes);
                 }
             }
