@@ -6,7 +6,6 @@ and results are those of e3nn (Geiger & Smidt, arXiv:2207.09453).
 
 import itertools
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from typing import Any, Literal, NamedTuple, Self, SupportsIndex, TypeAlias, overload
 
 import torch
@@ -71,10 +70,6 @@ class Irreps(tuple[MulIrrep, ...], Representation):
     @property
     def dim(self) -> int:
         """Total dimension."""
-        return self._dim
-
-    @cached_property
-    def _dim(self) -> int:
         return sum(term.dim for term in self)
 
     @property
