@@ -16,7 +16,7 @@ def frozen(module: M) -> M:
     mode; the original stays as it is, and what is written into it later the copy does not see.
     """
     copy = object.__new__(type(module))
-    copy.__dict__ = module.__dict__ | {
+    copy.__dict__ = module.__getstate__() | {
         "training": False,
         "is_frozen": True,
         "_parameters": {

@@ -6,7 +6,7 @@ Features are kept in layout ``ir_mul`` throughout (components outermost, channel
 
 import math
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -178,6 +178,10 @@ class Network(nn.Module):
             kept = weights, state_of(weights), self._prepare()
             self.__dict__["_kept"] = kept
         return kept[2]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what is kept: it follows from the weights, and holds addresses."""
+        return {name: value for name, value in self.__dict__.items() if name != "_kept"}
 
     def _prepare(self) -> list[Layer] | None:
         if self.edge_basis is None or not self.edge_basis.serves(self.embedding.weight):

@@ -1,5 +1,7 @@
 """Frozen copies: the same numbers, and no gradients of weights."""
 
+import copy
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -68,6 +70,21 @@ def test_what_is_written_into_the_copy_counts() -> None:
         graph = from_atoms(STRUCTURES, model.cutoff, torch.float64)
         expected = other.double()(graph)["energy"]
         torch.testing.assert_close(copy(graph)["energy"], expected, rtol=0, atol=0)
+
+
+def test_copies_of_a_copy_in_use_are_independent() -> None:
+    model = make_model()
+    graph = from_atoms(STRUCTURES, model.cutoff)
+    first = frozen(model)
+    with torch.no_grad():
+        before = first(graph)["energy"]
+        unpickled = pickle.loads(pickle.dumps(first))  # noqa: S301
+        for other in (frozen(first), copy.deepcopy(first), unpickled):
+            torch.testing.assert_close(other(graph)["energy"], before, rtol=0, atol=0)
+            for weight in other.parameters():
+                weight *= 1.5
+            assert not torch.equal(other(graph)["energy"], before)
+            torch.testing.assert_close(first(graph)["energy"], before, rtol=0, atol=0)
 
 
 def test_converting_a_copy_leaves_the_original() -> None:
