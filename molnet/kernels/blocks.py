@@ -13,8 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molnet.kernels.compiler import REAL, library
-
 
 class MapBlock(NamedTuple):
     """``y[:, start_out] += alpha * x[:, start_in] @ W`` for each of the components of an irrep.
@@ -149,12 +147,6 @@ class Rows(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("order", "starts")),
         *((name, ctypes.c_int64) for name in ("threads", "onto")),
     )
-
-
-def kernels_for(x: Tensor) -> ctypes.CDLL | None:
-    """The compiled kernels for features like these, if there are any."""
-    served = x.device.type == "cpu" and x.dtype in REAL
-    return library(REAL[x.dtype]) if served else None
 
 
 def rows_of(num_rows: int, order: Tensor | None, starts: Tensor | None, onto: bool = False) -> Rows:

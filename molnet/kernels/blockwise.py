@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from molnet.kernels.blocks import BlockwiseMap, RowGroups, call, kernels_for, rows_of
+from molnet.kernels.blocks import BlockwiseMap, RowGroups, call, rows_of
+from molnet.kernels.compiler import kernels_for
 from molnet.kernels.engine import Function, wanted_gradients
 
 

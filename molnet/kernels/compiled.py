@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molnet.kernels.compiler import REAL, library
+from molnet.kernels.compiler import kernels_for
 from molnet.kernels.edges import Edges
 from molnet.kernels.plan import Plan
 from molnet.kernels.weights import Weights
@@ -25,13 +25,7 @@ TERMS = (1, 4)
 def available(x: Tensor, plan: Plan, terms: int) -> bool:
     """Whether compiled kernels serve these features, irreps and weights on this machine."""
     dims = [block.dim for block in plan.inputs] + list(plan.output_dims)
-    return (
-        x.device.type == "cpu"
-        and x.dtype in REAL
-        and max(dims, default=1) <= LARGEST_DIM
-        and terms in TERMS
-        and library(REAL[x.dtype]) is not None
-    )
+    return max(dims, default=1) <= LARGEST_DIM and terms in TERMS and kernels_for(x) is not None
 
 
 class _Shape(ctypes.Structure):
@@ -62,7 +56,7 @@ def run(
     plan: Plan,
 ) -> None:
     """Run the kernel ``name`` on inputs of one dtype; it fills the outputs that are not None."""
-    kernels = library(REAL[weights.table.dtype])
+    kernels = kernels_for(weights.table)
     if kernels is None:
         raise RuntimeError("the compiled convolution was called on a machine without it")
     paths = _path_table(plan)

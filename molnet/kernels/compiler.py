@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from molnet.cache import cache_folder
 
@@ -31,6 +32,12 @@ REAL = {torch.float32: "float", torch.float64: "double"}
 """The C++ type of each dtype that has kernels."""
 
 log = logging.getLogger(__name__)
+
+
+def kernels_for(x: Tensor) -> ctypes.CDLL | None:
+    """The compiled kernels for tensors like this one, if there are any."""
+    served = x.device.type == "cpu" and x.dtype in REAL
+    return library(REAL[x.dtype]) if served else None
 
 
 @cache

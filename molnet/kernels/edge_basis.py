@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from molnet.kernels.compiler import REAL, library
+from molnet.kernels.compiler import kernels_for
 from molnet.kernels.engine import Function, as_inputs, wanted_gradients
 
 LARGEST_L = 4
@@ -72,11 +72,9 @@ class CompiledEdgeBasis:
         """Whether there are kernels for these vectors here."""
         return (
             self.l_max <= LARGEST_L
-            and vectors.device.type == "cpu"
-            and vectors.dtype in REAL
             and not torch.compiler.is_compiling()
             and not torch._C._are_functorch_transforms_active()
-            and library(REAL[vectors.dtype]) is not None
+            and kernels_for(vectors) is not None
         )
 
     def __call__(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,7 +96,7 @@ class CompiledEdgeBasis:
 
     def run(self, name: str, inputs: list[Tensor], outputs: list[Tensor | None]) -> None:
         """Run a kernel; it fills the outputs that are not None."""
-        kernels = library(REAL[inputs[0].dtype])
+        kernels = kernels_for(inputs[0])
         if kernels is None:
             raise RuntimeError("the compiled edge basis was called on a machine without it")
         shape = _Shape(

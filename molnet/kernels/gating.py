@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molnet.kernels.compiler import REAL, library
+from molnet.kernels.compiler import kernels_for
 from molnet.kernels.engine import Function, as_inputs
 
 FUNCTIONS: dict[Callable[[Tensor], Tensor] | None, int] = {
@@ -80,12 +80,7 @@ class CompiledGate:
 
     def serves(self, x: Tensor) -> bool:
         """Whether there are kernels for these features here."""
-        return (
-            x.device.type == "cpu"
-            and x.dtype in REAL
-            and not torch.compiler.is_compiling()
-            and library(REAL[x.dtype]) is not None
-        )
+        return not torch.compiler.is_compiling() and kernels_for(x) is not None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Gate features ``[..., dim_in]``; returns ``[..., dim_out]``."""
@@ -102,7 +97,7 @@ class CompiledGate:
     def run(self, name: str, inputs: Sequence[Tensor], dims_out: Sequence[int]) -> list[Tensor]:
         """Run a kernel on tensors of one batch shape."""
         x = inputs[0]
-        kernels = library(REAL[x.dtype])
+        kernels = kernels_for(x)
         if kernels is None:
             raise RuntimeError("the compiled gate was called on a machine without it")
         given = [tensor.contiguous() for tensor in inputs]

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from molnet.kernels.blocks import BlockwiseMap, RowGroups, Rows, call, kernels_for, rows_of
+from molnet.kernels.blocks import BlockwiseMap, RowGroups, Rows, call, rows_of
+from molnet.kernels.compiler import kernels_for
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from molnet.kernels import blocks
+from molnet.kernels import compiler
 from molnet.kernels.blocks import BlockwiseMap, MapBlock, RowGroups
 from molnet.kernels.blockwise import apply_blockwise
 from molnet.kernels.compiler import library
@@ -42,7 +42,7 @@ def by_loop(x: Tensor, weight: Tensor, group: Tensor | None) -> Tensor:
 @pytest.fixture(params=["compiled", "plain"])
 def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "plain":
-        monkeypatch.setattr(blocks, "library", lambda real: None)
+        monkeypatch.setattr(compiler, "library", lambda real: None)
 
 
 @pytest.mark.usefixtures("implementation")

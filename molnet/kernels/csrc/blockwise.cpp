@@ -224,10 +224,10 @@ void map_nodes(const Map& map, const Panels& panels_of, const Real* W, const Rea
     }
     for (int64_t i = 0; i < map.blocks; ++i) {
         const Block& b = map.block[i];
+        const Store how = b.adds || map.onto ? ADD : map.streams(y, b) ? STREAM : WRITE;
         for (int64_t panel = 0; panel < panels(b); ++panel) {
             const Real* numbers = W + panels_of.at(i, panel, b);
             const int64_t v = panel * COLUMNS, width = std::min(COLUMNS, b.mul_out - v);
-            const Store how = b.adds || map.onto ? ADD : map.streams(y, b) ? STREAM : WRITE;
             const int64_t u = b.mul_in * panel / panels(b), end = b.mul_in * (panel + 1) / panels(b);
             for (int64_t m = 0; m < b.components; ++m) {
                 const int64_t in = b.start_in + m * b.mul_in, out = b.start_out + m * b.mul_out + v;
