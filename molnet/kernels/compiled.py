@@ -43,6 +43,7 @@ class _Shape(ctypes.Structure):
         ("coupling", ctypes.c_void_p),
         ("harmonics", ctypes.c_int64),
         ("threads", ctypes.c_int64),
+        ("harmonics_of", ctypes.c_void_p),  # the kernels find it out
     )
 
 
@@ -112,7 +113,7 @@ def gradients(
 
 @cache
 def _path_table(plan: Plan) -> NDArray[np.int64]:
-    """``Path`` of the C++ source for each path, ``[paths, 8]``."""
+    """``Path`` of the C++ source for each path, ``[paths, 9]``."""
     x_starts = _starts([block.size for block in plan.inputs])
     out_starts = _starts([block.size for block in plan.outputs])
     filled = [0] * len(plan.outputs)
@@ -124,8 +125,9 @@ def _path_table(plan: Plan) -> NDArray[np.int64]:
         dim_out, stride = plan.outputs[path.target]
         out = out_starts[path.target] + filled[path.target]
         filled[path.target] += channels
+        x = x_starts[path.source]
         table.append(
-            (dim_in, dim_out, channels, x_starts[path.source], out, stride, matrix, weight)
+            (dim_in, dim_out, channels, x, out, stride, matrix, weight, int(path.isotropic))
         )
     return np.array(table, dtype=np.int64)
 

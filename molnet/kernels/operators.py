@@ -59,7 +59,7 @@ def _flat(plan: Plan) -> tuple[list[int], list[int], list[int]]:
     return (
         [number for block in plan.inputs for number in block],
         list(plan.output_dims),
-        [number for path in plan.paths for number in path],
+        [int(number) for path in plan.paths for number in path],
     )
 
 
@@ -79,7 +79,10 @@ def _plan(inputs: tuple[int, ...], output_dims: tuple[int, ...], paths: tuple[in
     return Plan(
         tuple(Block(*pair) for pair in zip(inputs[::2], inputs[1::2], strict=True)),
         output_dims,
-        tuple(Path(*pair) for pair in zip(paths[::2], paths[1::2], strict=True)),
+        tuple(
+            Path(source, target, bool(isotropic))
+            for source, target, isotropic in zip(paths[::3], paths[1::3], paths[2::3], strict=True)
+        ),
     )
 
 

@@ -5,9 +5,12 @@ multiplicity ``mul`` is a block of ``dim * mul`` numbers, seen as ``[dim, mul]``
 
 A *path* takes input block ``i`` to output block ``o``. On every edge it owns
 
-- one dense matrix ``M[k, i]`` of ``dim_out × dim_in`` numbers (Clebsch–Gordan coefficients times
+- one matrix ``M[k, i]`` of ``dim_out × dim_in`` numbers (Clebsch–Gordan coefficients times
   spherical harmonics), the same for all channels, and
 - one row ``w[c]`` of ``mul_in`` weights.
+
+The matrix of an *isotropic* path, that of the harmonic of l = 0, is a multiple of the identity: one
+number.
 
 Output blocks hold the channels of all their paths side by side.
 """
@@ -34,6 +37,7 @@ class Path(NamedTuple):
 
     source: int
     target: int
+    isotropic: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class Plan:
     def __post_init__(self) -> None:
         if list(self.paths) != sorted(self.paths, key=lambda path: path.source):
             raise ValueError(f"paths must be sorted by their input block, got {self.paths}")
+        for path in self.paths:
+            dims = self.inputs[path.source].dim, self.output_dims[path.target]
+            if path.isotropic and dims[0] != dims[1]:
+                raise ValueError(f"expected equal dimensions for the isotropic {path}, got {dims}")
 
     @cached_property
     def outputs(self) -> tuple[Block, ...]:
@@ -66,7 +74,10 @@ class Plan:
     @cached_property
     def matrix_sizes(self) -> tuple[int, ...]:
         """Numbers of ``M`` on one edge, for each path."""
-        return tuple(self.output_dims[p.target] * self.inputs[p.source].dim for p in self.paths)
+        return tuple(
+            1 if p.isotropic else self.output_dims[p.target] * self.inputs[p.source].dim
+            for p in self.paths
+        )
 
     @cached_property
     def weight_sizes(self) -> tuple[int, ...]:

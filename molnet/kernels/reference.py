@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from molnet.kernels.edges import Edges
-from molnet.kernels.plan import Plan
+from molnet.kernels.plan import Path, Plan
 from molnet.kernels.weights import Weights
 
 
@@ -22,8 +22,8 @@ def convolve(
     Args:
         x: node features ``[N, plan.input_size]``, channels contiguous.
         harmonics: Y, ``[E, H]``.
-        coupling: C, ``[H, sum(plan.matrix_sizes)]``, each path's matrix row-major in ``(k, i)``; a
-            constant.
+        coupling: C, ``[H, sum(plan.matrix_sizes)]``, each path's matrix row-major in ``(k, i)``, or
+            the one number of an isotropic path; a constant.
         weights: ``w``, of ``sum(plan.weight_sizes)`` numbers on each edge.
         edges: E edges between N nodes, sorted by receiver.
         plan: the irreps and paths.
@@ -36,9 +36,10 @@ def convolve(
     rows_of = [[plan.output_dims[p.target] for p in paths] for paths in paths_of]
 
     x_blocks = x.split([block.size for block in plan.inputs], dim=1)
-    matrix_blocks = (harmonics @ coupling).split(
-        [block.dim * sum(rows) for block, rows in zip(plan.inputs, rows_of, strict=True)], dim=1
-    )
+    numbers = (harmonics @ coupling).split(plan.matrix_sizes, dim=1)
+    matrices = [
+        _matrices(of_path, path, plan) for of_path, path in zip(numbers, plan.paths, strict=True)
+    ]
     weight_blocks = weights.of_every_edge().split(
         [block.mul * len(paths) for block, paths in zip(plan.inputs, paths_of, strict=True)], dim=1
     )
@@ -51,7 +52,8 @@ def convolve(
         sent = (
             x_blocks[i].reshape(num_nodes, dim, mul).index_select(0, edges.senders)
         )  # [E, dim, mul]
-        coupled = torch.bmm(matrix_blocks[i].reshape(num_edges, sum(rows_of[i]), dim), sent)
+        of_block = [M for M, path in zip(matrices, plan.paths, strict=True) if path.source == i]
+        coupled = torch.bmm(torch.cat(of_block, dim=1), sent)
         path_weights = weight_blocks[i].reshape(num_edges, len(paths_of[i]), mul).unbind(1)
         for path, message, weight in zip(
             paths_of[i], coupled.split(rows_of[i], dim=1), path_weights, strict=True
@@ -63,3 +65,11 @@ def convolve(
 
     blocks = [torch.cat(parts, dim=2).flatten(1) for parts in pieces if parts]
     return torch.cat(blocks, dim=1) if blocks else x.new_zeros(num_nodes, 0)
+
+
+def _matrices(numbers: Tensor, path: Path, plan: Plan) -> Tensor:
+    """M of a path on all edges, ``[E, dim_out, dim_in]``."""
+    dim_in, dim_out = plan.inputs[path.source].dim, plan.output_dims[path.target]
+    if path.isotropic:
+        return numbers.unsqueeze(2) * torch.eye(dim_in, dtype=numbers.dtype, device=numbers.device)
+    return numbers.reshape(len(numbers), dim_out, dim_in)

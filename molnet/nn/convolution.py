@@ -60,7 +60,10 @@ class Convolution(nn.Module):
         self.plan = Plan(
             inputs=tuple(Block(ir.dim, mul) for mul, ir in self.irreps_in),
             output_dims=tuple(ir.dim for ir in reached),
-            paths=tuple(Path(source, reached.index(ir_out)) for source, _, ir_out in couplings),
+            paths=tuple(
+                Path(source, reached.index(ir_out), self.irreps_harmonics[harmonic].ir.l == 0)
+                for source, harmonic, ir_out in couplings
+            ),
         )
         self.irreps_out = Irreps(
             [(block.mul, ir) for block, ir in zip(self.plan.outputs, reached, strict=True)]
@@ -80,7 +83,8 @@ class Convolution(nn.Module):
             l_in, l_harmonic = self.irreps_in[source].ir.l, self.irreps_harmonics[harmonic].ir.l
             tensor = wigner_3j(l_in, l_harmonic, ir_out.l, dtype=torch.float64)  # [i, j, k]
             block = math.sqrt(ir_out.dim) * tensor.permute(1, 2, 0)  # [j, k, i]
-            matrix[rows[harmonic], offset : offset + size] = block.flatten(1)
+            # For l = 0 the block is a multiple of the identity: its first number tells.
+            matrix[rows[harmonic], offset : offset + size] = block.flatten(1)[:, :size]
         return matrix
 
     def forward(self, x: Tensor, harmonics: Tensor, weights: Weights, edges: Edges) -> Tensor:

@@ -13,9 +13,17 @@ pytestmark = pytest.mark.skipif(library("float") is None, reason="there is no C+
 
 
 def dense_plan(channels: tuple[int, ...], l_out: int) -> Plan:
-    """Every input irrep l = 0, 1, ... with its own number of channels coupled to every output."""
+    """Every input irrep l = 0, 1, ... with its own number of channels coupled to every output.
+
+    Where they are of one dimension there is an isotropic path beside the general one.
+    """
     inputs = tuple(Block(2 * l + 1, mul) for l, mul in enumerate(channels))
-    paths = tuple(Path(i, o) for i in range(len(inputs)) for o in range(l_out + 1))
+    paths = tuple(
+        path
+        for i in range(len(inputs))
+        for o in range(l_out + 1)
+        for path in [Path(i, o), *([Path(i, o, isotropic=True)] if i == o else [])]
+    )
     return Plan(inputs, tuple(2 * l + 1 for l in range(l_out + 1)), paths)
 
 

@@ -17,6 +17,12 @@ struct Path {
     int64_t dim_in, dim_out, channels;
     int64_t x, out, out_stride;  // stride: from one component of the output to the next
     int64_t matrix, weight;
+    int64_t isotropic;  // whether the matrix is a multiple of the identity, given by one number
+};
+
+// Indices first .. last - 1.
+struct Span {
+    int64_t first, last;
 };
 
 // Sizes of rows, the edges in order of receivers, and for each sender its edges.
@@ -31,6 +37,7 @@ struct Shape {
     const int64_t* rows;             // [E], first row of the table for each edge
     const Real* coupling;            // C, [harmonics, matrix]
     int64_t harmonics, threads;
+    const Span* harmonics_of;        // those that a vector of a matrix depends on, one after another
 };
 
 // Every array that a sweep may read or write. Of the gradients, gY, gB and gT are null where nobody

@@ -6,8 +6,61 @@
 
 namespace {
 
+// What a path has on one edge; M, m and gM are at its matrix.
+struct OfEdge {
+    const Real *M, *m, *g, *w, *v;
+    Real *gM, *gw, *gv;
+};
+
+// Call `body(what a path has on the edge)` for every edge of a sender.
+template <class Body>
+inline void over_receivers(const Arrays& of, const Path& p, int64_t node, Body body) {
+    int64_t weight = 0;
+    for (int64_t n = of.s.sender_starts[node]; n < of.s.sender_starts[node + 1]; ++n) {
+        const int64_t at = (n - of.start) * of.s.matrix + p.matrix;
+        const Real* g = of.g + of.s.receivers[of.s.by_sender[n]] * of.s.out + p.out;
+        body(OfEdge{of.M + at, of.m + at, g, of.w + weight, of.v + weight, of.gM + at, of.gw + weight,
+                    of.gv + weight});
+        weight += p.channels;
+    }
+}
+
+// gM[k, i] = sum_c g[k] sent[i], for k from FIRST on: a few rows at a time, in registers.
+template <int I, int K, int FIRST = 0>
+inline void matrix_sums(const Path& p, const Real* g, const Real* sent, Vector* sums) {
+    constexpr int ROWS = std::min(K - FIRST, std::max(1, (REGISTERS - 4) / I));
+    const int64_t stride = p.out_stride;
+    Vector sum[ROWS][I] = {};
+    over_vectors(p.channels, [&](int64_t c, auto lanes) {
+        Vector row[ROWS];
+        UNROLL
+        for (int k = 0; k < ROWS; ++k) row[k] = load(g + (FIRST + k) * stride + c, lanes);
+        UNROLL
+        for (int i = 0; i < I; ++i) {
+            const Vector column = load(sent + i * p.channels + c, lanes);
+            UNROLL
+            for (int k = 0; k < ROWS; ++k) sum[k][i] += row[k] * column;
+        }
+    });
+    UNROLL
+    for (int k = 0; k < ROWS; ++k) {
+        UNROLL
+        for (int i = 0; i < I; ++i) sums[(FIRST + k) * I + i] = sum[k][i];
+    }
+    if constexpr (FIRST + ROWS < K) matrix_sums<I, K, FIRST + ROWS>(p, g, sent, sums);
+}
+
+template <int I, int K>
+inline void matrix_gradient(const Path& p, const Real* g, const Real* sent, Real* gM) {
+    Vector sums[padded(I * K)];
+    matrix_sums<I, K>(p, g, sent, sums);
+    Real to[padded(I * K)];
+    store_totals<I * K>(sums, to);
+    std::memcpy(gM, to, I * K * sizeof(Real));
+}
+
 // dS/d(x, Y, B, T) or dD/d(x, Y, B, T).
-template <template <int, int> class Kind>
+template <class Kind>
 void to_senders(const Arrays& arrays) {
     with_tables(arrays, [](const Arrays& of) {
         const Shape& s = of.s;

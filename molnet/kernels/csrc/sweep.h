@@ -27,25 +27,39 @@
 #include <utility>
 #include <vector>
 
-#include "paths.h"
+#include "arrays.h"
 #include "threads.h"
 #include "weights.h"
 
 namespace {
 
-// Every kernel of one kind, by l of input and output.
+// What is done with one path at one node: by `Kind::path` for any matrix of the path, by
+// `Kind::isotropic_path` for a multiple of the identity.
 using Kernel = void (*)(const Arrays&, const Path&, int64_t);
-template <template <int, int> class Kind, size_t... LL>
-constexpr std::array<Kernel, sizeof...(LL)> all_kernels(std::index_sequence<LL...>) {
-    return {&Kind<2 * (LL / 5) + 1, 2 * (LL % 5) + 1>::run...};
+
+// Every kernel of one kind, by l of input and output.
+template <class Kind, size_t... LL>
+constexpr std::array<Kernel, sizeof...(LL)> of_paths(std::index_sequence<LL...>) {
+    return {&Kind::template path<2 * (LL / 5) + 1, 2 * (LL % 5) + 1>...};
+}
+
+template <class Kind, size_t... L>
+constexpr std::array<Kernel, sizeof...(L)> of_isotropic_paths(std::index_sequence<L...>) {
+    return {&Kind::template isotropic_path<2 * L + 1>...};
+}
+
+template <class Kind>
+Kernel kernel_for(const Path& p) {
+    static constexpr auto kernels = of_paths<Kind>(std::make_index_sequence<25>());
+    static constexpr auto isotropic = of_isotropic_paths<Kind>(std::make_index_sequence<5>());
+    return p.isotropic ? isotropic[p.dim_in / 2] : kernels[(p.dim_in / 2) * 5 + p.dim_out / 2];
 }
 
 // Run a kernel for every path and every node of `first .. last`, whose edges are
 // `order[starts[first]] .. order[starts[last]]`.
-template <template <int, int> class Kind, int TERMS>
+template <class Kind, int TERMS>
 void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first, int64_t last) {
-    constexpr auto kernels = all_kernels<Kind>(std::make_index_sequence<25>());
-    constexpr bool TANGENTS = Kind<1, 1>::HAS_TANGENTS;
+    constexpr bool TANGENTS = Kind::HAS_TANGENTS;
     constexpr int64_t EDGES_AT_ONCE = 128;
     int64_t most = std::min(EDGES_AT_ONCE, starts[last] - starts[first]), widest = 0;
     for (int64_t i = first; i < last; ++i) most = std::max(most, starts[i + 1] - starts[i]);
@@ -71,13 +85,13 @@ void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first
         if (TANGENTS) couple(of.s, of.y, edges, count, of.m);
         for (int64_t i = 0; i < of.s.paths; ++i) {
             const Path& p = of.s.path[i];
-            const Kernel kernel = kernels[(p.dim_in / 2) * 5 + p.dim_out / 2];
             of.w = w, of.v = v, of.gw = gw, of.gv = gv;
             if constexpr (TANGENTS)
                 interpolate<TERMS, false, 2>(of, p, edges, count, {of.B, of.b}, of.T, {w, v});
             else
                 interpolate<TERMS, false, 1>(of, p, edges, count, {of.B}, of.T, {w});
             if (TANGENTS && of.u) interpolate<TERMS, true, 1>(of, p, edges, count, {of.B}, of.u, {v});
+            const Kernel kernel = kernel_for<Kind>(p);
             for (int64_t node = first; node < end; ++node) {
                 kernel(of, p, node);
                 const int64_t done = (starts[node + 1] - starts[node]) * p.channels;
@@ -117,7 +131,14 @@ void with_tables(Arrays of, Body body) {
     const Numbers coupling(s.harmonics * matrix);
     for (int64_t h = 0; h < s.harmonics; ++h)
         std::copy_n(s.coupling + h * s.matrix, s.matrix, coupling.data() + h * matrix);
-    of.s.coupling = coupling.data(), of.s.matrix = matrix;
+    std::vector<Span> harmonics_of(matrix / WIDTH, {s.harmonics, 0});
+    for (int64_t h = 0; h < s.harmonics; ++h)
+        for (int64_t q = 0; q < s.matrix; ++q)
+            if (coupling.data()[h * matrix + q] != 0) {
+                Span& span = harmonics_of[q / WIDTH];
+                span.first = std::min(span.first, h), span.last = h + 1;
+            }
+    of.s.coupling = coupling.data(), of.s.matrix = matrix, of.s.harmonics_of = harmonics_of.data();
 
     of.s.table_stride = s.weight;
     // Not worth it where few edges read the table, least of all where each has a row of its own.
@@ -132,7 +153,7 @@ void with_tables(Arrays of, Body body) {
     body(of);
 }
 
-template <template <int, int> class Kind>
+template <class Kind>
 void sweep_any(const Arrays& of, const int64_t* starts, const int64_t* order, int64_t first, int64_t last) {
     if (of.s.terms == 1)
         sweep<Kind, 1>(of, starts, order, first, last);

@@ -101,6 +101,15 @@ struct Count {
     static constexpr int value = N;
 };
 
+// Call `body(Count<n>)`, or with the largest number that is known to the compiler.
+template <int N, class Body>
+inline void with_count(int64_t n, Body body) {
+    if constexpr (N > 0) {
+        if (n < N) return with_count<N - 1>(n, body);
+    }
+    body(Count<N>{});
+}
+
 // Call `body(c, lanes)` for the numbers c, c + 1, ... of a row: vector by vector, then what is left.
 template <class Body>
 inline void over_vectors(int64_t length, Body body) {
@@ -139,6 +148,12 @@ inline Vector totals(const Vector* vectors) {
         for (int i = 0; i < WIDTH / D / 2; ++i) half[i] = fold<D>(vectors[2 * i], vectors[2 * i + 1]);
         return totals<2 * D>(half);
     }
+}
+
+inline Real sum_of(Vector vector) {
+    Real sum = 0;
+    for (int i = 0; i < WIDTH; ++i) sum += vector[i];
+    return sum;
 }
 
 // N rounded up to whole vectors.

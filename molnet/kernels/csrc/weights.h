@@ -8,40 +8,47 @@
 
 namespace {
 
-// M = Y C for some edges.
+// M = Y C for some edges, vector by vector of C: a few rows of that stay in registers for all edges.
 void couple(const Shape& s, const Real* Y, const int64_t* edges, int64_t count, Real* M) {
-    for (int64_t n = 0; n < count; ++n, M += s.matrix) {
-        const Real* of_edge = Y + edges[n] * s.harmonics;
-        over_blocks(s.matrix, [&](int64_t q, auto vectors, auto lanes) {
-            constexpr int N = vectors.value;
-            Vector sum[N] = {};
-            const Real* C = s.coupling + q;
-            for (int64_t h = 0; h < s.harmonics; ++h, C += s.matrix) {
+    constexpr int AT_ONCE = 12;
+    for (int64_t q = 0; q < s.matrix; q += WIDTH) {
+        const Span span = s.harmonics_of[q / WIDTH];
+        for (int64_t h = span.first; h == span.first || h < span.last; h += AT_ONCE)
+            with_count<AT_ONCE>(span.last - h, [&](auto rows) {
+                constexpr int N = rows.value;
+                Vector C[N + 1];
                 UNROLL
-                for (int i = 0; i < N; ++i) sum[i] += of_edge[h] * load(C + i * WIDTH, lanes);
-            }
-            UNROLL
-            for (int i = 0; i < N; ++i) store(M + q + i * WIDTH, sum[i], lanes);
-        });
+                for (int i = 0; i < N; ++i) C[i] = load(s.coupling + (h + i) * s.matrix + q);
+                Real* to = M + q;
+                for (int64_t n = 0; n < count; ++n, to += s.matrix) {
+                    const Real* of_edge = Y + edges[n] * s.harmonics + h;
+                    Vector sum = h == span.first ? Vector{} : load(to);
+                    UNROLL
+                    for (int i = 0; i < N; ++i) sum += of_edge[i] * C[i];
+                    store(to, sum);
+                }
+            });
     }
 }
 
 // gY = gM C^T for some edges.
 void decouple(const Shape& s, const Real* gM, const int64_t* edges, int64_t count, Real* gY) {
-    for (int64_t n = 0; n < count; ++n, gM += s.matrix)
-        for (int64_t h = 0; h < s.harmonics; h += WIDTH) {
-            const int64_t fitting = std::min<int64_t>(WIDTH, s.harmonics - h);
-            Vector sums[WIDTH] = {};
-            for (int64_t i = 0; i < fitting; ++i) {
-                const Real* C = s.coupling + (h + i) * s.matrix;
-                Vector sum{};
-                for (int64_t q = 0; q < s.matrix; q += WIDTH) sum += load(C + q) * load(gM + q);
-                sums[i] = sum;
+    for (int64_t h = 0; h < s.harmonics; h += WIDTH)
+        with_count<WIDTH>(s.harmonics - h, [&](auto rows) {
+            constexpr int N = rows.value;
+            const Real* from = gM;
+            for (int64_t n = 0; n < count; ++n, from += s.matrix) {
+                Vector sums[WIDTH] = {};
+                for (int64_t q = 0; q < s.matrix; q += WIDTH) {
+                    const Vector gradient = load(from + q);
+                    UNROLL
+                    for (int i = 0; i < N; ++i) sums[i] += load(s.coupling + (h + i) * s.matrix + q) * gradient;
+                }
+                Real to[WIDTH];
+                store(to, totals(sums));
+                std::copy_n(to, N, gY + edges[n] * s.harmonics + h);
             }
-            Real to[WIDTH];
-            store(to, totals(sums));
-            std::copy_n(to, fitting, gY + edges[n] * s.harmonics + h);
-        }
+        });
 }
 
 // to[n] = sum_t factors[t] table[t], or added to what is there, for some edges; with several sets of
