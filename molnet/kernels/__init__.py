@@ -1,6 +1,7 @@
 """What a network spends its time on: the convolution, and linear maps on blocks of features."""
 
-from molnet.kernels.blocks import RowGroups
+from molnet.kernels.blocks import BlockwiseMap, RowGroups
+from molnet.kernels.blockwise import apply_blockwise
 from molnet.kernels.convolve import backend, convolve
 from molnet.kernels.edge_basis import CompiledEdgeBasis
 from molnet.kernels.edges import Edges
@@ -12,6 +13,7 @@ from molnet.kernels.weights import Weights
 
 __all__ = [
     "Block",
+    "BlockwiseMap",
     "CompiledEdgeBasis",
     "CompiledGate",
     "Edges",
@@ -20,6 +22,7 @@ __all__ = [
     "Plan",
     "RowGroups",
     "Weights",
+    "apply_blockwise",
     "as_source",
     "backend",
     "close",

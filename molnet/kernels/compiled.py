@@ -84,33 +84,6 @@ def run(
     getattr(kernels, f"convolution_{name}")(ctypes.byref(shape), *map(ctypes.c_void_p, pointers))
 
 
-def forward(
-    x: Tensor, harmonics: Tensor, coupling: Tensor, weights: Weights, edges: Edges, plan: Plan
-) -> Tensor:
-    """The convolution (see :func:`molnet.kernels.convolve`), not recorded for autograd."""
-    out = x.new_empty(x.shape[0], plan.output_size)
-    inputs = [x, harmonics, weights.basis, weights.table]
-    run("forward", inputs, [out], coupling, weights, edges, plan)
-    return out
-
-
-def gradients(
-    gradient: Tensor,
-    x: Tensor,
-    harmonics: Tensor,
-    coupling: Tensor,
-    weights: Weights,
-    edges: Edges,
-    plan: Plan,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """From the gradient of the convolution those of x, harmonics and basis, not recorded."""
-    inputs = [x, harmonics, weights.basis, weights.table]
-    of_x, of_harmonics, of_basis = (tensor.new_empty(tensor.shape) for tensor in inputs[:3])
-    outputs = [of_x, of_harmonics, of_basis, None]
-    run("backward", [gradient, *inputs], outputs, coupling, weights, edges, plan)
-    return of_x, of_harmonics, of_basis
-
-
 @cache
 def _path_table(plan: Plan) -> NDArray[np.int64]:
     """``Path`` of the C++ source for each path, ``[paths, 9]``."""

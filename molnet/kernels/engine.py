@@ -88,13 +88,34 @@ def as_inputs(saved: Sequence[Tensor | None]) -> list[Any]:
     """The same tensors as inputs of a new function, with their history behind them.
 
     They are views, since some of them were computed from others: derivatives with respect to one
-    must not run through the rest.
+    must not run through the rest. A closed source (see :func:`close`) is history no more.
     """
     return [
         None
         if tensor is None
         else tensor.view_as(tensor)
-        if tensor.requires_grad
+        if tensor.requires_grad and not getattr(tensor.grad_fn, "closed", False)
         else tensor.detach().requires_grad_()
         for tensor in saved
     ]
+
+
+def differentiated(
+    outputs: Sequence[Tensor], inputs: Sequence[Any], cotangents: Sequence[Tensor | None]
+) -> tuple[Tensor | None, ...]:
+    """Gradients of all inputs that are not None, to be differentiated further.
+
+    Outputs without a cotangent do not count.
+    """
+    pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None]
+    given = [tensor for tensor in inputs if tensor is not None]
+    found = iter(
+        torch.autograd.grad(
+            [output for output, _ in pairs],
+            given,
+            [cotangent for _, cotangent in pairs],
+            create_graph=True,
+            allow_unused=True,
+        )
+    )
+    return tuple(None if tensor is None else next(found) for tensor in inputs)

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from molnet.kernels import compiled, reference
 from molnet.kernels.edges import Edges
-from molnet.kernels.engine import Function, as_inputs, wanted_gradients
+from molnet.kernels.engine import Function, as_inputs, differentiated, wanted_gradients
 from molnet.kernels.plan import Block, Path, Plan
 from molnet.kernels.weights import Weights
 
@@ -208,7 +208,7 @@ def _backward_of_double_forward(
 ) -> tuple[Tensor | None, ...]:
     with torch.enable_grad():
         arguments = as_inputs(saved)
-        return _gradients([_reference_change(arguments, rest)], arguments, [g])
+        return differentiated([_reference_change(arguments, rest)], arguments, [g])
 
 
 def _backward_of_double_backward(
@@ -223,24 +223,7 @@ def _backward_of_double_backward(
         outputs = torch.autograd.grad(
             change, arguments[:4], create_graph=True, materialize_grads=True
         )
-        return _gradients(outputs, [g, *arguments], cotangents)
-
-
-def _gradients(
-    outputs: Sequence[Tensor], inputs: Sequence[Any], cotangents: Sequence[Tensor | None]
-) -> tuple[Tensor | None, ...]:
-    pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None]
-    given = [tensor for tensor in inputs if tensor is not None]
-    found = iter(
-        torch.autograd.grad(
-            [output for output, _ in pairs],
-            given,
-            [cotangent for _, cotangent in pairs],
-            create_graph=True,
-            allow_unused=True,
-        )
-    )
-    return tuple(None if tensor is None else next(found) for tensor in inputs)
+        return differentiated(outputs, [g, *arguments], cotangents)
 
 
 def _call(name: str) -> Callable[..., Any]:

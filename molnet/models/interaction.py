@@ -10,8 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from molnet.kernels import Edges, PackedMap, RowGroups, Weights, compiled
-from molnet.models.evaluation import Layer
+from molnet.kernels import (
+    BlockwiseMap,
+    CompiledGate,
+    Edges,
+    PackedMap,
+    RowGroups,
+    Weights,
+    compiled,
+)
+from molnet.models.propagation import Layer, LayerWeights
 from molnet.nn.convolution import Convolution
 from molnet.nn.gate import Gate
 from molnet.nn.mlp import FullyConnectedNet
@@ -105,28 +113,43 @@ class Interaction(nn.Module):
         """Where the even scalars are among the outgoing features."""
         return self.irreps_out.slices()[[ir for _, ir in self.irreps_out].index(Irrep("0e"))]
 
-    @torch.no_grad()
-    def as_layer(self, table: Tensor) -> Layer | None:
-        """What evaluations need of it; None where kernels are missing.
+    def has_kernels(self, like: Tensor) -> bool:
+        """Whether there are kernels for features like these, so that :meth:`as_layer` works."""
+        gate, plan = self.gate.compiled, self.convolution.plan
+        return gate is not None and gate.serves(like) and compiled.available(like, plan, 4)
+
+    def weights(self, table: Tensor) -> LayerWeights:
+        """All weights.
 
         Args:
             table: of its radial functions, see :meth:`Network.table`.
         """
-        own, gate = self.self_connection, self.gate.compiled
-        maps = [
-            PackedMap.of(linear.blockwise, cast(Tensor, linear.weight))
-            for linear in (self.linear_in, self.linear_out)
-            if linear.blockwise is not None
-        ]
-        if (
-            gate is None
-            or not gate.serves(table)
-            or not compiled.available(table, self.convolution.plan, 4)
-        ):
-            return None
-        linear_in, linear_out = cast(list[PackedMap], maps)
-        of_species = PackedMap.of(own.map, own.flat_weights()) if own.weights else None
-        return Layer(linear_in, linear_out, of_species, table, self.convolution, gate, self.scalars)
+        own = self.self_connection
+        return LayerWeights(
+            cast(Tensor, self.linear_in.weight),
+            cast(Tensor, self.linear_out.weight),
+            own.flat_weights() if own.weights else None,
+            table,
+        )
+
+    def as_layer(self, weights: LayerWeights) -> Layer:
+        """What :func:`propagate` needs of it with these weights."""
+        own = self.self_connection.map
+        of_linear_in, of_linear_out, of_own, table = weights
+        return Layer(
+            LayerWeights(
+                of_linear_in.detach(),
+                of_linear_out.detach(),
+                None if of_own is None else of_own.detach(),
+                table.detach().contiguous(),
+            ),
+            PackedMap.of(cast(BlockwiseMap, self.linear_in.blockwise), of_linear_in),
+            PackedMap.of(cast(BlockwiseMap, self.linear_out.blockwise), of_linear_out),
+            None if of_own is None else PackedMap.of(own, of_own),
+            self.convolution,
+            cast(CompiledGate, self.gate.compiled),
+            self.scalars,
+        )
 
     def forward(
         self,

@@ -5,16 +5,16 @@ Features are kept in layout ``ir_mul`` throughout (components outermost, channel
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from molnet.kernels import CompiledEdgeBasis, Edges, RowGroups, Weights
-from molnet.models.evaluation import Evaluation, Layer
 from molnet.models.frozen import is_frozen, state_of
 from molnet.models.interaction import Interaction, RadialWeights
+from molnet.models.propagation import Layer, LayerWeights, Setting, propagate
 from molnet.nn.radial import BesselBasis, PolynomialEnvelope
 from molnet.nn.spline import CubicSpline
 from molnet.o3.constants import Constants
@@ -145,6 +145,9 @@ class Network(nn.Module):
             vectors: ``r_j − r_i + S·cell``, from receiver i to sender j, ``[E, 3]``, Å.
             senders, receivers: ``[E]``, receivers ascending.
         """
+        if (prepared := self._prepared()) is not None:
+            x = self.embedding(species)
+            return self._propagated(species, vectors, senders, receivers, x, *prepared)
         order = RowGroups.of(species, self.num_species)
         edges = Edges.of(senders, receivers, species.shape[0])
         harmonics, weights_of = self._of_edges(vectors)
@@ -159,16 +162,30 @@ class Network(nn.Module):
     def evaluate(
         self, species: Tensor, vectors: Tensor, senders: Tensor, receivers: Tensor
     ) -> Features:
-        """The same as :meth:`forward`, but to be differentiated by the vectors alone, and once."""
-        layers = self._layers()
-        if layers is None:
+        """The same as :meth:`forward`, with weights that are not to be differentiated by."""
+        with torch.no_grad():
+            prepared = self._prepared()
+        if prepared is None:
             return self(species, vectors, senders, receivers)
+        x = self.embedding.weight.detach().index_select(0, species)
+        return self._propagated(species, vectors, senders, receivers, x, *prepared)
+
+    def _propagated(
+        self,
+        species: Tensor,
+        vectors: Tensor,
+        senders: Tensor,
+        receivers: Tensor,
+        x: Tensor,
+        weights: list[LayerWeights],
+        layers: list[Layer],
+    ) -> Features:
         order = RowGroups.of(species, self.num_species)
         edges = Edges.of(senders, receivers, species.shape[0])
-        x = self.embedding.weight.detach().index_select(0, species)
-        return Features(*Evaluation.apply(vectors, x, self.edge_basis, layers, order, edges))
+        setting = Setting(cast(CompiledEdgeBasis, self.edge_basis), layers, order, edges)
+        return Features(*propagate(setting, vectors, x, weights))
 
-    def _layers(self) -> list[Layer] | None:
+    def _prepared(self) -> tuple[list[LayerWeights], list[Layer]] | None:
         """What follows from the weights alone, kept by frozen copies; None without kernels."""
         if not is_frozen(self):
             return self._prepare()
@@ -183,16 +200,19 @@ class Network(nn.Module):
         """All but what is kept: it follows from the weights, and holds addresses."""
         return {name: value for name, value in self.__dict__.items() if name != "_kept"}
 
-    def _prepare(self) -> list[Layer] | None:
-        if self.edge_basis is None or not self.edge_basis.serves(self.embedding.weight):
+    def _prepare(self) -> tuple[list[LayerWeights], list[Layer]] | None:
+        like = self.embedding.weight
+        interactions = cast(Sequence[Interaction], self.interactions)
+        if (
+            self.edge_basis is None
+            or not self.edge_basis.serves(like)
+            or not all(interaction.has_kernels(like) for interaction in interactions)
+        ):
             return None
-        layers = []
-        for interaction in cast(Iterable[Interaction], self.interactions):
-            layer = interaction.as_layer(self.table(interaction.radial).detach().contiguous())
-            if layer is None:
-                return None
-            layers.append(layer)
-        return layers
+        weights = [each.weights(self.table(each.radial)) for each in interactions]
+        return weights, [
+            each.as_layer(of_layer) for each, of_layer in zip(interactions, weights, strict=True)
+        ]
 
     def table(self, radial: RadialWeights) -> Tensor:
         """Coefficients of the splines of a radial network, ``[num_knots + 3, weight_numel]``."""

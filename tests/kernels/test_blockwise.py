@@ -136,13 +136,21 @@ def test_packed_weights(num_rows: int, num_groups: int | None) -> None:
     group = torch.randint(3, (num_rows,))
     groups = None if num_groups is None else RowGroups.of(group, num_groups)
     packed = PackedMap.of(MAP, weight)
-    assert packed is not None
     x, y = (torch.randn(num_rows, dim, dtype=torch.float64) for dim in (MAP.dim_in, MAP.dim_out))
     for linear, run, features, there in (
         (MAP, packed, x, y),
-        (MAP.transposed, packed.transpose, y, x),
+        (MAP.transposed, packed.transposed, y, x),
+        (MAP, packed.transposed.transposed, x, y),
     ):
         expected = apply_blockwise(linear, features, weight, groups)
         torch.testing.assert_close(run(features, groups), expected, rtol=0, atol=0)
         added = run(features, groups, onto=there.clone())
         torch.testing.assert_close(added, there + expected, rtol=0, atol=1e-12)
+        given = features.clone().requires_grad_(), weight.clone().requires_grad_()
+        of_x, of_weight = torch.autograd.grad(
+            apply_blockwise(linear, *given, groups), given, there, materialize_grads=True
+        )
+        found = run.gradients(features, there, groups)
+        torch.testing.assert_close(found, (of_x, of_weight), rtol=0, atol=1e-12)
+        added, _ = run.gradients(features, there, groups, onto=features.clone())
+        torch.testing.assert_close(added, features + of_x, rtol=0, atol=1e-12)

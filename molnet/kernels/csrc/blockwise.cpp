@@ -320,10 +320,12 @@ extern "C" {
 // Numbers that the panels of a group's weights take.
 int64_t blockwise_panels_size(const Blocks* blocks) { return Panels(*blocks).size(); }
 
-// The weights of all groups as panels, for maps with weights that stay.
+// The weights of all groups as panels, for maps that use them more than once.
 void blockwise_pack(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* weight, Real* W) {
     const Map map{*blocks, *rows, weight_numel};
-    pack_weights(map, Panels(map), weight, 1, W);
+    const Panels panels(map);
+    constexpr int64_t PRODUCTS = 16;  // take as long as packing a number
+    pack_weights(map, panels, weight, worthwhile(rows->threads, PRODUCTS * map.groups * panels.size()), W);
 }
 
 // With panels W in place of weights.
@@ -356,21 +358,28 @@ void blockwise_outer(const Blocks* blocks, const Rows* rows, int64_t weight_nume
               });
 }
 
-// gx = the map of g by the transposed weights, and gW = the outer product of x and g.
-void blockwise_both(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
-          const Blocks* transposed_blocks, const Real* weight, Real* gx, Real* gW) {
+// gx = the map of g by the transposed weights, which are given as panels W, and gW = the outer product
+// of x and g.
+void blockwise_packed_both(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x,
+                           const Real* g, const Blocks* transposed_blocks, const Real* W, Real* gx, Real* gW) {
     const Map map{*blocks, *rows, weight_numel};
     const Map transposed{*transposed_blocks, *rows, weight_numel};
     const Panels panels_of(transposed);
-    const Numbers W(map.groups * panels_of.size(), false);
-    pack_weights(transposed, panels_of, weight, map.worthwhile_threads(), W.data());
     add_outer(map, gW,
               [&](const Panels& panels, int64_t group, int64_t first, int64_t last, Real* sums,
                   Real* packed) {
-                  map_nodes(transposed, panels_of, W.data() + group * panels_of.size(), g, gx, first,
-                            last);
+                  map_nodes(transposed, panels_of, W + group * panels_of.size(), g, gx, first, last);
                   outer_nodes(map, panels, x, g, sums, first, last, packed);
               });
+}
+
+void blockwise_both(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
+          const Blocks* transposed_blocks, const Real* weight, Real* gx, Real* gW) {
+    const Map transposed{*transposed_blocks, *rows, weight_numel};
+    const Panels panels_of(transposed);
+    const Numbers W(transposed.groups * panels_of.size(), false);
+    pack_weights(transposed, panels_of, weight, transposed.worthwhile_threads(), W.data());
+    blockwise_packed_both(blocks, rows, weight_numel, x, g, transposed_blocks, W.data(), gx, gW);
 }
 
 }  // extern "C"
