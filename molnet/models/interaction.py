@@ -3,7 +3,7 @@
 Features are kept in layout ``ir_mul`` throughout (components outermost, channels contiguous).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -19,7 +19,7 @@ from molnet.kernels import (
     Weights,
     compiled,
 )
-from molnet.models.propagation import Layer, LayerWeights
+from molnet.models.layers import Layer, LayerWeights
 from molnet.nn.convolution import Convolution
 from molnet.nn.gate import Gate
 from molnet.nn.mlp import FullyConnectedNet
@@ -47,20 +47,34 @@ class RadialWeights(nn.Module):
         super().__init__()
         self.mlp = FullyConnectedNet([num_radial, *hidden, weight_numel], silu)
 
-    def hidden(self, bessel: Tensor) -> Tensor:
-        """What the last layer starts from, ``[P, hidden[-1]]``, at the P distances of the basis."""
-        *layers, _ = self.mlp
-        for layer in layers:
-            bessel = layer(bessel)
-        return bessel
+    @staticmethod
+    def tables(
+        networks: Sequence["RadialWeights"], bessel: Tensor, interpolation: Tensor
+    ) -> list[Tensor]:
+        """Several networks of one kind at the same P distances, with a matrix before the last layer.
 
-    def last(self, hidden: Tensor) -> Tensor:
-        """The last layer: ``[P, weight_numel]``."""
-        return self.mlp[-1](hidden)
+        Their hidden layers are evaluated at once: so small a product takes less time than the call.
+
+        Args:
+            networks: alike but for their ``weight_numel``.
+            bessel: functions of the distances ``[P, n]``.
+            interpolation: ``[Q, P]``, takes the place of the envelope.
+
+        Returns:
+            ``[Q, weight_numel]`` of each network.
+        """
+        *hidden, last = zip(*(network.mlp for network in networks), strict=True)
+        x = bessel
+        for layers in hidden:
+            x = layers[0](x, torch.stack([layer.weight for layer in layers]))  # (T, P, width)
+        return [layer(y) for layer, y in zip(last, (interpolation @ x).unbind(), strict=True)]
 
     def forward(self, bessel: Tensor, envelope: Tensor) -> Tensor:
         """Weights ``[P, weight_numel]`` from functions ``[P, n]`` and the envelope ``[P, 1]``."""
-        return self.last(envelope * self.hidden(bessel))
+        *hidden, last = self.mlp
+        for layer in hidden:
+            bessel = layer(bessel)
+        return last(envelope * bessel)
 
 
 class Interaction(nn.Module):
@@ -122,7 +136,7 @@ class Interaction(nn.Module):
         """All weights.
 
         Args:
-            table: of its radial functions, see :meth:`Network.table`.
+            table: of its radial functions, see :meth:`Network.tables`.
         """
         own = self.self_connection
         return LayerWeights(

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from molnet.kernels import CompiledEdgeBasis, Edges, RowGroups, Weights
 from molnet.models.frozen import is_frozen, state_of
 from molnet.models.interaction import Interaction, RadialWeights
-from molnet.models.propagation import Layer, LayerWeights, Setting, propagate
+from molnet.models.layers import Layer, LayerWeights, Setting
+from molnet.models.propagation import propagate
 from molnet.nn.radial import BesselBasis, PolynomialEnvelope
 from molnet.nn.spline import CubicSpline
 from molnet.o3.constants import Constants
@@ -209,27 +210,31 @@ class Network(nn.Module):
             or not all(interaction.has_kernels(like) for interaction in interactions)
         ):
             return None
-        weights = [each.weights(self.table(each.radial)) for each in interactions]
+        weights = [
+            each.weights(table) for each, table in zip(interactions, self.tables(), strict=True)
+        ]
         return weights, [
             each.as_layer(of_layer) for each, of_layer in zip(interactions, weights, strict=True)
         ]
 
-    def table(self, radial: RadialWeights) -> Tensor:
-        """Coefficients of the splines of a radial network, ``[num_knots + 3, weight_numel]``."""
-        bessel, interpolation = self.at_knots
-        return radial.last(interpolation @ radial.hidden(bessel))
+    def tables(self) -> list[Tensor]:
+        """Coefficients of all splines, ``[num_knots + 3, weight_numel]`` for each interaction."""
+        interactions = cast(Sequence[Interaction], self.interactions)
+        return RadialWeights.tables([each.radial for each in interactions], *self.at_knots)
 
     def _of_edges(self, vectors: Tensor) -> tuple[Tensor, Callable[[RadialWeights], Weights]]:
         """Harmonics ``[E, (l_max + 1)²]``, and how a radial network makes weights."""
         if self.spline is None:
-            radial = self._radial_basis(vectors.norm(dim=1))
-            return self.harmonics(vectors), lambda network: Weights.of_edges(network(*radial))
+            functions = self._radial_basis(vectors.norm(dim=1))
+            return self.harmonics(vectors), lambda network: Weights.of_edges(network(*functions))
         if self.edge_basis is not None and self.edge_basis.serves(vectors):
             harmonics, basis, rows = self.edge_basis(vectors)
         else:
             harmonics = self.harmonics(vectors)
             basis, rows = self.spline(vectors.norm(dim=1))  # (E, 4), (E,)
-        return harmonics, lambda network: Weights(basis, self.table(network), rows)
+        radial = [each.radial for each in cast(Iterable[Interaction], self.interactions)]
+        tables = dict(zip(radial, self.tables(), strict=True))
+        return harmonics, lambda network: Weights(basis, tables[network], rows)
 
     def _edge_basis_in_pytorch(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         basis, _ = cast(CubicSpline, self.spline)(vectors.norm(dim=1))

@@ -28,12 +28,19 @@ class Layer(torch.nn.Module):
         self.h_in, self.h_out = h_in, h_out
         self.var_in, self.var_out = var_in, var_out
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[..., h_in]`` to ``[..., h_out]``."""
+    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Map ``[..., h_in]`` to ``[..., h_out]``.
+
+        Args:
+            x: inputs.
+            weight: ``[..., h_in, h_out]``, by default the layer's own; those of several networks
+                stacked map the same inputs, or ``[T, ..., h_in]``, by all of them.
+        """
+        weight = self.weight if weight is None else weight
         scale = (max(self.h_in, 1) * self.var_in) ** -0.5
         if self.act is None:
-            return x @ (self.weight * (scale * self.var_out**0.5))
-        x = self.act(x @ (self.weight * scale))
+            return x @ (weight * (scale * self.var_out**0.5))
+        x = self.act(x @ (weight * scale))
         return x if self.var_out == 1 else x * self.var_out**0.5
 
     def __repr__(self) -> str:
