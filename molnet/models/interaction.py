@@ -51,7 +51,7 @@ class RadialWeights(nn.Module):
     def tables(
         networks: Sequence["RadialWeights"], bessel: Tensor, interpolation: Tensor
     ) -> list[Tensor]:
-        """Several networks of one kind at the same P distances, with a matrix before the last layer.
+        """Several networks at the same P distances, with a matrix before the last layer.
 
         Their hidden layers are evaluated at once: so small a product takes less time than the call.
 
