@@ -67,7 +67,9 @@ class RadialWeights(nn.Module):
         x = bessel
         for layers in hidden:
             x = layers[0](x, torch.stack([layer.weight for layer in layers]))  # (T, P, width)
-        return [layer(y) for layer, y in zip(last, (interpolation @ x).unbind(), strict=True)]
+        # The matrix is smaller than the weights of the last layer, which it is scaled for.
+        rows = (interpolation * last[0].scale @ x).unbind()
+        return [y @ layer.weight for layer, y in zip(last, rows, strict=True)]
 
     def forward(self, bessel: Tensor, envelope: Tensor) -> Tensor:
         """Weights ``[P, weight_numel]`` from functions ``[P, n]`` and the envelope ``[P, 1]``."""

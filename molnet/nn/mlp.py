@@ -28,6 +28,12 @@ class Layer(torch.nn.Module):
         self.h_in, self.h_out = h_in, h_out
         self.var_in, self.var_out = var_in, var_out
 
+    @property
+    def scale(self) -> float:
+        """The factor before the weights."""
+        scale = (max(self.h_in, 1) * self.var_in) ** -0.5
+        return scale * self.var_out**0.5 if self.act is None else scale
+
     def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
         """Map ``[..., h_in]`` to ``[..., h_out]``.
 
@@ -37,10 +43,10 @@ class Layer(torch.nn.Module):
                 stacked map the same inputs, or ``[T, ..., h_in]``, by all of them.
         """
         weight = self.weight if weight is None else weight
-        scale = (max(self.h_in, 1) * self.var_in) ** -0.5
+        x = x @ (weight * self.scale)
         if self.act is None:
-            return x @ (weight * (scale * self.var_out**0.5))
-        x = self.act(x @ (weight * scale))
+            return x
+        x = self.act(x)
         return x if self.var_out == 1 else x * self.var_out**0.5
 
     def __repr__(self) -> str:
