@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from molnet.kernels.edges import starts_of
+
 
 class MapBlock(NamedTuple):
     """``y[:, start_out] += alpha * x[:, start_in] @ W`` for each of the components of an irrep.
@@ -70,9 +72,8 @@ class RowGroups(NamedTuple):
     @classmethod
     def of(cls, group: Tensor, num_groups: int) -> "RowGroups":
         """Sort rows by their group, ``[N]`` integers in ``range(num_groups)``."""
-        counts = torch.bincount(group, minlength=num_groups)
-        starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        return cls(group.argsort(stable=True), starts)
+        ascending, order = group.sort(stable=True)
+        return cls(order, starts_of(ascending, num_groups))
 
 
 @dataclass(frozen=True, eq=False)

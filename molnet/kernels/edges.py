@@ -41,22 +41,25 @@ class Edges(NamedTuple):
             raise ValueError(
                 "expected edges sorted by receiver; sort them, e.g. with receivers.argsort()"
             )
-        for name, index in (("senders", senders), ("receivers", receivers)):
-            if len(index) and (int(index.min()) < 0 or int(index.max()) >= num_nodes):
+        sorted_senders, by_sender = senders.sort(stable=True)
+        for name, index in (("senders", sorted_senders), ("receivers", receivers)):
+            if len(index) and (int(index[0]) < 0 or int(index[-1]) >= num_nodes):
                 raise ValueError(
-                    f"expected {name} from 0 to {num_nodes - 1}, got {int(index.min())} to "
-                    f"{int(index.max())}"
+                    f"expected {name} from 0 to {num_nodes - 1}, got {int(index[0])} to "
+                    f"{int(index[-1])}"
                 )
-        by_sender = senders.argsort(stable=True)
         return cls(
             senders.contiguous(),
             receivers.contiguous(),
-            _starts(receivers, num_nodes),
+            starts_of(receivers, num_nodes),
             by_sender,
-            _starts(senders, num_nodes),
+            starts_of(sorted_senders, num_nodes),
         )
 
 
-def _starts(index: Tensor, num_nodes: int) -> Tensor:
-    counts = torch.bincount(index, minlength=num_nodes)
-    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+def starts_of(ascending: Tensor, size: int) -> Tensor:
+    """Where each of the values 0 to ``size - 1`` starts in ascending integers, and where all end.
+
+    ``[size + 1]``.
+    """
+    return torch.searchsorted(ascending, torch.arange(size + 1, device=ascending.device))

@@ -7,7 +7,7 @@ Dimension letters: N atoms, G structures.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +93,19 @@ class Extensive(Head):
 
     def forward(self, features: Features, graph: Batch) -> Tensor:
         """Totals ``[G]``, float64 wherever the device has it."""
-        learned = self.scale * self.readout(features.scalars).squeeze(1)  # (N,)
+        return self._totals(self.readout(features.scalars), graph)
+
+    def with_gradient(self, features: Features, graph: Batch) -> tuple[Tensor, Tensor]:
+        """The totals, and the gradient of their sum by the scalars, without help of autograd."""
+        first, act, last = cast(tuple[nn.Linear, nn.Module, nn.Linear], tuple(self.readout))
+        hidden = first(features.scalars)
+        of_hidden = torch.ops.aten.silu_backward(
+            (self.scale * last.weight).expand_as(hidden), hidden
+        )
+        return self._totals(last(act(hidden)), graph), of_hidden @ first.weight
+
+    def _totals(self, read: Tensor, graph: Batch) -> Tensor:
+        learned = self.scale * read.squeeze(1)  # (N,)
         exact = exact_dtype(learned.device)
         references = self._references.to(learned.device, exact).index_select(0, graph.species)
         return sum_over_structures(learned.to(exact) + references, graph)

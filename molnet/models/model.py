@@ -4,7 +4,7 @@ import copy
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import torch
 from numpy.typing import NDArray
@@ -24,8 +24,9 @@ from molnet.graph.elements import SYMBOLS
 from molnet.graph.structure import Atoms
 from molnet.kernels import as_source, close
 from molnet.models.frozen import frozen
-from molnet.models.heads import HEADS, Head
-from molnet.models.network import Network
+from molnet.models.heads import HEADS, Extensive, Head
+from molnet.models.network import Features, Network
+from molnet.models.passes import Keeps
 from molnet.properties import Property, get_property
 
 
@@ -149,27 +150,14 @@ class Model(nn.Module):
         """
         species = self._species_indices(graph)
         vectors = edge_vectors(graph).to(self.dtype)
-        differentiable = torch.is_grad_enabled()
-        if self.energy is None:
-            return self._evaluate(graph, species, vectors, differentiable)
-
-        from_positions = vectors.requires_grad
-        with torch.enable_grad():
-            if not from_positions:
-                vectors = as_source(vectors) if differentiable else vectors.requires_grad_()
-            outputs = self._evaluate(graph, species, vectors, differentiable)
-            (gradients,) = torch.autograd.grad(
-                outputs[self.energy].sum(),
-                vectors,
-                create_graph=differentiable,
-                # Isolated atoms have no edges, so their energy does not depend on positions.
-                materialize_grads=True,
-            )
-            if differentiable and not from_positions:
-                close(vectors)
-        if not differentiable:
-            outputs = {name: value.detach() for name, value in outputs.items()}
-            vectors = vectors.detach()
+        if not torch.is_grad_enabled():
+            outputs, gradients = self._evaluated(graph, species, vectors)
+        elif self.energy is None:
+            return self._predictions(graph, self.network(species, vectors, *graph.edge_index))
+        else:
+            outputs, gradients = self._differentiated(graph, species, vectors)
+        if gradients is None:
+            return outputs
         outputs["forces"] = forces(graph, gradients)
         if self.trained_on_stress or ("shifts" in graph and not self.training):
             volume = volumes(graph).to(vectors.dtype).reshape(-1, 1, 1)
@@ -223,13 +211,44 @@ class Model(nn.Module):
                     result[name] = part.numpy()
         return results
 
-    def _evaluate(
-        self, graph: Batch, species: Tensor, vectors: Tensor, differentiable: bool
-    ) -> dict[str, Tensor]:
-        senders, receivers = graph.edge_index
-        network = self.network if differentiable else self.network.evaluate
-        features = network(species, vectors, senders, receivers)
+    def _predictions(self, graph: Batch, features: Features) -> dict[str, Tensor]:
         return {name: head(features, graph) for name, head in self.heads.items()}
+
+    def _evaluated(
+        self, graph: Batch, species: Tensor, vectors: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Predictions and gradients of the edge vectors, not to be differentiated."""
+        keeps: Keeps = "nothing" if self.energy is None else "states"
+        senders, receivers = graph.edge_index
+        features, pull_back = self.network.evaluate(species, vectors, senders, receivers, keeps)
+        if self.energy is None:
+            return self._predictions(graph, features), None
+        energy = cast(Extensive, self.heads[self.energy])
+        total, of_scalars = energy.with_gradient(features, graph)
+        outputs = {
+            name: total if head is energy else head(features, graph)
+            for name, head in self.heads.items()
+        }
+        return outputs, pull_back(of_scalars)
+
+    def _differentiated(
+        self, graph: Batch, species: Tensor, vectors: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """The same, to be differentiated by weights, and by positions if they ask for it."""
+        from_positions = vectors.requires_grad
+        if not from_positions:
+            vectors = as_source(vectors)
+        outputs = self._predictions(graph, self.network(species, vectors, *graph.edge_index))
+        (gradients,) = torch.autograd.grad(
+            outputs[cast(str, self.energy)].sum(),
+            vectors,
+            create_graph=True,
+            # Isolated atoms have no edges, so their energy does not depend on positions.
+            materialize_grads=True,
+        )
+        if not from_positions:
+            close(vectors)
+        return outputs, gradients
 
     def _species_indices(self, graph: Batch) -> Tensor:
         indices = self._species_index.index_select(0, graph.species)

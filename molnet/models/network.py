@@ -15,7 +15,8 @@ from molnet.kernels import CompiledEdgeBasis, Edges, RowGroups, Weights
 from molnet.models.frozen import is_frozen, state_of
 from molnet.models.interaction import Interaction, RadialWeights
 from molnet.models.layers import Layer, LayerWeights, Setting
-from molnet.models.propagation import propagate
+from molnet.models.passes import Keeps
+from molnet.models.propagation import evaluate, propagate
 from molnet.nn.radial import BesselBasis, PolynomialEnvelope
 from molnet.nn.spline import CubicSpline
 from molnet.o3.constants import Constants
@@ -147,8 +148,9 @@ class Network(nn.Module):
             senders, receivers: ``[E]``, receivers ascending.
         """
         if (prepared := self._prepared()) is not None:
-            x = self.embedding(species)
-            return self._propagated(species, vectors, senders, receivers, x, *prepared)
+            weights, layers = prepared
+            setting = self._setting(species, senders, receivers, layers)
+            return Features(*propagate(setting, vectors, self.embedding(species), weights))
         order = RowGroups.of(species, self.num_species)
         edges = Edges.of(senders, receivers, species.shape[0])
         harmonics, weights_of = self._of_edges(vectors)
@@ -160,31 +162,50 @@ class Network(nn.Module):
             scalars.append(x[:, interaction.scalars])  # (N, C)
         return Features(torch.cat(scalars, dim=1), x)
 
+    @torch.no_grad()
     def evaluate(
-        self, species: Tensor, vectors: Tensor, senders: Tensor, receivers: Tensor
-    ) -> Features:
-        """The same as :meth:`forward`, with weights that are not to be differentiated by."""
-        with torch.no_grad():
-            prepared = self._prepared()
-        if prepared is None:
-            return self(species, vectors, senders, receivers)
-        x = self.embedding.weight.detach().index_select(0, species)
-        return self._propagated(species, vectors, senders, receivers, x, *prepared)
-
-    def _propagated(
         self,
         species: Tensor,
         vectors: Tensor,
         senders: Tensor,
         receivers: Tensor,
-        x: Tensor,
-        weights: list[LayerWeights],
-        layers: list[Layer],
-    ) -> Features:
+        keeps: Keeps = "states",
+    ) -> tuple[Features, Callable[[Tensor], Tensor]]:
+        """The same as :meth:`forward`, with nothing recorded by autograd.
+
+        Args:
+            species, vectors, senders, receivers: as :meth:`forward` takes them.
+            keeps: "nothing" where gradients are of no use.
+
+        Returns:
+            The features, and a function from gradients of the scalars to those of the vectors.
+        """
+        if (prepared := self._prepared()) is not None:
+            setting = self._setting(species, senders, receivers, prepared[1])
+            *features, pull_back = evaluate(setting, vectors, self.embedding(species), keeps)
+            return Features(*features), pull_back
+        if keeps == "nothing":
+            features = self(species, vectors, senders, receivers)
+        else:
+            with torch.enable_grad():
+                vectors = vectors.detach().requires_grad_()
+                features = self(species, vectors, senders, receivers)
+
+        def by_autograd(of_scalars: Tensor) -> Tensor:
+            # Isolated atoms have no edges, so their features do not depend on positions.
+            (of_vectors,) = torch.autograd.grad(
+                features.scalars, vectors, of_scalars, materialize_grads=True
+            )
+            return of_vectors
+
+        return Features(*(tensor.detach() for tensor in features)), by_autograd
+
+    def _setting(
+        self, species: Tensor, senders: Tensor, receivers: Tensor, layers: list[Layer]
+    ) -> Setting:
         order = RowGroups.of(species, self.num_species)
         edges = Edges.of(senders, receivers, species.shape[0])
-        setting = Setting(cast(CompiledEdgeBasis, self.edge_basis), layers, order, edges)
-        return Features(*propagate(setting, vectors, x, weights))
+        return Setting(cast(CompiledEdgeBasis, self.edge_basis), layers, order, edges)
 
     def _prepared(self) -> tuple[list[LayerWeights], list[Layer]] | None:
         """What follows from the weights alone, kept by frozen copies; None without kernels."""

@@ -1,7 +1,7 @@
 """The passes over the layers of which the network's first two derivatives are made."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -27,15 +27,20 @@ class Adjoint(NamedTuple):
     of_sent: Tensor
 
 
+Keeps = Literal["nothing", "states", "messages"]
+"""What a pass forwards keeps: nothing, what gradients of vectors need, or what those of weights
+need as well (several times as much)."""
+
+
 def forwards(
-    setting: Setting, of_edges: OfEdges, x: Tensor, trains: bool
+    setting: Setting, of_edges: OfEdges, x: Tensor, keeps: Keeps
 ) -> tuple[Tensor, Tensor, list[State]]:
     """Invariants of all layers side by side, features of the last, and those on the way.
 
     Args:
         setting, of_edges: the network and the graph.
         x: features of the species, ``[N, C]``.
-        trains: whether to keep what gradients of the weights need, many times what others do.
+        keeps: how much of the way.
     """
     scalars, states = [], []
     for layer in setting.layers:
@@ -46,7 +51,8 @@ def forwards(
         update = layer.linear_out(messages)
         if layer.self_connection is not None:
             layer.self_connection(x, setting.groups, onto=update)
-        states.append(State(x, sent, messages if trains else None, update))
+        if keeps != "nothing":
+            states.append(State(x, sent, messages if keeps == "messages" else None, update))
         x = layer.gate.evaluate(update)
         scalars.append(x[:, layer.scalars])
     return torch.cat(scalars, dim=1), x, states

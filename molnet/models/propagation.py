@@ -18,7 +18,7 @@ and forces together. What goes further (second derivatives by r, third ones by a
 autograd, which differentiates :func:`recorded`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from molnet.kernels.engine import Function, as_inputs, differentiated, wanted_gradients
 from molnet.models.layers import LayerWeights, OfEdges, Setting, recorded
-from molnet.models.passes import State, along, backwards, forwards
+from molnet.models.passes import Keeps, State, along, backwards, forwards
 
 
 def propagate(
@@ -48,6 +48,30 @@ def propagate(
     return scalars, features
 
 
+def evaluate(
+    setting: Setting, vectors: Tensor, x: Tensor, keeps: Keeps = "states"
+) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+    """The same as :func:`propagate`, with nothing recorded by autograd.
+
+    Args:
+        setting, vectors, x: as above.
+        keeps: "nothing" where gradients are of no use.
+
+    Returns:
+        Invariants, features of the last layer, and a function from gradients of the invariants to
+        those of the vectors.
+    """
+    of_edges = OfEdges(*setting.edge_basis.evaluate(vectors))
+    scalars, features, states = forwards(setting, of_edges, x, keeps)
+
+    def pull_back(of_scalars: Tensor) -> Tensor:
+        given = of_scalars, None
+        of_vectors, *_ = backwards(setting, of_edges, states, given, vectors=vectors)
+        return cast(Tensor, of_vectors)
+
+    return scalars, features, pull_back
+
+
 class Propagation(Function):
     """Invariants, features, and where weights are trained ``sent`` and ``update`` of each layer."""
 
@@ -57,9 +81,8 @@ class Propagation(Function):
     ) -> tuple[Tensor, ...]:
         trains = any(ctx.needs_input_grad[1:])
         of_edges = OfEdges(*setting.edge_basis.evaluate(vectors))
-        scalars, features, states = forwards(setting, of_edges, x, trains)
-        if not any(ctx.needs_input_grad):
-            return scalars, features
+        keeps: Keeps = "messages" if trains else "states" if ctx.needs_input_grad[0] else "nothing"
+        scalars, features, states = forwards(setting, of_edges, x, keeps)
         ctx.setting, ctx.of_edges = setting, of_edges
         ctx.save_for_backward(vectors, *weights, *(tensor for state in states for tensor in state))
         ctx.set_materialize_grads(False)

@@ -73,13 +73,13 @@ def assert_equal(found: Mapping[str, Tensor | None], expected: Mapping[str, Tens
 def propagations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each network that was evaluated with its derivatives written out."""
     seen: list[int] = []
-    forward = propagation.Propagation.forward
+    forwards = propagation.forwards
 
     def counted(*arguments: object) -> object:
         seen.append(1)
-        return forward(*arguments)
+        return forwards(*arguments)
 
-    monkeypatch.setattr(propagation.Propagation, "forward", staticmethod(counted))
+    monkeypatch.setattr(propagation, "forwards", counted)
     return seen
 
 

@@ -32,9 +32,19 @@ class LennardJonesModel(Model):
     (forces, stress, units, batches) is the real model's.
     """
 
-    def _evaluate(
-        self, graph: Batch, species: Tensor, vectors: Tensor, differentiable: bool
-    ) -> dict[str, Tensor]:
+    def _evaluated(
+        self, graph: Batch, species: Tensor, vectors: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        with torch.enable_grad():
+            vectors = vectors.requires_grad_()
+            outputs = self._values(graph, vectors)
+            gradients = None
+            if self.energy is not None:
+                total = outputs[self.energy].sum()
+                (gradients,) = torch.autograd.grad(total, vectors, materialize_grads=True)
+        return {name: value.detach() for name, value in outputs.items()}, gradients
+
+    def _values(self, graph: Batch, vectors: Tensor) -> dict[str, Tensor]:
         r6 = (SIGMA / vectors.norm(dim=1)) ** 6
         at_cutoff = (SIGMA / CUTOFF) ** 6
         pairs = 2.0 * (r6**2 - r6 - at_cutoff**2 + at_cutoff)  # a pair is two edges
