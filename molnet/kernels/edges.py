@@ -37,6 +37,7 @@ class Edges(NamedTuple):
                 "expected senders and receivers of one shape [E], got "
                 f"{list(senders.shape)} and {list(receivers.shape)}"
             )
+        senders, receivers = senders.contiguous(), receivers.contiguous()
         if len(receivers) and bool((receivers[1:] < receivers[:-1]).any()):
             raise ValueError(
                 "expected edges sorted by receiver; sort them, e.g. with receivers.argsort()"
@@ -49,8 +50,8 @@ class Edges(NamedTuple):
                     f"{int(index[-1])}"
                 )
         return cls(
-            senders.contiguous(),
-            receivers.contiguous(),
+            senders,
+            receivers,
             starts_of(receivers, num_nodes),
             by_sender,
             starts_of(sorted_senders, num_nodes),

@@ -94,7 +94,7 @@ def backwards(
             gradient = update.new_zeros(len(update), layer.gate.dim_out)
         if of_scalars is not None:
             start = end - (layer.scalars.stop - layer.scalars.start)
-            gradient[:, layer.scalars] += of_scalars[:, start:end]
+            gradient[:, layer.scalars].add_(of_scalars[:, start:end])
             end = start
         of_result, of_update = gradient, layer.gate.gradient(update, gradient)
         if source_update is not None:

@@ -50,7 +50,7 @@ struct Map : Blocks, Rows {
 
     // Features that overflow the cache of a core are fetched ahead: those of the node that the next run
     // has in place of the i-th of the order.
-    bool fetches() const { return nodes * (dim_in + dim_out) * int64_t(sizeof(Real)) > 4 << 20; }
+    bool fetches() const { return nodes * (dim_in + dim_out) * int64_t(sizeof(Real)) > 1 << 20; }
     int64_t next(int64_t i) const { return node(std::min(nodes - 1, i + NODES_AT_ONCE)); }
 
     // Results that no cache keeps are written past them, whole lines at a time, unless others add to them.

@@ -144,11 +144,14 @@ void with_tables(Arrays of, Body body) {
     // Not worth it where few edges read the table, least of all where each has a row of its own.
     if (s.terms == 1 || s.edges < 8 * s.table_rows) return body(of);
     of.s.table_stride = spaced(s.weight);
-    const Numbers T(s.table_rows * s.table_stride), u(of.u ? s.table_rows * s.table_stride : 0);
-    for (int64_t row = 0; row < s.table_rows; ++row) {
-        std::copy_n(of.T + row * s.weight, s.weight, T.data() + row * s.table_stride);
-        if (of.u) std::copy_n(of.u + row * s.weight, s.weight, u.data() + row * s.table_stride);
-    }
+    const int64_t size = s.table_rows * of.s.table_stride;
+    const Numbers T(size, false), u(of.u ? size : 0, false);
+    over_range(s.table_rows, s.threads, [&](int64_t first, int64_t last) {
+        for (int64_t row = first; row < last; ++row) {
+            std::copy_n(of.T + row * s.weight, s.weight, T.data() + row * of.s.table_stride);
+            if (of.u) std::copy_n(of.u + row * s.weight, s.weight, u.data() + row * of.s.table_stride);
+        }
+    });
     of.T = T.data(), of.u = of.u ? u.data() : nullptr;
     body(of);
 }
