@@ -73,7 +73,6 @@ void to_senders(const Arrays& arrays) {
         over_nodes(s.nodes, s.sender_starts, s.threads, [&](int64_t thread, int64_t first, int64_t last) {
             Arrays mine = of;
             if (copies > 0) mine.gT = tables.data() + thread * table_size;
-            std::memset(of.gx + first * s.x, 0, (last - first) * s.x * sizeof(Real));
             sweep_any<Kind>(mine, s.sender_starts, s.by_sender, first, last);
         });
         if (copies > 0)
