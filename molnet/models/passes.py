@@ -66,7 +66,8 @@ def backwards(
     sources: Sequence[Tensor | None] = (),
     vectors: Tensor | None = None,
     trains: bool = False,
-) -> tuple[Tensor | None, Tensor | None, list[Tensor | None], list[Adjoint]]:
+    adjoints: list[Adjoint] | None = None,
+) -> tuple[Tensor | None, Tensor | None, list[Tensor | None]]:
     """From the gradients of invariants and features those of everything before them.
 
     Args:
@@ -75,10 +76,10 @@ def backwards(
         sources: gradients by ``sent`` and ``update`` of each layer to be added on the way.
         vectors: if their gradient is wanted.
         trains: whether gradients of the weights are wanted.
+        adjoints: takes the gradients on the way, from the first layer to the last.
 
     Returns:
-        Gradients of vectors, of the features of the species and of the weights, and those on the
-        way, from the first layer to the last.
+        Gradients of vectors, of the features of the species and of the weights.
     """
     of_scalars, of_features = given
     end = 0 if of_scalars is None else of_scalars.shape[1]
@@ -86,7 +87,6 @@ def backwards(
     to_vectors = vectors is not None
     of_harmonics = of_basis = None
     of_weights: list[Tensor | None] = []
-    adjoints: list[Adjoint] = []
     for i, layer in reversed(list(enumerate(setting.layers))):
         x, sent, messages, update = states[i]
         source_sent, source_update = sources[2 * i : 2 * i + 2] or (None, None)
@@ -118,7 +118,8 @@ def backwards(
         of_harmonics, of_basis = _added(of_harmonics, of_Y), _added(of_basis, of_B)
         if source_sent is not None:
             of_sent += source_sent
-        adjoints.insert(0, Adjoint(of_result, of_update, of_messages, of_sent))
+        if adjoints is not None:
+            adjoints.insert(0, Adjoint(of_result, of_update, of_messages, of_sent))
 
         if trains:
             gradient, of_in = layer.linear_in.gradients(x, of_sent)
@@ -134,8 +135,8 @@ def backwards(
     if vectors is not None and of_harmonics is not None and of_basis is not None:
         of_vectors = setting.edge_basis.gradient(vectors, of_harmonics, of_basis)
     if not trains:
-        return of_vectors, None, [None] * (4 * len(states)), adjoints
-    return of_vectors, gradient, of_weights, adjoints
+        return of_vectors, None, [None] * (4 * len(states))
+    return of_vectors, gradient, of_weights
 
 
 def along(

@@ -98,7 +98,7 @@ class Propagation(Function):
         to_vectors, *to_weights = wanted_gradients(ctx)
         given = of_scalars, of_features
         if not torch.is_grad_enabled():
-            of_vectors, of_x, of_weights, _ = backwards(
+            of_vectors, of_x, of_weights = backwards(
                 setting,
                 ctx.of_edges,
                 states,
@@ -130,8 +130,9 @@ class _Gradient(Function):
         *tensors: Tensor | None,
     ) -> Tensor:
         states = _states(tensors)
-        of_vectors, _, _, ctx.adjoints = backwards(
-            setting, of_edges, states, (of_scalars, of_features), vectors=vectors
+        given, ctx.adjoints = (of_scalars, of_features), []
+        of_vectors, *_ = backwards(
+            setting, of_edges, states, given, vectors=vectors, adjoints=ctx.adjoints
         )
         ctx.setting, ctx.of_edges = setting, of_edges
         ctx.save_for_backward(vectors, of_scalars, of_features, *tensors)
