@@ -60,7 +60,6 @@ def run(
     kernels = kernels_for(weights.table)
     if kernels is None:
         raise RuntimeError("the compiled convolution was called on a machine without it")
-    paths = _path_table(plan)
     coupling = coupling.contiguous()
     shape = _Shape(
         len(edges.receiver_starts) - 1,
@@ -68,11 +67,11 @@ def run(
         len(plan.paths),
         plan.input_size,
         plan.output_size,
-        sum(plan.matrix_sizes),
-        sum(plan.weight_sizes),
+        plan.matrix_size,
+        plan.weight_size,
         weights.basis.shape[1],
         *weights.table.shape,
-        paths.ctypes.data,
+        _address_of_paths(plan),
         *(index.data_ptr() for index in edges),
         weights.rows.data_ptr(),
         coupling.data_ptr(),
@@ -82,6 +81,11 @@ def run(
     given = [None if tensor is None else tensor.contiguous() for tensor in inputs]
     pointers = [None if t is None else t.data_ptr() for t in (*given, *outputs)]
     getattr(kernels, f"convolution_{name}")(ctypes.byref(shape), *map(ctypes.c_void_p, pointers))
+
+
+@cache
+def _address_of_paths(plan: Plan) -> int:
+    return _path_table(plan).ctypes.data
 
 
 @cache

@@ -84,15 +84,25 @@ class Plan:
         """Numbers of ``w`` on one edge, for each path."""
         return tuple(self.inputs[p.source].mul for p in self.paths)
 
-    @property
+    @cached_property
     def matrix_offsets(self) -> tuple[int, ...]:
         """Where the matrix of each path starts in ``M``."""
         return tuple(accumulate(self.matrix_sizes, initial=0))[:-1]
 
-    @property
+    @cached_property
+    def matrix_size(self) -> int:
+        """Numbers of ``M`` on one edge."""
+        return sum(self.matrix_sizes)
+
+    @cached_property
+    def weight_size(self) -> int:
+        """Numbers of ``w`` on one edge."""
+        return sum(self.weight_sizes)
+
+    @cached_property
     def input_size(self) -> int:
         return sum(block.size for block in self.inputs)
 
-    @property
+    @cached_property
     def output_size(self) -> int:
         return sum(block.size for block in self.outputs)

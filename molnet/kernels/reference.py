@@ -22,9 +22,9 @@ def convolve(
     Args:
         x: node features ``[N, plan.input_size]``, channels contiguous.
         harmonics: Y, ``[E, H]``.
-        coupling: C, ``[H, sum(plan.matrix_sizes)]``, each path's matrix row-major in ``(k, i)``, or
+        coupling: C, ``[H, plan.matrix_size]``, each path's matrix row-major in ``(k, i)``, or
             the one number of an isotropic path; a constant.
-        weights: ``w``, of ``sum(plan.weight_sizes)`` numbers on each edge.
+        weights: ``w``, of ``plan.weight_size`` numbers on each edge.
         edges: E edges between N nodes, sorted by receiver.
         plan: the irreps and paths.
 

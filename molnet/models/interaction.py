@@ -162,7 +162,8 @@ class Interaction(nn.Module):
             PackedMap.of(cast(BlockwiseMap, self.linear_in.blockwise), of_linear_in),
             PackedMap.of(cast(BlockwiseMap, self.linear_out.blockwise), of_linear_out),
             None if of_own is None else PackedMap.of(own, of_own),
-            self.convolution,
+            self.convolution.constants[0],
+            self.convolution.plan,
             cast(CompiledGate, self.gate.compiled),
             self.scalars,
         )

@@ -14,13 +14,13 @@ from molnet.kernels import (
     CompiledGate,
     Edges,
     PackedMap,
+    Plan,
     RowGroups,
     Weights,
     apply_blockwise,
     compiled,
     convolve,
 )
-from molnet.nn.convolution import Convolution
 
 
 class LayerWeights(NamedTuple):
@@ -37,6 +37,7 @@ class Layer(NamedTuple):
 
     Attributes:
         weights: as constants.
+        coupling, plan: of the convolution.
         scalars: where the even scalars are in the outgoing features.
     """
 
@@ -44,7 +45,8 @@ class Layer(NamedTuple):
     linear_in: PackedMap
     linear_out: PackedMap
     self_connection: PackedMap | None
-    convolution: Convolution
+    coupling: Tensor
+    plan: Plan
     gate: CompiledGate
     scalars: slice
 
@@ -75,8 +77,7 @@ class Setting(NamedTuple):
     ) -> None:
         """Run a kernel of a layer's convolution; it fills the outputs that are not None."""
         weights = Weights(of_edges.basis, layer.weights.table, of_edges.rows)
-        coupling, plan = layer.convolution.constants[0], layer.convolution.plan
-        compiled.run(name, given, outputs, coupling, weights, self.edges, plan)
+        compiled.run(name, given, outputs, layer.coupling, weights, self.edges, layer.plan)
 
 
 def recorded(
@@ -87,9 +88,8 @@ def recorded(
     scalars = []
     for layer, W in zip(setting.layers, weights, strict=True):
         sent = apply_blockwise(layer.linear_in.linear, x, W.linear_in)
-        coupling, plan = layer.convolution.constants[0], layer.convolution.plan
         of_edges = Weights(basis, W.table, rows)
-        messages = convolve(sent, harmonics, coupling, of_edges, setting.edges, plan)
+        messages = convolve(sent, harmonics, layer.coupling, of_edges, setting.edges, layer.plan)
         update = apply_blockwise(layer.linear_out.linear, messages, W.linear_out)
         if layer.self_connection is not None:
             own = layer.self_connection.linear

@@ -45,7 +45,7 @@ def forwards(
     scalars, states = [], []
     for layer in setting.layers:
         sent = layer.linear_in(x)
-        messages = x.new_empty(len(x), layer.convolution.plan.output_size)
+        messages = x.new_empty(len(x), layer.plan.output_size)
         given = [sent, of_edges.harmonics, of_edges.basis, layer.weights.table]
         setting.convolution("forward", layer, of_edges, given, [messages])
         update = layer.linear_out(messages)

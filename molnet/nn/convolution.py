@@ -68,14 +68,12 @@ class Convolution(nn.Module):
         self.irreps_out = Irreps(
             [(block.mul, ir) for block, ir in zip(self.plan.outputs, reached, strict=True)]
         )
-        self.weight_numel = sum(self.plan.weight_sizes)
+        self.weight_numel = self.plan.weight_size
         self.constants = Constants([self._coupling_matrix(couplings)])
 
     def _coupling_matrix(self, couplings: list[tuple[int, int, Irrep]]) -> Tensor:
         """The constant that turns harmonics into the matrices of all paths."""
-        matrix = torch.zeros(
-            self.irreps_harmonics.dim, sum(self.plan.matrix_sizes), dtype=torch.float64
-        )
+        matrix = torch.zeros(self.irreps_harmonics.dim, self.plan.matrix_size, dtype=torch.float64)
         rows = self.irreps_harmonics.slices()
         for (source, harmonic, ir_out), offset, size in zip(
             couplings, self.plan.matrix_offsets, self.plan.matrix_sizes, strict=True

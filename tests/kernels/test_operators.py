@@ -48,10 +48,10 @@ class Problem:
             (num_nodes, plan.input_size),
             (num_edges, NUM_HARMONICS),
             (num_edges, terms),
-            (num_rows, sum(plan.weight_sizes)),
+            (num_rows, plan.weight_size),
         ]
         self.plan = plan
-        self.coupling = torch.randn(NUM_HARMONICS, sum(plan.matrix_sizes), dtype=dtype)
+        self.coupling = torch.randn(NUM_HARMONICS, plan.matrix_size, dtype=dtype)
         self.tensors = [torch.randn(size, dtype=dtype, requires_grad=True) for size in sizes]
         self.rows = (
             torch.arange(num_edges)
