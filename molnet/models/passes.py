@@ -10,9 +10,12 @@ from molnet.models.layers import OfEdges, Setting
 
 
 class State(NamedTuple):
-    """Features in a layer: coming in, sent, received (if anybody asks), and before the gate."""
+    """Features in a layer: coming in, sent, received, and on their way into the gate.
 
-    x: Tensor
+    Where no weights are trained, ``x`` is kept of the first layer alone, and no ``messages``.
+    """
+
+    x: Tensor | None
     sent: Tensor
     messages: Tensor | None
     update: Tensor
@@ -42,7 +45,8 @@ def forwards(
         x: features of the species, ``[N, C]``.
         keeps: how much of the way.
     """
-    scalars, states = [], []
+    scalars: list[Tensor] = []
+    states: list[State] = []
     for layer in setting.layers:
         sent = layer.linear_in(x)
         messages = x.new_empty(len(x), layer.plan.output_size)
@@ -51,8 +55,10 @@ def forwards(
         update = layer.linear_out(messages)
         if layer.self_connection is not None:
             layer.self_connection(x, setting.groups, onto=update)
-        if keeps != "nothing":
-            states.append(State(x, sent, messages if keeps == "messages" else None, update))
+        if keeps == "messages":
+            states.append(State(x, sent, messages, update))
+        elif keeps == "states":
+            states.append(State(None if states else x, sent, None, update))
         x = layer.gate.evaluate(update)
         scalars.append(x[:, layer.scalars])
     return torch.cat(scalars, dim=1), x, states
@@ -122,8 +128,8 @@ def backwards(
             adjoints.insert(0, Adjoint(of_result, of_update, of_messages, of_sent))
 
         if trains:
+            x, of_own = cast(Tensor, x), None
             gradient, of_in = layer.linear_in.gradients(x, of_sent)
-            of_own = None
             if own is not None:
                 _, of_own = own.gradients(x, of_update, setting.groups, onto=gradient)
             of_weights[:0] = [of_in, of_out, of_own, of_table]

@@ -1,5 +1,6 @@
 """A convolution and its radial network against e3nn's, with gather and scatter."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -11,7 +12,7 @@ from torch_geometric.data import Batch
 from benchmarking.timing import Comparison
 from molnet import nn, o3
 from molnet.graph import edge_vectors
-from molnet.kernels import Edges, Weights
+from molnet.kernels import CompiledEdgeBasis, Edges, Weights
 from molnet.nn.convolution import Convolution
 from molnet.nn.spline import CubicSpline
 
@@ -30,12 +31,21 @@ def convolution_comparisons(graph: Batch, cutoff: float, channels: int) -> Itera
     senders, receivers = graph.edge_index
     edges = Edges.of(senders, receivers, nodes)
     x = torch.randn(nodes, o3.Irreps(features).dim, requires_grad=True)
-    vectors = edge_vectors(graph)
-    Y = o3.spherical_harmonics(harmonics, vectors, True, "component").contiguous().requires_grad_()
-    distances = vectors.norm(dim=1).requires_grad_()
+    vectors = edge_vectors(graph).requires_grad_()
+    Y = o3.spherical_harmonics(harmonics, vectors, True, "component").detach().requires_grad_()
 
     convolution = Convolution(features, harmonics, features)
     spline, basis = CubicSpline(cutoff, 64), nn.BesselBasis(cutoff, 8)
+    edge_basis = CompiledEdgeBasis(
+        (1.0, math.sqrt(3), math.sqrt(5)),
+        True,
+        spline.num_knots,
+        cutoff,
+        lambda r: (
+            o3.spherical_harmonics(harmonics, r, True, "component"),
+            spline(r.norm(dim=1))[0],
+        ),
+    )
     at_knots, interpolation = basis(spline.knots()).to(x), spline.interpolation().to(x)
     sizes = [8, 64, 64, convolution.weight_numel]
     radial = nn.FullyConnectedNet(sizes, torch.nn.functional.silu)
@@ -45,7 +55,10 @@ def convolution_comparisons(graph: Batch, cutoff: float, channels: int) -> Itera
 
     def ours() -> Tensor:
         table = last(interpolation @ hidden(at_knots))
-        factors, rows = spline(distances)
+        if edge_basis.serves(vectors):
+            _, factors, rows = edge_basis(vectors)  # with harmonics, as the network has them
+        else:
+            factors, rows = spline(vectors.norm(dim=1))
         return convolution(x, Y, Weights(factors, table, rows), edges)
 
     e3nn_features, e3nn_harmonics = e3nn_o3.Irreps(features), e3nn_o3.Irreps(harmonics)
@@ -67,7 +80,7 @@ def convolution_comparisons(graph: Batch, cutoff: float, channels: int) -> Itera
     e3nn_radial = e3nn_nn.FullyConnectedNet(sizes, torch.nn.functional.silu)
 
     def theirs() -> Tensor:
-        messages = product(x[senders], Y, e3nn_radial(basis(distances)))
+        messages = product(x[senders], Y, e3nn_radial(basis(vectors.norm(dim=1))))
         return messages.new_zeros(nodes, messages.shape[1]).index_add(0, receivers, messages)
 
     def once(function: Callable[[], Tensor]) -> Callable[[], object]:
@@ -82,7 +95,7 @@ def convolution_comparisons(graph: Batch, cutoff: float, channels: int) -> Itera
 
         What multiplies them is given, so that nothing but the convolution is measured.
         """
-        inputs = [x, Y, distances]
+        inputs = [x, Y, vectors]
         of_values = torch.randn_like(function()).requires_grad_()
         of_gradients = [torch.randn_like(tensor) for tensor in inputs]
 
