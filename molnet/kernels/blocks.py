@@ -119,16 +119,18 @@ class BlockwiseMap:
         table["alpha"] = [block.alpha for block in self.blocks]
         return table
 
-    @cached_property
-    def _struct(self) -> "Blocks":
-        return Blocks(
-            self.dim_in, self.dim_out, len(self.blocks), self.covers, self.table.ctypes.data
-        )
-
-    @cached_property
+    @property
     def address(self) -> int:
         """Of ``Blocks`` of the C++ source."""
-        return ctypes.addressof(self._struct)
+        held = self.__dict__.get("_held")
+        if held is None:
+            table = self.table
+            struct = Blocks(
+                self.dim_in, self.dim_out, len(self.blocks), self.covers, table.ctypes.data
+            )
+            # Of several threads that come here at once the first one's stays, for all of them.
+            held = self.__dict__.setdefault("_held", (table, struct))
+        return ctypes.addressof(held[1])
 
 
 class Blocks(ctypes.Structure):

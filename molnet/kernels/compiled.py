@@ -61,6 +61,7 @@ def run(
     if kernels is None:
         raise RuntimeError("the compiled convolution was called on a machine without it")
     coupling = coupling.contiguous()
+    _table, address = _path_table(plan)  # the table has to stay while the kernel runs
     shape = _Shape(
         len(edges.receiver_starts) - 1,
         len(weights.rows),
@@ -71,7 +72,7 @@ def run(
         plan.weight_size,
         weights.basis.shape[1],
         *weights.table.shape,
-        _address_of_paths(plan),
+        address,
         *(index.data_ptr() for index in edges),
         weights.rows.data_ptr(),
         coupling.data_ptr(),
@@ -84,13 +85,8 @@ def run(
 
 
 @cache
-def _address_of_paths(plan: Plan) -> int:
-    return _path_table(plan).ctypes.data
-
-
-@cache
-def _path_table(plan: Plan) -> NDArray[np.int64]:
-    """``Path`` of the C++ source for each path, ``[paths, 9]``."""
+def _path_table(plan: Plan) -> tuple[NDArray[np.int64], int]:
+    """``Path`` of the C++ source for each path, ``[paths, 9]``, and where it is."""
     x_starts = _starts([block.size for block in plan.inputs])
     out_starts = _starts([block.size for block in plan.outputs])
     filled = [0] * len(plan.outputs)
@@ -106,7 +102,8 @@ def _path_table(plan: Plan) -> NDArray[np.int64]:
         table.append(
             (dim_in, dim_out, channels, x, out, stride, matrix, weight, int(path.isotropic))
         )
-    return np.array(table, dtype=np.int64)
+    array = np.array(table, dtype=np.int64)
+    return array, array.ctypes.data
 
 
 def _starts(sizes: Sequence[int]) -> list[int]:

@@ -37,7 +37,7 @@ class Edges(NamedTuple):
                 "expected senders and receivers of one shape [E], got "
                 f"{list(senders.shape)} and {list(receivers.shape)}"
             )
-        senders, receivers = senders.contiguous(), receivers.contiguous()
+        senders, receivers = senders.long().contiguous(), receivers.long().contiguous()
         if len(receivers) and bool((receivers[1:] < receivers[:-1]).any()):
             raise ValueError(
                 "expected edges sorted by receiver; sort them, e.g. with receivers.argsort()"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
@@ -15,6 +16,11 @@ def frozen(module: M) -> M:
     alone is computed once and kept. The copy is in evaluation
     mode; the original stays as it is, and what is written into it later the copy does not see.
     """
+    with torch.inference_mode(False):
+        return _frozen(module)
+
+
+def _frozen(module: M) -> M:
     copy = object.__new__(type(module))
     copy.__dict__ = module.__getstate__() | {
         "training": False,
@@ -25,7 +31,7 @@ def frozen(module: M) -> M:
         },
         "_buffers": dict(module._buffers),
         "_modules": {
-            name: None if child is None else frozen(child)
+            name: None if child is None else _frozen(child)
             for name, child in module._modules.items()
         },
     }
@@ -39,4 +45,6 @@ def is_frozen(module: nn.Module) -> bool:
 
 def state_of(weights: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:
     """Changes when weights are written in place or move; not when ``.data`` is written."""
-    return tuple((weight.data_ptr(), weight._version) for weight in weights)
+    return tuple(
+        (weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in weights
+    )

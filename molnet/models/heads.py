@@ -96,8 +96,14 @@ class Extensive(Head):
         return self._totals(self.readout(features.scalars), graph)
 
     def with_gradient(self, features: Features, graph: Batch) -> tuple[Tensor, Tensor]:
-        """The totals, and the gradient of their sum by the scalars, without help of autograd."""
+        """The totals, and the gradient of their sum by the scalars, not recorded by autograd."""
         first, act, last = cast(tuple[nn.Linear, nn.Module, nn.Linear], tuple(self.readout))
+        if type(self).forward is not Extensive.forward or type(act) is not nn.SiLU:
+            with torch.enable_grad():
+                scalars = features.scalars.detach().requires_grad_()
+                totals = self(Features(scalars, features.tensors), graph)
+                (gradient,) = torch.autograd.grad(totals.sum(), scalars)
+            return totals.detach(), gradient
         hidden = first(features.scalars)
         of_hidden = torch.ops.aten.silu_backward(
             (self.scale * last.weight).expand_as(hidden), hidden

@@ -64,7 +64,7 @@ class RadialWeights(nn.Module):
             ``[Q, weight_numel]`` of each network.
         """
         *hidden, last = zip(*(network.mlp for network in networks), strict=True)
-        x = bessel
+        x = bessel.expand(len(networks), *bessel.shape)
         for layers in hidden:
             x = layers[0](x, torch.stack([layer.weight for layer in layers]))  # (T, P, width)
         # The matrix is smaller than the weights of the last layer, which it is scaled for.
@@ -132,7 +132,8 @@ class Interaction(nn.Module):
     def has_kernels(self, like: Tensor) -> bool:
         """Whether there are kernels for features like these, so that :meth:`as_layer` works."""
         gate, plan = self.gate.compiled, self.convolution.plan
-        return gate is not None and gate.serves(like) and compiled.available(like, plan, 4)
+        terms = 4  # of a cubic spline
+        return gate is not None and gate.serves(like) and compiled.available(like, plan, terms)
 
     def weights(self, table: Tensor) -> LayerWeights:
         """All weights.
@@ -149,16 +150,11 @@ class Interaction(nn.Module):
         )
 
     def as_layer(self, weights: LayerWeights) -> Layer:
-        """What :func:`propagate` needs of it with these weights."""
+        """What :func:`molnet.models.propagation.propagate` needs of it with these weights."""
         own = self.self_connection.map
         of_linear_in, of_linear_out, of_own, table = weights
         return Layer(
-            LayerWeights(
-                of_linear_in.detach(),
-                of_linear_out.detach(),
-                None if of_own is None else of_own.detach(),
-                table.detach().contiguous(),
-            ),
+            table.detach().contiguous(),
             PackedMap.of(cast(BlockwiseMap, self.linear_in.blockwise), of_linear_in),
             PackedMap.of(cast(BlockwiseMap, self.linear_out.blockwise), of_linear_out),
             None if of_own is None else PackedMap.of(own, of_own),
@@ -176,7 +172,10 @@ class Interaction(nn.Module):
         harmonics: Tensor,
         edges: Edges,
     ) -> Tensor:
-        """One round.
+        """One round, function by function.
+
+        :func:`molnet.models.passes.forwards` and :func:`molnet.models.layers.recorded` do the same
+        for all rounds by kernels.
 
         Args:
             x: features ``[N, irreps_in.dim]``.

@@ -36,12 +36,12 @@ class Layer(NamedTuple):
     """An interaction with what follows from its weights alone.
 
     Attributes:
-        weights: as constants.
+        table: of the radial functions.
         coupling, plan: of the convolution.
         scalars: where the even scalars are in the outgoing features.
     """
 
-    weights: LayerWeights
+    table: Tensor
     linear_in: PackedMap
     linear_out: PackedMap
     self_connection: PackedMap | None
@@ -51,7 +51,7 @@ class Layer(NamedTuple):
     scalars: slice
 
 
-class OfEdges(NamedTuple):
+class EdgeFunctions(NamedTuple):
     """What the network knows of edge vectors: see :class:`CompiledEdgeBasis`."""
 
     harmonics: Tensor
@@ -71,25 +71,25 @@ class Setting(NamedTuple):
         self,
         name: str,
         layer: Layer,
-        of_edges: OfEdges,
+        of_edges: EdgeFunctions,
         given: Sequence[Tensor | None],
         outputs: Sequence[Tensor | None],
     ) -> None:
         """Run a kernel of a layer's convolution; it fills the outputs that are not None."""
-        weights = Weights(of_edges.basis, layer.weights.table, of_edges.rows)
+        weights = Weights(of_edges.basis, layer.table, of_edges.rows)
         compiled.run(name, given, outputs, layer.coupling, weights, self.edges, layer.plan)
 
 
 def recorded(
     setting: Setting, vectors: Tensor, x: Tensor, weights: Iterable[LayerWeights]
 ) -> tuple[Tensor, Tensor]:
-    """The same as :func:`propagate`, recorded by autograd function by function."""
+    """The same as :func:`molnet.models.propagation.propagate`, recorded function by function."""
     harmonics, basis, rows = setting.edge_basis(vectors)
     scalars = []
     for layer, W in zip(setting.layers, weights, strict=True):
         sent = apply_blockwise(layer.linear_in.linear, x, W.linear_in)
-        of_edges = Weights(basis, W.table, rows)
-        messages = convolve(sent, harmonics, layer.coupling, of_edges, setting.edges, layer.plan)
+        of_paths = Weights(basis, W.table, rows)
+        messages = convolve(sent, harmonics, layer.coupling, of_paths, setting.edges, layer.plan)
         update = apply_blockwise(layer.linear_out.linear, messages, W.linear_out)
         if layer.self_connection is not None:
             own = layer.self_connection.linear

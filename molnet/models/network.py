@@ -146,7 +146,13 @@ class Network(nn.Module):
             species: species indices ``[N]``.
             vectors: ``r_j − r_i + S·cell``, from receiver i to sender j, ``[E, 3]``, Å.
             senders, receivers: ``[E]``, receivers ascending.
+
+        On the CPU kernels do all layers in one pass: hooks on the modules inside do not run.
+
+        Raises:
+            TypeError: when the vectors are not of the weights' type.
         """
+        self._check_type(vectors)
         if (prepared := self._prepared()) is not None:
             weights, layers = prepared
             setting = self._setting(species, senders, receivers, layers)
@@ -178,8 +184,10 @@ class Network(nn.Module):
             keeps: "nothing" where gradients are of no use.
 
         Returns:
-            The features, and a function from gradients of the scalars to those of the vectors.
+            The features, and a function from gradients of the scalars to those of the vectors; not
+            to be called where nothing was kept.
         """
+        self._check_type(vectors)
         if (prepared := self._prepared()) is not None:
             setting = self._setting(species, senders, receivers, prepared[1])
             *features, pull_back = evaluate(setting, vectors, self.embedding(species), keeps)
@@ -187,8 +195,10 @@ class Network(nn.Module):
         if keeps == "nothing":
             features = self(species, vectors, senders, receivers)
         else:
-            with torch.enable_grad():
-                vectors = vectors.detach().requires_grad_()
+            with torch.inference_mode(False), torch.enable_grad():
+                # Copies, since what inference mode made cannot be differentiated.
+                species, senders, receivers = species.clone(), senders.clone(), receivers.clone()
+                vectors = vectors.clone().requires_grad_()
                 features = self(species, vectors, senders, receivers)
 
         def by_autograd(of_scalars: Tensor) -> Tensor:
@@ -200,6 +210,13 @@ class Network(nn.Module):
 
         return Features(*(tensor.detach() for tensor in features)), by_autograd
 
+    def _check_type(self, vectors: Tensor) -> None:
+        if vectors.dtype != self.embedding.weight.dtype:
+            raise TypeError(
+                f"expected vectors in {self.embedding.weight.dtype}, the type of the network's "
+                f"weights, got {vectors.dtype}: convert one of them"
+            )
+
     def _setting(
         self, species: Tensor, senders: Tensor, receivers: Tensor, layers: list[Layer]
     ) -> Setting:
@@ -209,27 +226,44 @@ class Network(nn.Module):
 
     def _prepared(self) -> tuple[list[LayerWeights], list[Layer]] | None:
         """What follows from the weights alone, kept by frozen copies; None without kernels."""
-        if not is_frozen(self):
-            return self._prepare()
-        kept = self.__dict__.get("_kept")
-        if kept is None or kept[1] != state_of(kept[0]):
-            weights = list(self.parameters())
-            kept = weights, state_of(weights), self._prepare()
-            self.__dict__["_kept"] = kept
-        return kept[2]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """All but what is kept: it follows from the weights, and holds addresses."""
-        return {name: value for name, value in self.__dict__.items() if name != "_kept"}
-
-    def _prepare(self) -> tuple[list[LayerWeights], list[Layer]] | None:
         like = self.embedding.weight
-        interactions = cast(Sequence[Interaction], self.interactions)
         if (
             self.edge_basis is None
             or not self.edge_basis.serves(like)
-            or not all(interaction.has_kernels(like) for interaction in interactions)
+            or torch.is_autocast_enabled(like.device.type)
         ):
+            return None
+        if not is_frozen(self):
+            return self._prepare()
+        # Looked up where they are, as they may have been replaced since.
+        weights = [w for held, name in self._places() if (w := held[name]) is not None]
+        if any(weight.requires_grad for weight in weights):
+            return self._prepare()
+        kept = self.__dict__.get("_kept")
+        if kept is None or kept[1] != state_of(weights):
+            with torch.inference_mode(False), torch.no_grad():
+                kept = weights, state_of(weights), self._prepare()
+            self.__dict__["_kept"] = kept
+        return kept[2]
+
+    def _places(self) -> list[tuple[dict[str, nn.Parameter | None], str]]:
+        """Where the weights are: the dictionary of a module, and the name in it."""
+        places = self.__dict__.get("_places_of_weights")
+        if places is None:
+            places = [
+                (each._parameters, name) for each in self.modules() for name in each._parameters
+            ]
+            self.__dict__["_places_of_weights"] = places
+        return places
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what is kept: it follows from the weights, and holds addresses."""
+        kept = ("_kept", "_places_of_weights")
+        return {name: value for name, value in self.__dict__.items() if name not in kept}
+
+    def _prepare(self) -> tuple[list[LayerWeights], list[Layer]] | None:
+        interactions = cast(Sequence[Interaction], self.interactions)
+        if not all(each.has_kernels(self.embedding.weight) for each in interactions):
             return None
         weights = [
             each.weights(table) for each, table in zip(interactions, self.tables(), strict=True)

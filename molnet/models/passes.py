@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from molnet.models.layers import OfEdges, Setting
+from molnet.models.layers import EdgeFunctions, Setting
 
 
 class State(NamedTuple):
@@ -36,7 +36,7 @@ need as well (several times as much)."""
 
 
 def forwards(
-    setting: Setting, of_edges: OfEdges, x: Tensor, keeps: Keeps
+    setting: Setting, of_edges: EdgeFunctions, x: Tensor, keeps: Keeps
 ) -> tuple[Tensor, Tensor, list[State]]:
     """Invariants of all layers side by side, features of the last, and those on the way.
 
@@ -50,7 +50,7 @@ def forwards(
     for layer in setting.layers:
         sent = layer.linear_in(x)
         messages = x.new_empty(len(x), layer.plan.output_size)
-        given = [sent, of_edges.harmonics, of_edges.basis, layer.weights.table]
+        given = [sent, of_edges.harmonics, of_edges.basis, layer.table]
         setting.convolution("forward", layer, of_edges, given, [messages])
         update = layer.linear_out(messages)
         if layer.self_connection is not None:
@@ -66,7 +66,7 @@ def forwards(
 
 def backwards(
     setting: Setting,
-    of_edges: OfEdges,
+    of_edges: EdgeFunctions,
     states: Sequence[State],
     given: tuple[Tensor | None, Tensor | None],
     sources: Sequence[Tensor | None] = (),
@@ -85,7 +85,8 @@ def backwards(
         adjoints: takes the gradients on the way, from the first layer to the last.
 
     Returns:
-        Gradients of vectors, of the features of the species and of the weights.
+        Gradients of vectors, of the features of the species and of the weights; those that are not
+        wanted are None.
     """
     of_scalars, of_features = given
     end = 0 if of_scalars is None else of_scalars.shape[1]
@@ -112,7 +113,7 @@ def backwards(
         else:
             of_messages = layer.linear_out.transposed(of_update)
         of_sent = torch.empty_like(sent)
-        arguments = [sent, of_edges.harmonics, of_edges.basis, layer.weights.table]
+        arguments = [sent, of_edges.harmonics, of_edges.basis, layer.table]
         of_Y, of_B, of_table = (
             torch.empty_like(argument) if wanted else None
             for argument, wanted in zip(
@@ -147,7 +148,7 @@ def backwards(
 
 def along(
     setting: Setting,
-    of_edges: OfEdges,
+    of_edges: EdgeFunctions,
     states: Sequence[State],
     adjoints: Sequence[Adjoint],
     vectors: Tensor,
@@ -176,12 +177,12 @@ def along(
         else:
             moved_sent, of_in = layer.linear_in.transposed.gradients(adjoint.of_sent, moved)
         given = [
-            *(state.sent, of_edges.harmonics, of_edges.basis, layer.weights.table),
+            *(state.sent, of_edges.harmonics, of_edges.basis, layer.table),
             *(moved_sent, along_Y, along_B, None),
         ]
         moved_messages = torch.empty_like(adjoint.of_messages)
         setting.convolution("double_forward", layer, of_edges, given, [moved_messages])
-        of_sent, of_table = torch.empty_like(state.sent), torch.empty_like(layer.weights.table)
+        of_sent, of_table = torch.empty_like(state.sent), torch.empty_like(layer.table)
         setting.convolution(
             "double_backward",
             layer,

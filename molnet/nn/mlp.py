@@ -39,8 +39,8 @@ class Layer(torch.nn.Module):
 
         Args:
             x: inputs.
-            weight: ``[..., h_in, h_out]``, by default the layer's own; those of several networks
-                stacked map the same inputs, or ``[T, ..., h_in]``, by all of them.
+            weight: ``[h_in, h_out]``, by default the layer's own. The weights of T networks,
+                ``[T, h_in, h_out]``, map ``[T, P, h_in]`` to ``[T, P, h_out]``.
         """
         weight = self.weight if weight is None else weight
         x = x @ (weight * self.scale)

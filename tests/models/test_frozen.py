@@ -5,6 +5,7 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 import torch
 from ase.build import molecule
 
@@ -108,3 +109,63 @@ def test_threads_predict_with_a_model_that_another_trains() -> None:
     for run in running:
         for result in run.result():
             np.testing.assert_allclose(result["forces"], expected["forces"], atol=1e-6)
+
+
+def gradients(model: Model) -> dict[str, torch.Tensor | None]:
+    model.zero_grad()
+    outputs = model(from_atoms(STRUCTURES, model.cutoff))
+    (outputs["energy"].sum() + outputs["forces"].square().sum()).backward()
+    return {name: weight.grad for name, weight in model.named_parameters()}
+
+
+def test_a_copy_that_was_used_may_be_trained_after_all() -> None:
+    model = make_model()
+    copied = frozen(model)
+    with torch.no_grad():
+        copied(from_atoms(STRUCTURES, model.cutoff))
+    copied.requires_grad_()
+    expected = gradients(model)
+    for _ in range(2):
+        found = gradients(copied)
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-5)
+
+
+def test_weights_that_take_the_place_of_others_are_used() -> None:
+    model, other = make_model(), make_model()
+    graph = from_atoms(STRUCTURES, model.cutoff)
+    with torch.no_grad():
+        expected = frozen(other)(graph)["energy"]
+        copied = frozen(model)
+        before = copied(graph)["energy"]
+        weights = dict(frozen(other).named_parameters())
+        found = torch.func.functional_call(copied, weights, (graph,))["energy"]
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+        torch.testing.assert_close(copied(graph)["energy"], before, rtol=0, atol=0)
+        copied.load_state_dict(other.state_dict(), assign=True)
+        torch.testing.assert_close(copied(graph)["energy"], expected, rtol=0, atol=0)
+
+
+def test_inference_mode() -> None:
+    model = make_model().eval()
+    graph = from_atoms(STRUCTURES, model.cutoff)
+    expected = model(graph)["forces"].detach()
+    with torch.inference_mode():
+        copied = frozen(model)
+        for each in (model, copied):
+            torch.testing.assert_close(each(graph)["forces"], expected, rtol=1e-5, atol=1e-5)
+        predicted = model.predict(STRUCTURES)
+    assert len(predicted) == len(STRUCTURES)
+    graph.pos.requires_grad_()
+    copied(graph)["energy"].sum().backward()
+    torch.testing.assert_close(-graph.pos.grad.float(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_inference_mode_without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model().eval()
+    expected = model(from_atoms(STRUCTURES, model.cutoff))["forces"].detach()
+    monkeypatch.setattr("molnet.kernels.compiler.library", lambda real: None)
+    with torch.inference_mode():
+        found = model(from_atoms(STRUCTURES, model.cutoff))["forces"]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

@@ -1,6 +1,7 @@
 """The network with its derivatives written out, against autograd."""
 
 import copy
+import gc
 from collections.abc import Iterable, Mapping
 
 import pytest
@@ -83,7 +84,7 @@ def propagations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-NETWORKS: list[dict] = [{}, {"parity": True}, {"l_max": 3, "num_layers": 1}]
+NETWORKS: list[dict] = [{}, {"parity": True}, {"l_max": 3, "num_layers": 1, "radial_hidden": []}]
 
 
 @pytest.mark.parametrize("heads", HEADS)
@@ -172,6 +173,43 @@ def test_gradients_of_weights_may_be_differentiated() -> None:
         return dict(zip(weights, second, strict=True))
 
     assert_equal(penalty(model), penalty(by_autograd(model)))
+
+
+def test_no_features_outlive_the_pass_backwards() -> None:
+    """Not even while the loss is held: what is left does not grow with the structures."""
+
+    def left(number: int) -> int:
+        model = make_model("forces").train()
+        graph = from_atoms(STRUCTURES * number, model.cutoff, torch.float64)
+        before = {id(tensor) for tensor in alive()}
+        loss = loss_of(model(graph).values())
+        loss.backward()
+        kept = [tensor for tensor in alive() if id(tensor) not in before]
+        return sum(tensor.numel() for tensor in kept if tensor.is_floating_point())
+
+    assert left(3) == left(1)
+
+
+def alive() -> list[Tensor]:
+    gc.collect()
+    return [each for each in gc.get_objects() if issubclass(type(each), Tensor)]
+
+
+def test_heads_of_ones_own_are_differentiated_by_autograd() -> None:
+    model = make_model("forces").eval()
+    model.heads["energy"].readout[1] = torch.nn.Tanh()
+    expected = predictions(model, differentiable=True)
+    assert_equal(predictions(model, differentiable=False), expected)
+
+
+def test_other_types_are_refused() -> None:
+    network = make_model("forces").network
+    vectors, edges = torch.randn(2, 3), torch.tensor([[0, 1], [1, 0]])
+    for call in (network, network.evaluate):
+        with pytest.raises(
+            TypeError, match=r"expected vectors in torch.float64.*got torch.float32"
+        ):
+            call(torch.tensor([0, 1]), vectors, *edges)
 
 
 def test_weights_in_use_are_always_the_present_ones() -> None:
