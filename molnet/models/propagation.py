@@ -165,8 +165,8 @@ class _Gradient(Function):
         learned = [states[0].x, *weights]
         # What stays constant costs nothing: Hessians are rows of this.
         before = sum(g is not None for g in (of_scalars, of_features)) + len(of_edges)
-        to_weights = any(wanted[before : before + sum(w is not None for w in weights)])
-        if torch.is_grad_enabled() or to_weights:
+        to_learned = any(wanted[before : before + sum(w is not None for w in learned)])
+        if torch.is_grad_enabled() or to_learned:
             learned = as_inputs(learned)
         else:
             learned = [None if w is None else w.detach() for w in learned]

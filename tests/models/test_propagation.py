@@ -152,6 +152,24 @@ def of_positions(model: Model, order: int) -> dict[str, Tensor]:
     return found
 
 
+@pytest.mark.parametrize("trained", ["", "network.embedding", "linear_out", "nothing"])
+def test_positions_and_some_weights_together(trained: str) -> None:
+    """Where forces depend on positions that ask for gradients, too."""
+    model = make_model("forces", num_layers=2).train()
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(trained in name)
+
+    def both(model: Model) -> dict[str, Tensor | None]:
+        graph = from_atoms(STRUCTURES, model.cutoff, torch.float64)
+        graph.pos.requires_grad_()
+        model.zero_grad()
+        loss_of(model(graph).values()).backward()
+        weights = {name: weight.grad for name, weight in model.named_parameters()}
+        return {"positions": graph.pos.grad, **weights}
+
+    assert_equal(both(model), both(by_autograd(model)))
+
+
 @pytest.mark.parametrize("order", [1, 2])
 def test_forces_may_be_differentiated_by_positions(order: int, propagations: list[int]) -> None:
     """Hessians, and what follows them, are beyond what is written out."""
