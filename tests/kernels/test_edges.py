@@ -25,3 +25,11 @@ def test_orders() -> None:
 def test_edges_that_are_refused(senders: list[int], receivers: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Edges.of(torch.tensor(senders), torch.tensor(receivers), 2)
+
+
+def test_indices_of_another_integer_type() -> None:
+    senders, receivers = torch.tensor([2, 0, 1]), torch.tensor([0, 1, 1])
+    expected = Edges.of(senders, receivers, 3)
+    for found, index in zip(Edges.of(senders.int(), receivers.int(), 3), expected, strict=True):
+        assert found.dtype == torch.int64
+        assert torch.equal(found, index)
