@@ -20,7 +20,7 @@ struct Backward {
         over_receivers(of, p, node, [&](const OfEdge& edge) {
             const Real *M = edge.M, *g_row = edge.g;
             // Two vectors at once, if they fit in registers: each number of M then serves both.
-            over_blocks<(2 * K + 6 <= REGISTERS ? 2 : 1)>(p.channels, [&](int64_t c, auto vectors, auto lanes) {
+            over_blocks<(2 * K + 6 <= REGISTERS ? 2 : 1)>(channels, [&](int64_t c, auto vectors, auto lanes) {
                 constexpr int N = vectors.value;
                 Vector g[K][N], w[N], w_sum[N] = {};
                 UNROLL
@@ -98,7 +98,7 @@ struct Backward {
         Real* gx_row = of.gx + node * of.s.x + p.x;
         over_receivers(of, p, node, [&](const OfEdge& edge) {
             Vector total{};
-            over_blocks<2>(p.channels, [&](int64_t c, auto vectors, auto lanes) {
+            over_blocks<2>(channels, [&](int64_t c, auto vectors, auto lanes) {
                 constexpr int N = vectors.value;
                 Vector w[N], factor[N], d[N] = {};
                 UNROLL

@@ -17,7 +17,7 @@ struct DoubleBackward {
         Real* gx_row = of.gx + (x_row - of.x);
         over_receivers(of, p, node, [&](const OfEdge& edge) {
             const Real *M = edge.M, *m = edge.m;
-            over_vectors(p.channels, [&](int64_t c, auto lanes) {
+            over_vectors(channels, [&](int64_t c, auto lanes) {
                 const Vector w = load(edge.w + c, lanes), v = load(edge.v + c, lanes);
                 Vector g[K], w_sum{}, v_sum{};
                 UNROLL
@@ -56,7 +56,7 @@ struct DoubleBackward {
         over_receivers(of, p, node, [&](const OfEdge& edge) {
             const Real M = *edge.M, m = *edge.m;
             Vector total{};
-            over_vectors(p.channels, [&](int64_t c, auto lanes) {
+            over_vectors(channels, [&](int64_t c, auto lanes) {
                 const Vector w = load(edge.w + c, lanes), v = load(edge.v + c, lanes);
                 const Vector factor = m * w + M * v;
                 Vector d{}, t{};

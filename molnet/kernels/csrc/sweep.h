@@ -82,8 +82,8 @@ void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first
         const int64_t count = starts[end] - starts[first];
         of.start = starts[first];
         couple(of.s, of.Y, edges, count, of.M);
-        if (of.gx) std::memset(of.gx + first * of.s.x, 0, (end - first) * of.s.x * sizeof(Real));
         if (TANGENTS) couple(of.s, of.y, edges, count, of.m);
+        if (of.gx) std::memset(of.gx + first * of.s.x, 0, (end - first) * of.s.x * sizeof(Real));
         for (int64_t i = 0; i < of.s.paths; ++i) {
             const Path& p = of.s.path[i];
             of.w = w, of.v = v, of.gw = gw, of.gv = gv;

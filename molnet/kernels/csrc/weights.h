@@ -13,6 +13,7 @@ void couple(const Shape& s, const Real* Y, const int64_t* edges, int64_t count, 
     constexpr int AT_ONCE = 12;
     for (int64_t q = 0; q < s.matrix; q += WIDTH) {
         const Span span = s.harmonics_of[q / WIDTH];
+        // At least once: what depends on no harmonic is set to zero.
         for (int64_t h = span.first; h == span.first || h < span.last; h += AT_ONCE)
             with_count<AT_ONCE>(span.last - h, [&](auto rows) {
                 constexpr int N = rows.value;
