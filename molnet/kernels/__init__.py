@@ -7,6 +7,15 @@ from molnet.kernels.edge_basis import CompiledEdgeBasis
 from molnet.kernels.edges import Edges
 from molnet.kernels.engine import as_source, close
 from molnet.kernels.gating import CompiledGate
+from molnet.kernels.layered import (
+    CompiledGraph,
+    CompiledLayers,
+    EdgeFunctions,
+    Keeps,
+    Kept,
+    Layer,
+    LayerWeights,
+)
 from molnet.kernels.packed_map import PackedMap
 from molnet.kernels.plan import Block, Path, Plan
 from molnet.kernels.weights import Weights
@@ -16,7 +25,14 @@ __all__ = [
     "BlockwiseMap",
     "CompiledEdgeBasis",
     "CompiledGate",
+    "CompiledGraph",
+    "CompiledLayers",
+    "EdgeFunctions",
     "Edges",
+    "Keeps",
+    "Kept",
+    "Layer",
+    "LayerWeights",
     "PackedMap",
     "Path",
     "Plan",

@@ -28,8 +28,8 @@ def available(x: Tensor, plan: Plan, terms: int) -> bool:
     return max(dims, default=1) <= LARGEST_DIM and terms in TERMS and kernels_for(x) is not None
 
 
-class _Shape(ctypes.Structure):
-    """``Shape`` of the C++ source."""
+class ConvolutionStruct(ctypes.Structure):
+    """``Convolution`` of the C++ source."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("nodes", "edges", "paths", "x", "out")),
@@ -43,8 +43,26 @@ class _Shape(ctypes.Structure):
         ("coupling", ctypes.c_void_p),
         ("harmonics", ctypes.c_int64),
         ("threads", ctypes.c_int64),
+        ("onto", ctypes.c_int64),
         ("harmonics_of", ctypes.c_void_p),  # the kernels find it out
     )
+
+    @classmethod
+    def of(cls, plan: Plan, coupling: Tensor, table: Tensor, terms: int) -> "ConvolutionStruct":
+        """All but what depends on the graph, of tensors that have to stay."""
+        _, address = _path_table(plan)
+        return cls(
+            paths=len(plan.paths),
+            x=plan.input_size,
+            out=plan.output_size,
+            matrix=plan.matrix_size,
+            weight=plan.weight_size,
+            terms=terms,
+            table_rows=len(table),
+            path=address,
+            coupling=coupling.data_ptr(),
+            harmonics=len(coupling),
+        )
 
 
 def run(
@@ -61,27 +79,14 @@ def run(
     if kernels is None:
         raise RuntimeError("the compiled convolution was called on a machine without it")
     coupling = coupling.contiguous()
-    _table, address = _path_table(plan)  # the table has to stay while the kernel runs
-    shape = _Shape(
-        len(edges.receiver_starts) - 1,
-        len(weights.rows),
-        len(plan.paths),
-        plan.input_size,
-        plan.output_size,
-        plan.matrix_size,
-        plan.weight_size,
-        weights.basis.shape[1],
-        *weights.table.shape,
-        address,
-        *(index.data_ptr() for index in edges),
-        weights.rows.data_ptr(),
-        coupling.data_ptr(),
-        coupling.shape[0],
-        torch.get_num_threads(),
-    )
+    struct = ConvolutionStruct.of(plan, coupling, weights.table, weights.basis.shape[1])
+    struct.nodes, struct.edges = len(edges.receiver_starts) - 1, len(weights.rows)
+    for field, index in (*edges._asdict().items(), ("rows", weights.rows)):
+        setattr(struct, field, index.data_ptr())
+    struct.threads = torch.get_num_threads()
     given = [None if tensor is None else tensor.contiguous() for tensor in inputs]
     pointers = [None if t is None else t.data_ptr() for t in (*given, *outputs)]
-    getattr(kernels, f"convolution_{name}")(ctypes.byref(shape), *map(ctypes.c_void_p, pointers))
+    getattr(kernels, f"convolution_{name}")(ctypes.byref(struct), *map(ctypes.c_void_p, pointers))
 
 
 @cache

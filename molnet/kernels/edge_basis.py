@@ -94,6 +94,12 @@ class CompiledEdgeBasis:
         self.run("backward", [vectors, of_Y, of_B], [result])
         return result
 
+    def tangent(self, vectors: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """The slopes of Y and B along t ``[E, 3]``, not recorded for autograd."""
+        along_Y, along_B = self.new(vectors)
+        self.run("tangent", [vectors, t], [along_Y, along_B])
+        return along_Y, along_B
+
     def run(self, name: str, inputs: list[Tensor], outputs: list[Tensor | None]) -> None:
         """Run a kernel; it fills the outputs that are not None."""
         kernels = kernels_for(inputs[0])
@@ -165,9 +171,7 @@ class _Backward(Function):
 class _Tangent(Function):
     @staticmethod
     def forward(vectors: Tensor, t: Tensor, basis: CompiledEdgeBasis) -> tuple[Tensor, Tensor]:
-        along_Y, along_B = basis.new(vectors)
-        basis.run("tangent", [vectors, t], [along_Y, along_B])
-        return along_Y, along_B
+        return basis.tangent(vectors, t)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

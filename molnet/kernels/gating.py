@@ -102,17 +102,20 @@ class CompiledGate:
             raise RuntimeError("the compiled gate was called on a machine without it")
         given = [tensor.contiguous() for tensor in inputs]
         results = [x.new_empty(*x.shape[:-1], dim) for dim in dims_out]
-        struct = _GateStruct(
-            x.numel() // max(self.dim_in, 1),
-            self.dim_in,
-            self.dim_out,
-            len(self.entries),
-            self._table.ctypes.data,
-            torch.get_num_threads(),
-        )
+        struct = self.struct
+        struct.rows = x.numel() // max(self.dim_in, 1)
+        struct.threads = torch.get_num_threads()
         pointers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in (*given, *results)]
         getattr(kernels, f"gate_{name}")(ctypes.byref(struct), *pointers)
         return results
+
+    @property
+    def struct(self) -> "GateStruct":
+        """``Gate`` of the C++ source, but for rows and threads."""
+        entries = self._table.ctypes.data
+        return GateStruct(
+            dim_in=self.dim_in, dim_out=self.dim_out, entries=len(self.entries), entry=entries
+        )
 
     @cached_property
     def _table(self) -> NDArray[np.void]:
@@ -124,7 +127,7 @@ class CompiledGate:
         return table
 
 
-class _GateStruct(ctypes.Structure):
+class GateStruct(ctypes.Structure):
     """``Gate`` of the C++ source."""
 
     _fields_ = (

@@ -14,12 +14,13 @@ from molnet.kernels import (
     BlockwiseMap,
     CompiledGate,
     Edges,
+    Layer,
+    LayerWeights,
     PackedMap,
     RowGroups,
     Weights,
     compiled,
 )
-from molnet.models.layers import Layer, LayerWeights
 from molnet.nn.convolution import Convolution
 from molnet.nn.gate import Gate
 from molnet.nn.mlp import FullyConnectedNet
@@ -152,13 +153,13 @@ class Interaction(nn.Module):
     def as_layer(self, weights: LayerWeights) -> Layer:
         """What :func:`molnet.models.propagation.propagate` needs of it with these weights."""
         own = self.self_connection.map
-        of_linear_in, of_linear_out, of_own, table = weights
+        of_linear_in, of_linear_out, of_own, table = cast(tuple[Tensor, ...], weights)
         return Layer(
             table.detach().contiguous(),
             PackedMap.of(cast(BlockwiseMap, self.linear_in.blockwise), of_linear_in),
             PackedMap.of(cast(BlockwiseMap, self.linear_out.blockwise), of_linear_out),
             None if of_own is None else PackedMap.of(own, of_own),
-            self.convolution.constants[0],
+            self.convolution.constants[0].contiguous(),
             self.convolution.plan,
             cast(CompiledGate, self.gate.compiled),
             self.scalars,
@@ -174,7 +175,7 @@ class Interaction(nn.Module):
     ) -> Tensor:
         """One round, function by function.
 
-        :func:`molnet.models.passes.forwards` and :func:`molnet.models.layers.recorded` do the same
+        :class:`molnet.kernels.CompiledLayers` and :func:`molnet.models.layers.recorded` do the same
         for all rounds by kernels.
 
         Args:

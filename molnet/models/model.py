@@ -22,11 +22,10 @@ from molnet.graph import (
 )
 from molnet.graph.elements import SYMBOLS
 from molnet.graph.structure import Atoms
-from molnet.kernels import as_source, close
+from molnet.kernels import Keeps, as_source, close
 from molnet.models.frozen import frozen
 from molnet.models.heads import HEADS, Extensive, Head
 from molnet.models.network import Features, Network
-from molnet.models.passes import Keeps
 from molnet.properties import Property, get_property
 
 
@@ -218,7 +217,7 @@ class Model(nn.Module):
         self, graph: Batch, species: Tensor, vectors: Tensor
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Predictions and gradients of the edge vectors, not to be differentiated."""
-        keeps: Keeps = "nothing" if self.energy is None else "states"
+        keeps: Keeps = "nothing" if self.energy is None else "steps"
         senders, receivers = graph.edge_index
         features, pull_back = self.network.evaluate(species, vectors, senders, receivers, keeps)
         if self.energy is None:

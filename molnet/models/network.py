@@ -11,11 +11,18 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from molnet.kernels import CompiledEdgeBasis, Edges, RowGroups, Weights
+from molnet.kernels import (
+    CompiledEdgeBasis,
+    CompiledLayers,
+    Edges,
+    Keeps,
+    LayerWeights,
+    RowGroups,
+    Weights,
+)
 from molnet.models.frozen import is_frozen, state_of
 from molnet.models.interaction import Interaction, RadialWeights
-from molnet.models.layers import Layer, LayerWeights, Setting
-from molnet.models.passes import Keeps
+from molnet.models.layers import Setting
 from molnet.models.propagation import evaluate, propagate
 from molnet.nn.radial import BesselBasis, PolynomialEnvelope
 from molnet.nn.spline import CubicSpline
@@ -155,7 +162,7 @@ class Network(nn.Module):
         self._check_type(vectors)
         if (prepared := self._prepared()) is not None:
             weights, layers = prepared
-            setting = self._setting(species, senders, receivers, layers)
+            setting = self._setting(layers, species, senders, receivers)
             return Features(*propagate(setting, vectors, self.embedding(species), weights))
         order = RowGroups.of(species, self.num_species)
         edges = Edges.of(senders, receivers, species.shape[0])
@@ -175,7 +182,7 @@ class Network(nn.Module):
         vectors: Tensor,
         senders: Tensor,
         receivers: Tensor,
-        keeps: Keeps = "states",
+        keeps: Keeps = "steps",
     ) -> tuple[Features, Callable[[Tensor], Tensor]]:
         """The same as :meth:`forward`, with nothing recorded by autograd.
 
@@ -189,7 +196,7 @@ class Network(nn.Module):
         """
         self._check_type(vectors)
         if (prepared := self._prepared()) is not None:
-            setting = self._setting(species, senders, receivers, prepared[1])
+            setting = self._setting(prepared[1], species, senders, receivers)
             *features, pull_back = evaluate(setting, vectors, self.embedding(species), keeps)
             return Features(*features), pull_back
         if keeps == "nothing":
@@ -218,13 +225,12 @@ class Network(nn.Module):
             )
 
     def _setting(
-        self, species: Tensor, senders: Tensor, receivers: Tensor, layers: list[Layer]
+        self, layers: CompiledLayers, species: Tensor, senders: Tensor, receivers: Tensor
     ) -> Setting:
-        order = RowGroups.of(species, self.num_species)
-        edges = Edges.of(senders, receivers, species.shape[0])
-        return Setting(cast(CompiledEdgeBasis, self.edge_basis), layers, order, edges)
+        basis = cast(CompiledEdgeBasis, self.edge_basis)
+        return Setting(basis, layers, species, self.num_species, senders, receivers)
 
-    def _prepared(self) -> tuple[list[LayerWeights], list[Layer]] | None:
+    def _prepared(self) -> tuple[list[LayerWeights], CompiledLayers] | None:
         """What follows from the weights alone, kept by frozen copies; None without kernels."""
         like = self.embedding.weight
         if (
@@ -261,16 +267,15 @@ class Network(nn.Module):
         kept = ("_kept", "_places_of_weights")
         return {name: value for name, value in self.__dict__.items() if name not in kept}
 
-    def _prepare(self) -> tuple[list[LayerWeights], list[Layer]] | None:
+    def _prepare(self) -> tuple[list[LayerWeights], CompiledLayers] | None:
         interactions = cast(Sequence[Interaction], self.interactions)
         if not all(each.has_kernels(self.embedding.weight) for each in interactions):
             return None
         weights = [
             each.weights(table) for each, table in zip(interactions, self.tables(), strict=True)
         ]
-        return weights, [
-            each.as_layer(of_layer) for each, of_layer in zip(interactions, weights, strict=True)
-        ]
+        layers = [each.as_layer(own) for each, own in zip(interactions, weights, strict=True)]
+        return weights, CompiledLayers(layers)
 
     def tables(self) -> list[Tensor]:
         """Coefficients of all splines, ``[num_knots + 3, weight_numel]`` for each interaction."""

@@ -13,28 +13,25 @@ function              computes                                            its ba
 
 The derivative of v·t by g and by the weights follows the change of all features along t, forwards
 through the layers. On its way it also finds derivatives by the features that each layer sends and
-gates: these are outputs of :class:`Propagation`, so that one pass backwards then serves energies
-and forces together. What goes further (second derivatives by r, third ones by anything) is left to
-autograd, which differentiates :func:`molnet.models.layers.recorded`.
+gates: these steps are an output of :class:`Propagation`, so that one pass backwards then serves
+energies and forces together. What goes further (second derivatives by r, third ones by anything)
+is left to autograd, which differentiates :func:`molnet.models.layers.recorded`.
 
-A pass backwards through :class:`Propagation` is therefore one of three: nothing is recorded, and
-:func:`~molnet.models.passes.backwards` does it; gradients of the vectors alone are recorded, as
-forces are in training, by :class:`_Gradient`; or gradients of weights are recorded, by autograd. In
-the last two nothing comes in by the features sent and gated, since :class:`_Gradient` gives
-gradients of these only where nothing is recorded.
+A pass backwards through :class:`Propagation` is therefore one of three: nothing is recorded, and a
+pass of kernels does it; gradients of the vectors alone are recorded, as forces are in training, by
+:class:`_Gradient`; or gradients of weights are recorded, by autograd. In the last two nothing comes
+in by the steps, since :class:`_Gradient` gives gradients of these only where nothing is recorded.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from molnet.kernels import EdgeFunctions, Keeps, Kept, LayerWeights
 from molnet.kernels.engine import Function, as_inputs, differentiated, wanted_gradients
-from molnet.models.layers import EdgeFunctions, LayerWeights, Setting, recorded
-from molnet.models.passes import Adjoint, Keeps, State, along, backwards, forwards
-
-Layered = TypeVar("Layered", LayerWeights, State, Adjoint)
+from molnet.models.layers import Setting, recorded
 
 
 def propagate(
@@ -49,15 +46,13 @@ def propagate(
         weights: those of ``setting.layers``, as constants or to be differentiated by.
     """
     # Leaves are passed as views: see molnet.kernels.engine.
-    flat = [
-        w.view_as(w) if w is not None and w.requires_grad else w for four in weights for w in four
-    ]
+    flat = [w.view_as(w) if w is not None and w.requires_grad else w for w in _flat(weights)]
     scalars, features, *_ = Propagation.apply(vectors, x, setting, *flat)
     return scalars, features
 
 
 def evaluate(
-    setting: Setting, vectors: Tensor, x: Tensor, keeps: Keeps = "states"
+    setting: Setting, vectors: Tensor, x: Tensor, keeps: Keeps = "steps"
 ) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
     """The same as :func:`propagate`, with nothing recorded by autograd.
 
@@ -70,18 +65,18 @@ def evaluate(
         those of the vectors; not to be called where nothing was kept.
     """
     of_edges = EdgeFunctions(*setting.edge_basis.evaluate(vectors))
-    scalars, features, states = forwards(setting, of_edges, x, keeps)
+    graph, layers = setting.graph, setting.layers
+    scalars, features, kept = layers.forwards(graph, of_edges, x, keeps)
 
     def pull_back(of_scalars: Tensor) -> Tensor:
-        given = of_scalars, None
-        of_vectors, *_ = backwards(setting, of_edges, states, given, vectors=vectors)
-        return cast(Tensor, of_vectors)
+        of_Y, of_B, *_ = layers.backwards(graph, of_edges, kept, of_scalars)
+        return setting.edge_basis.gradient(vectors, cast(Tensor, of_Y), cast(Tensor, of_B))
 
     return scalars, features, pull_back
 
 
 class Propagation(Function):
-    """Invariants, features, and where weights are trained ``sent`` and ``update`` of each layer."""
+    """Invariants, features, and where weights are trained the steps of all layers."""
 
     @staticmethod
     def forward(
@@ -89,35 +84,38 @@ class Propagation(Function):
     ) -> tuple[Tensor, ...]:
         trains = any(ctx.needs_input_grad[1:])
         of_edges = EdgeFunctions(*setting.edge_basis.evaluate(vectors))
-        keeps: Keeps = "messages" if trains else "states" if ctx.needs_input_grad[0] else "nothing"
-        scalars, features, states = forwards(setting, of_edges, x, keeps)
+        keeps: Keeps = "rest" if trains else "steps" if ctx.needs_input_grad[0] else "nothing"
+        scalars, features, kept = setting.layers.forwards(setting.graph, of_edges, x, keeps)
         ctx.setting = setting
-        ctx.save_for_backward(vectors, *of_edges, *weights, *_flat(states))
+        ctx.save_for_backward(vectors, *of_edges, *weights, *kept)
         ctx.set_materialize_grads(False)
-        outputs = [tensor for state in states for tensor in (state.sent, state.update)]
-        return scalars, features, *(outputs if trains else [])
+        return (scalars, features, cast(Tensor, kept.steps)) if trains else (scalars, features)
 
     @staticmethod
     def backward(
-        ctx: Any, of_scalars: Tensor | None, of_features: Tensor | None, *of_states: Tensor | None
+        ctx: Any,
+        of_scalars: Tensor | None,
+        of_features: Tensor | None,
+        of_steps: Tensor | None = None,
     ) -> tuple[Tensor | None, ...]:
         setting, (vectors, *tensors) = ctx.setting, ctx.saved_tensors
-        of_edges, weights, states = _kept(setting, tensors)
+        of_edges, weights, kept = _saved(tensors)
         to_vectors, *to_weights = wanted_gradients(ctx)
         given = of_scalars, of_features
         if not torch.is_grad_enabled():
-            of_vectors, of_x, of_weights = backwards(
-                setting,
+            of_Y, of_B, of_x, of_weights = setting.layers.backwards(
+                setting.graph,
                 of_edges,
-                states,
-                given,
-                sources=of_states,
-                vectors=vectors if to_vectors else None,
+                kept,
+                *given,
+                of_steps,
+                to_edges=to_vectors,
                 trains=any(to_weights),
             )
-            return of_vectors, of_x, None, *of_weights
+            of_vectors = setting.edge_basis.gradient(vectors, of_Y, of_B) if to_vectors else None
+            return of_vectors, of_x, None, *(_flat(of_weights) or [None] * len(weights))
         if any(to_weights):
-            inputs = as_inputs([vectors, states[0].x, *weights])
+            inputs = as_inputs([vectors, kept.x, *weights])
             of_vectors, of_x, *of_weights = _of_recorded(setting, inputs, given, by=inputs)
             return of_vectors, of_x, None, *of_weights
         of_vectors = _Gradient.apply(vectors, *given, setting, *tensors)
@@ -136,33 +134,34 @@ class _Gradient(Function):
         setting: Setting,
         *tensors: Tensor | None,
     ) -> Tensor:
-        of_edges, _, states = _kept(setting, tensors)
-        given = of_scalars, of_features
-        adjoints: list[Adjoint] = []
-        of_vectors, *_ = backwards(
-            setting, of_edges, states, given, vectors=vectors, adjoints=adjoints
+        of_edges, _, kept = _saved(tensors)
+        adjoints = setting.layers.new_adjoints(kept.x)
+        of_Y, of_B, *_ = setting.layers.backwards(
+            setting.graph, of_edges, kept, of_scalars, of_features, adjoints=adjoints
         )
         ctx.setting = setting
-        ctx.save_for_backward(vectors, of_scalars, of_features, *tensors, *_flat(adjoints))
-        return cast(Tensor, of_vectors)
+        ctx.save_for_backward(vectors, of_scalars, of_features, adjoints, *tensors)
+        return setting.edge_basis.gradient(vectors, cast(Tensor, of_Y), cast(Tensor, of_B))
 
     @staticmethod
     def backward(ctx: Any, t: Tensor) -> tuple[Tensor | None, ...]:
-        setting, (vectors, of_scalars, of_features, *tensors) = ctx.setting, ctx.saved_tensors
-        number = len(Adjoint._fields) * len(setting.layers)
-        of_edges, weights, states = _kept(setting, tensors[:-number])
+        setting = ctx.setting
+        vectors, of_scalars, of_features, adjoints, *tensors = ctx.saved_tensors
+        of_edges, weights, kept = _saved(tensors)
         to_vectors, *wanted = wanted_gradients(ctx)
         no_edges = [None] * len(of_edges)
         if not torch.is_grad_enabled() and not to_vectors:
-            adjoints = _in_layers(Adjoint, tensors[-number:])
-            changes, of_weights, of_states = along(setting, of_edges, states, adjoints, vectors, t)
+            slopes = setting.edge_basis.tangent(vectors, t)
+            *changes, of_steps, of_weights = setting.layers.along(
+                setting.graph, of_edges, kept, adjoints, *slopes
+            )
             of_given = (
                 None if g is None else change
                 for g, change in zip((of_scalars, of_features), changes, strict=True)
             )
-            return None, *of_given, None, *no_edges, *of_weights, *of_states
+            return None, *of_given, None, *no_edges, *_flat(of_weights), None, of_steps, None
 
-        learned = [states[0].x, *weights]
+        learned = [kept.x, *weights]
         # What stays constant costs nothing: Hessians are rows of this.
         before = sum(g is not None for g in (of_scalars, of_features)) + len(of_edges)
         to_learned = any(wanted[before : before + sum(w is not None for w in learned)])
@@ -177,28 +176,19 @@ class _Gradient(Function):
             of_r, of_scalars, of_features, of_x, *of_weights = differentiated(
                 [cast(Tensor, v)], by, [t]
             )
-        of_states = [of_x, *[None] * (len(State._fields) * len(states) - 1)]
-        return of_r, of_scalars, of_features, None, *no_edges, *of_weights, *of_states
+        return of_r, of_scalars, of_features, None, *no_edges, *of_weights, of_x, None, None
 
 
-def _kept(
-    setting: Setting, tensors: Sequence[Any]
-) -> tuple[EdgeFunctions, Sequence[Tensor | None], list[State]]:
-    """What both functions keep: functions of edges, weights, and the states of all layers."""
-    edges = len(EdgeFunctions._fields)
-    weights = edges + len(LayerWeights._fields) * len(setting.layers)
-    states = _in_layers(State, tensors[weights:])
-    return EdgeFunctions(*tensors[:edges]), tensors[edges:weights], states
+def _saved(
+    tensors: Sequence[Any],
+) -> tuple[EdgeFunctions, Sequence[Tensor | None], Kept]:
+    """What both functions save: functions of edges, weights, and what the pass forwards kept."""
+    edges, kept = len(EdgeFunctions._fields), len(Kept._fields)
+    return EdgeFunctions(*tensors[:edges]), tensors[edges:-kept], Kept(*tensors[-kept:])
 
 
-def _flat(layers: Iterable[Iterable[Tensor | None]]) -> list[Tensor | None]:
-    return [tensor for layer in layers for tensor in layer]
-
-
-def _in_layers(kind: type[Layered], flat: Sequence[Any]) -> list[Layered]:
-    """The inverse of :func:`_flat`."""
-    size = len(kind._fields)
-    return [kind(*flat[i : i + size]) for i in range(0, len(flat), size)]
+def _flat(of_layers: Iterable[LayerWeights]) -> list[Tensor | None]:
+    return [weight for of_layer in of_layers for weight in of_layer]
 
 
 def _of_recorded(
@@ -210,5 +200,7 @@ def _of_recorded(
     """Gradients by some of vectors, species' features and weights, to be differentiated further."""
     with torch.enable_grad():
         vectors, x, *weights = inputs
-        outputs = recorded(setting, vectors, x, _in_layers(LayerWeights, weights))
+        size = len(LayerWeights._fields)
+        of_layers = (LayerWeights(*weights[i : i + size]) for i in range(0, len(weights), size))
+        outputs = recorded(setting, vectors, x, of_layers)
         return differentiated(outputs, by, given)

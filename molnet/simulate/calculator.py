@@ -42,6 +42,7 @@ class Calculator(ASECalculator):
     """
 
     name = "molnet"
+    atoms: Any  # ASE's, with no type of their own: the structure of the results, or None
 
     def __init__(
         self,
@@ -70,7 +71,8 @@ class Calculator(ASECalculator):
         system_changes: Sequence[str] = all_changes,
     ) -> None:
         """Predicts everything at once and keeps it in ``results``, as ASE expects."""
-        super().calculate(atoms, properties, system_changes)
+        if atoms is not None and self.check_state(atoms):  # else ASE has made the copy already
+            self.atoms = atoms.copy()
         self._follow_the_model()
         atoms = self.atoms
         graph = self.graph(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)

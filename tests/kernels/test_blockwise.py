@@ -7,8 +7,6 @@ from torch import Tensor
 from molnet.kernels import compiler
 from molnet.kernels.blocks import BlockwiseMap, MapBlock, RowGroups
 from molnet.kernels.blockwise import apply_blockwise
-from molnet.kernels.compiler import library
-from molnet.kernels.packed_map import PackedMap
 
 # Two blocks add to the same outputs, one is wider than a panel and of odd size, and the last four
 # outputs are reached by none.
@@ -125,32 +123,3 @@ def test_adds_onto_what_is_there(num_groups: int | None) -> None:
         results.append([result, *first, *torch.autograd.grad(loss, (x, weight, y))])
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
-
-
-@pytest.mark.skipif(library("double") is None, reason="there is no C++ compiler")
-@pytest.mark.parametrize("num_rows", [0, 1, 61])
-@pytest.mark.parametrize("num_groups", [None, 3])
-def test_packed_weights(num_rows: int, num_groups: int | None) -> None:
-    shape = [WEIGHT_NUMEL] if num_groups is None else [num_groups, WEIGHT_NUMEL]
-    weight = torch.randn(shape, dtype=torch.float64)
-    group = torch.randint(3, (num_rows,))
-    groups = None if num_groups is None else RowGroups.of(group, num_groups)
-    packed = PackedMap.of(MAP, weight)
-    x, y = (torch.randn(num_rows, dim, dtype=torch.float64) for dim in (MAP.dim_in, MAP.dim_out))
-    for linear, run, features, there in (
-        (MAP, packed, x, y),
-        (MAP.transposed, packed.transposed, y, x),
-        (MAP, packed.transposed.transposed, x, y),
-    ):
-        expected = apply_blockwise(linear, features, weight, groups)
-        torch.testing.assert_close(run(features, groups), expected, rtol=0, atol=0)
-        added = run(features, groups, onto=there.clone())
-        torch.testing.assert_close(added, there + expected, rtol=0, atol=1e-12)
-        given = features.clone().requires_grad_(), weight.clone().requires_grad_()
-        of_x, of_weight = torch.autograd.grad(
-            apply_blockwise(linear, *given, groups), given, there, materialize_grads=True
-        )
-        found = run.gradients(features, there, groups)
-        torch.testing.assert_close(found, (of_x, of_weight), rtol=0, atol=1e-12)
-        added, _ = run.gradients(features, there, groups, onto=features.clone())
-        torch.testing.assert_close(added, features + of_x, rtol=0, atol=1e-12)

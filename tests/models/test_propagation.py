@@ -10,8 +10,8 @@ from ase.build import bulk, molecule
 from torch import Tensor
 
 from molnet.graph import from_atoms
-from molnet.kernels import backend
-from molnet.models import Model, frozen, propagation
+from molnet.kernels import CompiledLayers, backend
+from molnet.models import Model, frozen
 
 pytestmark = pytest.mark.skipif("compiled" not in backend("cpu"), reason="there is no C++ compiler")
 STRUCTURES = [molecule("CH3CH2OH"), molecule("H2O"), molecule("H"), bulk("C", cubic=True)]
@@ -74,13 +74,13 @@ def assert_equal(found: Mapping[str, Tensor | None], expected: Mapping[str, Tens
 def propagations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each network that was evaluated with its derivatives written out."""
     seen: list[int] = []
-    forwards = propagation.forwards
+    forwards = CompiledLayers.forwards
 
     def counted(*arguments: object) -> object:
         seen.append(1)
         return forwards(*arguments)
 
-    monkeypatch.setattr(propagation, "forwards", counted)
+    monkeypatch.setattr(CompiledLayers, "forwards", counted)
     return seen
 
 

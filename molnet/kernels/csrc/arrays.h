@@ -6,44 +6,17 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels.h"
 #include "vectors.h"
 
 namespace {
 
 constexpr int MAX_DIM = 9;  // l = 4
 
-// A path as plan.py describes it; offsets count numbers from the start of a row.
-struct Path {
-    int64_t dim_in, dim_out, channels;
-    int64_t x, out, out_stride;  // stride: from one component of the output to the next
-    int64_t matrix, weight;
-    int64_t isotropic;  // whether the matrix is a multiple of the identity, given by one number
-};
-
-// Indices first .. last - 1.
-struct Span {
-    int64_t first, last;
-};
-
-// Sizes of rows, the edges in order of receivers, and for each sender its edges.
-struct Shape {
-    int64_t nodes, edges, paths, x, out, matrix, weight, terms, table_rows, table_stride;
-    const Path* path;
-    const int64_t* senders;          // [E]
-    const int64_t* receivers;        // [E], ascending
-    const int64_t* receiver_starts;  // [N + 1]
-    const int64_t* by_sender;        // [E], edges in order of senders
-    const int64_t* sender_starts;    // [N + 1]
-    const int64_t* rows;             // [E], first row of the table for each edge
-    const Real* coupling;            // C, [harmonics, matrix]
-    int64_t harmonics, threads;
-    const Span* harmonics_of;        // those that a vector of a matrix depends on, one after another
-};
-
 // Every array that a sweep may read or write. Of the gradients, gY, gB and gT are null where nobody
 // wants them; so is the tangent u where it is zero.
 struct Arrays {
-    Shape s;
+    Convolution s;
     const Real *g, *x, *Y, *B, *T;
     const Real *a, *y, *b, *u;
     Real *out, *gx, *gY, *gB, *gT;

@@ -132,7 +132,7 @@ struct Backward {
 extern "C" {
 
 void convolution_backward(
-    const Shape* s, const Real* g, const Real* x, const Real* Y, const Real* B, const Real* T,
+    const Convolution* s, const Real* g, const Real* x, const Real* Y, const Real* B, const Real* T,
     Real* gx, Real* gY, Real* gB, Real* gT) {
     Arrays of{*s};
     of.g = g, of.x = x, of.Y = Y, of.B = B, of.T = T;

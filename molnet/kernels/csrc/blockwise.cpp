@@ -11,6 +11,7 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels.h"
 #include "threads.h"
 #include "vectors.h"
 
@@ -20,27 +21,6 @@ constexpr int64_t ROWS = 6;              // of a tile of results that is kept in
 constexpr int64_t COLUMNS = 2 * WIDTH;
 constexpr int64_t NODES_AT_ONCE = 12;    // their features stay in the nearest cache
 constexpr int64_t LINE = 64 / sizeof(Real);
-
-// One irrep of the input mapped to one of the output; starts count numbers from that of a row.
-struct Block {
-    int64_t components, start_in, mul_in, start_out, mul_out, start_weight;
-    int64_t transposed;  // whether the weights are stored as [mul_out, mul_in]
-    int64_t adds;        // whether an earlier block has written there
-    double alpha;
-};
-
-struct Blocks {
-    int64_t dim_in, dim_out, blocks, covered;  // covered: whether the blocks write all of y
-    const Block* block;
-};
-
-struct Rows {
-    int64_t nodes, groups;
-    const int64_t* order;   // nodes group by group, or null for the given order
-    const int64_t* starts;  // [groups + 1], or null for one group
-    int64_t threads;
-    int64_t onto;  // whether to add to what is in y
-};
 
 struct Map : Blocks, Rows {
     int64_t weight_numel;  // of a group

@@ -83,7 +83,7 @@ struct DoubleBackward {
 extern "C" {
 
 void convolution_double_backward(
-    const Shape* s, const Real* g, const Real* x, const Real* Y, const Real* B, const Real* T,
+    const Convolution* s, const Real* g, const Real* x, const Real* Y, const Real* B, const Real* T,
     const Real* a, const Real* y, const Real* b, const Real* u, Real* gx, Real* gY, Real* gB,
     Real* gT) {
     Arrays of{*s};

@@ -11,26 +11,13 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels.h"
 #include "threads.h"
 #include "vectors.h"
 
 namespace {
 
 enum Function : int64_t { IDENTITY, SILU, SIGMOID, TANH };
-
-// Copies of one irrep; positions count numbers from the start of a row.
-struct Entry {
-    int64_t in, out, count, function;
-    int64_t gate, components;         // no components: scalars without a gate
-    int64_t in_stride, out_stride;    // from one component to the next
-    double factor;
-};
-
-struct Gate {
-    int64_t rows, dim_in, dim_out, entries;
-    const Entry* entry;
-    int64_t threads;
-};
 
 // e^x: a power of two times the Taylor series of what is left, |r| < ln(2) / 2.
 inline Vector exponential(Vector x) {

@@ -151,14 +151,14 @@ void to_receivers(const Arrays& arrays) {
 extern "C" {
 
 void convolution_forward(
-    const Shape* s, const Real* x, const Real* Y, const Real* B, const Real* T, Real* out) {
+    const Convolution* s, const Real* x, const Real* Y, const Real* B, const Real* T, Real* out) {
     Arrays of{*s};
     of.x = x, of.Y = Y, of.B = B, of.T = T, of.out = out;
     to_receivers<Forward>(of);
 }
 
 void convolution_double_forward(
-    const Shape* s, const Real* x, const Real* Y, const Real* B, const Real* T, const Real* a,
+    const Convolution* s, const Real* x, const Real* Y, const Real* B, const Real* T, const Real* a,
     const Real* y, const Real* b, const Real* u, Real* out) {
     Arrays of{*s};
     of.x = x, of.Y = Y, of.B = B, of.T = T, of.a = a, of.y = y, of.b = b, of.u = u, of.out = out;

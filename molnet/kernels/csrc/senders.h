@@ -63,13 +63,13 @@ inline void matrix_gradient(const Path& p, const Real* g, const Real* sent, Real
 template <class Kind>
 void to_senders(const Arrays& arrays) {
     with_tables(arrays, [](const Arrays& of) {
-        const Shape& s = of.s;
+        const Convolution& s = of.s;
         // Threads that meet in the table add to tables of their own. With one term they do not.
         const int64_t table_size = s.table_rows * s.table_stride;
         const int64_t copies = of.gT && s.terms > 1 ? s.threads : 0;
         Numbers tables(copies * table_size);
         if (of.gT) std::memset(of.gT, 0, s.table_rows * s.weight * sizeof(Real));
-        if (of.gB) std::memset(of.gB, 0, s.edges * s.terms * sizeof(Real));
+        if (of.gB && !s.onto) std::memset(of.gB, 0, s.edges * s.terms * sizeof(Real));
         over_nodes(s.nodes, s.sender_starts, s.threads, [&](int64_t thread, int64_t first, int64_t last) {
             Arrays mine = of;
             if (copies > 0) mine.gT = tables.data() + thread * table_size;

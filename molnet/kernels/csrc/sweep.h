@@ -122,7 +122,7 @@ int64_t spaced(int64_t length) { return (padded_line(length) / LINE | 1) * LINE;
 // Run `body(arrays)` with coupling and tables as the sweeps read them.
 template <class Body>
 void with_tables(Arrays of, Body body) {
-    const Shape& s = of.s;
+    const Convolution& s = of.s;
     int64_t products = 0;  // of the simplest sweep
     for (int64_t i = 0; i < s.paths; ++i)
         products += s.edges * s.path[i].dim_in * s.path[i].dim_out * s.path[i].channels;

@@ -9,7 +9,7 @@
 namespace {
 
 // M = Y C for some edges, vector by vector of C: a few rows of that stay in registers for all edges.
-void couple(const Shape& s, const Real* Y, const int64_t* edges, int64_t count, Real* M) {
+void couple(const Convolution& s, const Real* Y, const int64_t* edges, int64_t count, Real* M) {
     constexpr int AT_ONCE = 12;
     for (int64_t q = 0; q < s.matrix; q += WIDTH) {
         const Span span = s.harmonics_of[q / WIDTH];
@@ -32,8 +32,8 @@ void couple(const Shape& s, const Real* Y, const int64_t* edges, int64_t count, 
     }
 }
 
-// gY = gM C^T for some edges.
-void decouple(const Shape& s, const Real* gM, const int64_t* edges, int64_t count, Real* gY) {
+// gY = gM C^T for some edges, or added to what is there.
+void decouple(const Convolution& s, const Real* gM, const int64_t* edges, int64_t count, Real* gY) {
     for (int64_t h = 0; h < s.harmonics; h += WIDTH)
         with_count<WIDTH>(s.harmonics - h, [&](auto rows) {
             constexpr int N = rows.value;
@@ -47,7 +47,8 @@ void decouple(const Shape& s, const Real* gM, const int64_t* edges, int64_t coun
                 }
                 Real to[WIDTH];
                 store(to, totals(sums));
-                std::copy_n(to, N, gY + edges[n] * s.harmonics + h);
+                Real* of_edge = gY + edges[n] * s.harmonics + h;
+                for (int i = 0; i < N; ++i) of_edge[i] = s.onto ? of_edge[i] + to[i] : to[i];
             }
         });
 }

@@ -1,0 +1,106 @@
+// The kernels as others call them, and what they are told: the structures are filled in by blocks.py,
+// gating.py, compiled.py, edge_basis.py and layered.py.
+
+#pragma once
+
+#include <cstdint>
+
+#include "vectors.h"
+
+// Linear maps: blockwise.cpp.
+
+// One irrep of the input mapped to one of the output; starts count numbers from that of a row.
+struct Block {
+    int64_t components, start_in, mul_in, start_out, mul_out, start_weight;
+    int64_t transposed;  // whether the weights are stored as [mul_out, mul_in]
+    int64_t adds;        // whether an earlier block has written there
+    double alpha;
+};
+
+struct Blocks {
+    int64_t dim_in, dim_out, blocks, covered;  // covered: whether the blocks write all of y
+    const Block* block;
+};
+
+struct Rows {
+    int64_t nodes, groups;
+    const int64_t* order;   // nodes group by group, or null for the given order
+    const int64_t* starts;  // [groups + 1], or null for one group
+    int64_t threads;
+    int64_t onto;  // whether to add to what is in y
+};
+
+// The gate: gate.cpp.
+
+// Copies of one irrep; positions count numbers from the start of a row.
+struct Entry {
+    int64_t in, out, count, function;
+    int64_t gate, components;         // no components: scalars without a gate
+    int64_t in_stride, out_stride;    // from one component to the next
+    double factor;
+};
+
+struct Gate {
+    int64_t rows, dim_in, dim_out, entries;
+    const Entry* entry;
+    int64_t threads;
+};
+
+// The convolution: sweep.h.
+
+// A path as plan.py describes it; offsets count numbers from the start of a row.
+struct Path {
+    int64_t dim_in, dim_out, channels;
+    int64_t x, out, out_stride;  // stride: from one component of the output to the next
+    int64_t matrix, weight;
+    int64_t isotropic;  // whether the matrix is a multiple of the identity, given by one number
+};
+
+// Indices first .. last - 1.
+struct Span {
+    int64_t first, last;
+};
+
+// Sizes of rows, the edges in order of receivers, and for each sender its edges.
+struct Convolution {
+    int64_t nodes, edges, paths, x, out, matrix, weight, terms, table_rows, table_stride;
+    const Path* path;
+    const int64_t* senders;          // [E]
+    const int64_t* receivers;        // [E], ascending
+    const int64_t* receiver_starts;  // [N + 1]
+    const int64_t* by_sender;        // [E], edges in order of senders
+    const int64_t* sender_starts;    // [N + 1]
+    const int64_t* rows;             // [E], first row of the table for each edge
+    const Real* coupling;            // C, [harmonics, matrix]
+    int64_t harmonics, threads;
+    int64_t onto;              // whether gradients of Y and B are added to what is there
+    const Span* harmonics_of;  // those that a vector of a matrix depends on; the kernels find them
+};
+
+extern "C" {
+
+void blockwise_packed_map(const Blocks*, const Rows*, int64_t weight_numel, const Real* x, const Real* W, Real* y);
+
+void blockwise_packed_both(const Blocks*, const Rows*, int64_t weight_numel, const Real* x, const Real* g,
+                           const Blocks* transposed, const Real* W, Real* gx, Real* gW);
+
+void gate_forward(const Gate*, const Real* x, Real* y);
+
+void gate_backward(const Gate*, const Real* x, const Real* g, Real* gx);
+
+void gate_tangent(const Gate*, const Real* x, const Real* g, const Real* t, Real* by_g, Real* by_x);
+
+void convolution_forward(const Convolution*, const Real* x, const Real* Y, const Real* B, const Real* T, Real* out);
+
+void convolution_backward(const Convolution*, const Real* g, const Real* x, const Real* Y, const Real* B,
+                          const Real* T, Real* gx, Real* gY, Real* gB, Real* gT);
+
+void convolution_double_forward(
+    const Convolution*, const Real* x, const Real* Y, const Real* B, const Real* T, const Real* a,
+    const Real* y, const Real* b, const Real* u, Real* out);
+
+void convolution_double_backward(
+    const Convolution*, const Real* g, const Real* x, const Real* Y, const Real* B, const Real* T,
+    const Real* a, const Real* y, const Real* b, const Real* u, Real* gx, Real* gY, Real* gB, Real* gT);
+
+}  // extern "C"
