@@ -20,6 +20,8 @@ namespace {
 constexpr int64_t ROWS = 6;              // of a tile of results that is kept in registers
 constexpr int64_t COLUMNS = 2 * WIDTH;
 constexpr int64_t NODES_AT_ONCE = 12;    // their features stay in the nearest cache
+constexpr int64_t COMPONENTS_AT_ONCE = 9;
+constexpr int64_t ROWS_AT_ONCE = NODES_AT_ONCE * COMPONENTS_AT_ONCE;
 constexpr int64_t LINE = 64 / sizeof(Real);
 
 struct Map : Blocks, Rows {
@@ -64,10 +66,8 @@ class Panels {
 
     int64_t size() const { return starts_.back(); }
 
-    // Where a panel of block i starts.
-    int64_t at(int64_t i, int64_t panel, const Block& b) const {
-        return starts_[i] + panel * b.mul_in * COLUMNS;
-    }
+    // Where those of block i start.
+    int64_t at(int64_t i, int64_t group) const { return group * size() + starts_[i]; }
 
     // Call `body(place in the panels, place in the weights, distance of columns there, width, alpha)`
     // for every row of every panel of every group, in parallel.
@@ -86,7 +86,7 @@ class Panels {
                         const int64_t v = panel * COLUMNS, width = std::min(COLUMNS, b.mul_out - v);
                         const int64_t end = std::min(b.mul_in, last - row);
                         for (int64_t u = std::max(int64_t(0), first - row); u < end; ++u)
-                            body(group * size() + at(i, panel, b) + u * COLUMNS,
+                            body(at(i, group) + (panel * b.mul_in + u) * COLUMNS,
                                  group * map.weight_numel + b.start_weight + u * along_u + v * along_v,
                                  along_v, width, Real(b.alpha));
                     }
@@ -106,13 +106,13 @@ __attribute__((noinline)) void store_some(
 // How results are stored: added to what is there, written, or written past the caches.
 enum Store { ADD, WRITE, STREAM };
 
-// to[r][out:][:width] (+)= sum_u from[r][in + u] panel[u], for R rows.
+// to[r][v:][:width] (+)= sum_u from[r][u] panel[u], for R rows.
 template <int R>
-void tile(const Real* const* from, int64_t in, const Real* panel, int64_t mul_in, Real* const* to,
-          int64_t out, int64_t width, Store how) {
+void tile(const Real* const* from, const Real* panel, int64_t mul_in, Real* const* to, int64_t v, int64_t width,
+          Store how) {
     Vector sum[R][2] = {};
     const Real* rows[R];
-    for (int r = 0; r < R; ++r) rows[r] = from[r] + in;
+    for (int r = 0; r < R; ++r) rows[r] = from[r];
     for (int64_t u = 0; u < mul_in; ++u, panel += COLUMNS) {
         const Vector left = load(panel), right = load(panel + WIDTH);
         UNROLL
@@ -123,7 +123,7 @@ void tile(const Real* const* from, int64_t in, const Real* panel, int64_t mul_in
     }
     UNROLL
     for (int r = 0; r < R; ++r) {
-        Real* y = to[r] + out;
+        Real* y = to[r] + v;
         if (width < COLUMNS) {
             store_some(y, sum[r][0], sum[r][1], width, how == ADD);
         } else if (how == STREAM) {
@@ -136,8 +136,7 @@ void tile(const Real* const* from, int64_t in, const Real* panel, int64_t mul_in
     }
 }
 
-using Tile = void (*)(const Real* const*, int64_t, const Real*, int64_t, Real* const*, int64_t, int64_t,
-                      Store);
+using Tile = void (*)(const Real* const*, const Real*, int64_t, Real* const*, int64_t, int64_t, Store);
 constexpr Tile TILES[] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>};
 
 // sums[r][:COLUMNS] += sum over rows of x[row][r] g[row][:COLUMNS], for R values of r.
@@ -164,14 +163,21 @@ using OuterTile = void (*)(const Real*, int64_t, const Real*, int64_t, int64_t, 
 constexpr OuterTile OUTER_TILES[] = {nullptr,       outer_tile<1>, outer_tile<2>, outer_tile<3>,
                                      outer_tile<4>, outer_tile<5>, outer_tile<6>};
 
-// Call `body(group, first, last)` for runs of nodes of one group, few enough to stay in the cache.
+// Nodes of one group in the order, few enough for their features to stay in the nearest cache.
+struct Run {
+    int64_t group, first, last;
+};
+
+// Call `body(block, run)` for nodes `first .. last` of the order, block by block, so that weights stay in
+// a core's own cache while the nodes pass by.
 template <class Body>
 void over_runs(const Map& map, int64_t first, int64_t last, Body body) {
-    for (int64_t group = 0; group < map.groups; ++group) {
-        const int64_t end = std::min(last, map.start(group + 1));
-        for (int64_t n = std::max(first, map.start(group)); n < end; n += NODES_AT_ONCE)
-            body(group, n, std::min(end, n + NODES_AT_ONCE));
-    }
+    for (int64_t i = 0; i < map.blocks; ++i)
+        for (int64_t group = 0; group < map.groups; ++group) {
+            const int64_t end = std::min(last, map.start(group + 1));
+            for (int64_t n = std::max(first, map.start(group)); n < end; n += NODES_AT_ONCE)
+                body(i, Run{group, n, std::min(end, n + NODES_AT_ONCE)});
+        }
 }
 
 // The weights as panels, times alpha.
@@ -189,39 +195,38 @@ void fetch(const Real* from, int64_t size) {
     for (int64_t c = 0; c < size; c += LINE) __builtin_prefetch(from + c, 0, 0);
 }
 
-// Map the nodes `first .. last` of the order, by the panels W of their group.
-void map_nodes(const Map& map, const Panels& panels_of, const Real* W, const Real* x, Real* y,
-               int64_t first, int64_t last) {
-    const Real *from[NODES_AT_ONCE], *next_from[NODES_AT_ONCE];
-    Real *to[NODES_AT_ONCE], *next_to[NODES_AT_ONCE];
-    const int64_t count = last - first, ahead = map.fetches() ? count : 0;
-    for (int64_t n = 0; n < count; ++n) {
-        from[n] = x + map.node(first + n) * map.dim_in;
-        to[n] = y + map.node(first + n) * map.dim_out;
-        next_from[n] = x + map.next(first + n) * map.dim_in;
-        next_to[n] = y + map.next(first + n) * map.dim_out;
-        if (!map.covered && !map.onto) std::memset(to[n], 0, map.dim_out * sizeof(Real));
-    }
-    for (int64_t i = 0; i < map.blocks; ++i) {
-        const Block& b = map.block[i];
-        const Store how = b.adds || map.onto ? ADD : map.streams(y, b) ? STREAM : WRITE;
-        for (int64_t panel = 0; panel < panels(b); ++panel) {
-            const Real* numbers = W + panels_of.at(i, panel, b);
-            const int64_t v = panel * COLUMNS, width = std::min(COLUMNS, b.mul_out - v);
-            const int64_t u = b.mul_in * panel / panels(b), end = b.mul_in * (panel + 1) / panels(b);
-            for (int64_t m = 0; m < b.components; ++m) {
-                const int64_t in = b.start_in + m * b.mul_in, out = b.start_out + m * b.mul_out + v;
-                for (int64_t n = 0; n < ahead; ++n) {
-                    fetch(next_from[n] + in + u, end - u);
-                    if (how != STREAM) __builtin_prefetch(next_to[n] + out, 1);
-                }
-                for (int64_t n = 0; n < count; n += ROWS)
-                    TILES[std::min(ROWS, count - n)](
-                        from + n, in, numbers, b.mul_in, to + n, out, width, how);
+// Map components `first .. last` of a run of nodes, by the panels W of a block: they all are rows of one
+// product.
+void map_rows(const Map& map, const Block& b, const Run& run, const Real* W, const Real* x, Real* y,
+              int64_t first, int64_t last) {
+    const Real *from[ROWS_AT_ONCE], *next_from[ROWS_AT_ONCE];
+    Real *to[ROWS_AT_ONCE], *next_to[ROWS_AT_ONCE];
+    int64_t rows = 0;
+    for (int64_t n = run.first; n < run.last; ++n)
+        for (int64_t m = first; m < last; ++m, ++rows) {
+            const Real* const x_row = x + b.start_in + m * b.mul_in;
+            Real* const y_row = y + b.start_out + m * b.mul_out;
+            from[rows] = x_row + map.node(n) * map.dim_in, next_from[rows] = x_row + map.next(n) * map.dim_in;
+            to[rows] = y_row + map.node(n) * map.dim_out, next_to[rows] = y_row + map.next(n) * map.dim_out;
+        }
+    const Store how = b.adds || map.onto ? ADD : map.streams(y, b) ? STREAM : WRITE;
+    for (int64_t panel = 0; panel < panels(b); ++panel, W += b.mul_in * COLUMNS) {
+        const int64_t v = panel * COLUMNS, width = std::min(COLUMNS, b.mul_out - v);
+        const int64_t u = b.mul_in * panel / panels(b), end = b.mul_in * (panel + 1) / panels(b);
+        for (int64_t row = 0; row < rows; row += ROWS) {
+            const int64_t count = std::min(ROWS, rows - row);
+            for (int64_t i = row; i < row + count && map.fetches(); ++i) {
+                fetch(next_from[i] + u, end - u);
+                if (how != STREAM) __builtin_prefetch(next_to[i] + v, 1);
             }
+            TILES[count](from + row, W, b.mul_in, to + row, v, width, how);
         }
     }
-    finish_stores();
+}
+
+void map_run(const Map& map, const Block& b, const Run& run, const Real* W, const Real* x, Real* y) {
+    for (int64_t m = 0; m < b.components; m += COMPONENTS_AT_ONCE)
+        map_rows(map, b, run, W, x, y, m, std::min(b.components, m + COMPONENTS_AT_ONCE));
 }
 
 // Copy the components of a block from a row of features into rows that are `padded` numbers apart.
@@ -243,45 +248,44 @@ int64_t packed_size(const Map& map) {
     return NODES_AT_ONCE * size;
 }
 
-// Add what the nodes `first .. last` of the order contribute to the gradient of their group's panels.
-// Rows are packed first: in the features their distance is such that they contend for cache lines.
-void outer_nodes(const Map& map, const Panels& panels_of, const Real* x, const Real* g, Real* gW,
-                 int64_t first, int64_t last, Real* packed) {
-    for (int64_t i = 0; i < map.blocks; ++i) {
-        const Block& b = map.block[i];
-        const int64_t rows = (last - first) * b.components, columns = panels(b) * COLUMNS;
-        Real *const x_rows = packed, *const g_rows = x_rows + rows * b.mul_in;
-        Real *x_end = x_rows, *g_end = g_rows;
-        const Real *const x_block = x + b.start_in, *const g_block = g + b.start_out;
-        for (int64_t n = first; n < last; ++n) {
-            x_end = pack(x_end, x_block + map.node(n) * map.dim_in, b.components, b.mul_in, b.mul_in);
-            g_end = pack(g_end, g_block + map.node(n) * map.dim_out, b.components, b.mul_out, columns);
-            if (!map.fetches()) continue;
-            fetch(x_block + map.next(n) * map.dim_in, b.components * b.mul_in);
-            fetch(g_block + map.next(n) * map.dim_out, b.components * b.mul_out);
-        }
-        for (int64_t panel = 0; panel < panels(b); ++panel) {
-            Real* sums = gW + panels_of.at(i, panel, b);
-            for (int64_t u = 0; u < b.mul_in; u += ROWS)
-                OUTER_TILES[std::min(ROWS, b.mul_in - u)](
-                    x_rows + u, b.mul_in, g_rows + panel * COLUMNS, columns, rows, sums + u * COLUMNS);
-        }
+// Add what a run of nodes contributes to the gradient gW of the panels of a block. Rows are packed
+// first: in the features their distance is such that they contend for cache lines.
+void outer_run(const Map& map, const Block& b, const Run& run, const Real* x, const Real* g, Real* gW,
+               Real* packed) {
+    const int64_t rows = (run.last - run.first) * b.components, columns = panels(b) * COLUMNS;
+    Real *const x_rows = packed, *const g_rows = x_rows + rows * b.mul_in;
+    Real *x_end = x_rows, *g_end = g_rows;
+    const Real *const x_block = x + b.start_in, *const g_block = g + b.start_out;
+    for (int64_t n = run.first; n < run.last; ++n) {
+        x_end = pack(x_end, x_block + map.node(n) * map.dim_in, b.components, b.mul_in, b.mul_in);
+        g_end = pack(g_end, g_block + map.node(n) * map.dim_out, b.components, b.mul_out, columns);
+        if (!map.fetches()) continue;
+        fetch(x_block + map.next(n) * map.dim_in, b.components * b.mul_in);
+        fetch(g_block + map.next(n) * map.dim_out, b.components * b.mul_out);
     }
+    for (int64_t panel = 0; panel < panels(b); ++panel, gW += b.mul_in * COLUMNS)
+        for (int64_t u = 0; u < b.mul_in; u += ROWS)
+            OUTER_TILES[std::min(ROWS, b.mul_in - u)](
+                x_rows + u, b.mul_in, g_rows + panel * COLUMNS, columns, rows, gW + u * COLUMNS);
 }
 
-// Sweep over runs of nodes in threads and add up gradients of the weights: `body(group, first, last,
-// sums, packed)` adds to the sums of a group.
+// Results that no block writes.
+void clear_uncovered(const Map& map, Real* y) {
+    if (!map.covered && !map.onto) std::memset(y, 0, map.nodes * map.dim_out * sizeof(Real));
+}
+
+// Sweep over runs of nodes in threads and add up gradients of the weights: `body(block, run, sums,
+// packed)` adds to those of a block's panels.
 template <class Body>
 void add_outer(const Map& map, Real* gW, Body body) {
     const Panels panels(map);
     const int64_t size = map.groups * panels.size(), threads = map.worthwhile_threads();
     const Numbers sums(threads * size);
     in_parallel(threads, [&](int64_t thread) {
-        Real* mine = sums.data() + thread * size;
         const Numbers packed(packed_size(map));
         over_runs(map, map.nodes * thread / threads, map.nodes * (thread + 1) / threads,
-                  [&](int64_t group, int64_t first, int64_t last) {
-                      body(panels, group, first, last, mine + group * panels.size(), packed.data());
+                  [&](int64_t i, const Run& run) {
+                      body(i, run, sums.data() + thread * size + panels.at(i, run.group), packed.data());
                   });
     });
     panels.for_each_row(
@@ -313,10 +317,12 @@ void blockwise_packed_map(const Blocks* blocks, const Rows* rows, int64_t weight
                           const Real* W, Real* y) {
     const Map map{*blocks, *rows, weight_numel};
     const Panels panels(map);
+    clear_uncovered(map, y);
     over_range(map.nodes, map.worthwhile_threads(), [&](int64_t first, int64_t last) {
-        over_runs(map, first, last, [&](int64_t group, int64_t start, int64_t end) {
-            map_nodes(map, panels, W + group * panels.size(), x, y, start, end);
+        over_runs(map, first, last, [&](int64_t i, const Run& run) {
+            map_run(map, map.block[i], run, W + panels.at(i, run.group), x, y);
         });
+        finish_stores();
     });
 }
 
@@ -332,10 +338,9 @@ void blockwise_map(const Blocks* blocks, const Rows* rows, int64_t weight_numel,
 void blockwise_outer(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
            Real* gW) {
     const Map map{*blocks, *rows, weight_numel};
-    add_outer(map, gW,
-              [&](const Panels& panels, int64_t, int64_t first, int64_t last, Real* sums, Real* packed) {
-                  outer_nodes(map, panels, x, g, sums, first, last, packed);
-              });
+    add_outer(map, gW, [&](int64_t i, const Run& run, Real* sums, Real* packed) {
+        outer_run(map, map.block[i], run, x, g, sums, packed);
+    });
 }
 
 // gx = the map of g by the transposed weights, which are given as panels W, and gW = the outer product
@@ -344,13 +349,13 @@ void blockwise_packed_both(const Blocks* blocks, const Rows* rows, int64_t weigh
                            const Real* g, const Blocks* transposed_blocks, const Real* W, Real* gx, Real* gW) {
     const Map map{*blocks, *rows, weight_numel};
     const Map transposed{*transposed_blocks, *rows, weight_numel};
-    const Panels panels_of(transposed);
-    add_outer(map, gW,
-              [&](const Panels& panels, int64_t group, int64_t first, int64_t last, Real* sums,
-                  Real* packed) {
-                  map_nodes(transposed, panels_of, W + group * panels_of.size(), g, gx, first, last);
-                  outer_nodes(map, panels, x, g, sums, first, last, packed);
-              });
+    const Panels panels(transposed);
+    clear_uncovered(transposed, gx);
+    add_outer(map, gW, [&](int64_t i, const Run& run, Real* sums, Real* packed) {
+        map_run(transposed, transposed.block[i], run, W + panels.at(i, run.group), g, gx);
+        outer_run(map, map.block[i], run, x, g, sums, packed);
+        finish_stores();
+    });
 }
 
 void blockwise_both(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
