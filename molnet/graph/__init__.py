@@ -1,7 +1,7 @@
 """From atomic structures to graphs: neighbours, batches, cells and stress."""
 
 from molnet.graph.batch import collate
-from molnet.graph.geometry import edge_vectors, exact_dtype, forces, virial, volumes
+from molnet.graph.geometry import edge_vectors, exact_dtype, virial, volumes
 from molnet.graph.moving import DEFAULT_SKIN, MovingGraph
 from molnet.graph.neighbours import Neighbours, StructureError, find_neighbours
 from molnet.graph.neighbours_of_many import NeighboursOfMany, find_neighbours_of_many
@@ -18,7 +18,6 @@ __all__ = [
     "exact_dtype",
     "find_neighbours",
     "find_neighbours_of_many",
-    "forces",
     "from_atoms",
     "virial",
     "volumes",

@@ -36,13 +36,6 @@ def edge_vectors(graph: Batch) -> Tensor:
     return vectors
 
 
-def forces(graph: Batch, gradients: Tensor) -> Tensor:
-    """F = −∂E/∂r from the gradients g = ∂E/∂r_e by the edge vectors [E, 3]: [N, 3]."""
-    senders, receivers = graph.edge_index
-    total = gradients.new_zeros(graph.pos.shape)
-    return total.index_add_(0, receivers, gradients).index_add_(0, senders, gradients, alpha=-1)
-
-
 def virial(graph: Batch, vectors: Tensor, gradients: Tensor) -> Tensor:
     """∂E/∂ε for a symmetric strain ε of each structure, [G, 3, 3] in the unit of E.
 

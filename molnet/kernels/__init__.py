@@ -7,6 +7,7 @@ from molnet.kernels.edge_basis import CompiledEdgeBasis
 from molnet.kernels.edges import Edges
 from molnet.kernels.engine import as_source, close
 from molnet.kernels.gating import CompiledGate
+from molnet.kernels.inflow import net_inflow
 from molnet.kernels.layered import (
     CompiledGraph,
     CompiledLayers,
@@ -18,6 +19,7 @@ from molnet.kernels.layered import (
 )
 from molnet.kernels.packed_map import PackedMap
 from molnet.kernels.plan import Block, Path, Plan
+from molnet.kernels.readout import read_out, reads_out
 from molnet.kernels.weights import Weights
 
 __all__ = [
@@ -43,4 +45,7 @@ __all__ = [
     "backend",
     "close",
     "convolve",
+    "net_inflow",
+    "read_out",
+    "reads_out",
 ]

@@ -16,6 +16,7 @@ from torch_geometric.utils import softmax
 
 from molnet.graph.elements import ATOMIC_NUMBERS, MASSES
 from molnet.graph.geometry import exact_dtype
+from molnet.kernels import read_out, reads_out
 from molnet.models.network import Features
 from molnet.o3.constants import Constants
 from molnet.o3.irreps import Irrep, Irreps
@@ -104,17 +105,23 @@ class Extensive(Head):
                 totals = self(Features(scalars, features.tensors), graph)
                 (gradient,) = torch.autograd.grad(totals.sum(), scalars)
             return totals.detach(), gradient
+        if reads_out(features.scalars):
+            places = graph.batch, len(graph.ptr) - 1
+            constants = self._references_of(graph)
+            return read_out(features.scalars, first, last, self.scale, constants, *places)
         hidden = first(features.scalars)
-        of_hidden = torch.ops.aten.silu_backward(
-            (self.scale * last.weight).expand_as(hidden), hidden
-        )
+        slope = (self.scale * last.weight).expand_as(hidden)
+        of_hidden = torch.ops.aten.silu_backward(slope, hidden)
         return self._totals(last(act(hidden)), graph), of_hidden @ first.weight
 
     def _totals(self, read: Tensor, graph: Batch) -> Tensor:
         learned = self.scale * read.squeeze(1)  # (N,)
-        exact = exact_dtype(learned.device)
-        references = self._references.to(learned.device, exact).index_select(0, graph.species)
-        return sum_over_structures(learned.to(exact) + references, graph)
+        references = self._references_of(graph)
+        return sum_over_structures(learned.to(references.dtype) + references, graph)
+
+    def _references_of(self, graph: Batch) -> Tensor:
+        device = graph.species.device
+        return self._references.to(device, exact_dtype(device)).index_select(0, graph.species)
 
 
 class Intensive(Head):

@@ -15,14 +15,13 @@ from molnet.graph import (
     StructureError,
     edge_vectors,
     exact_dtype,
-    forces,
     from_atoms,
     virial,
     volumes,
 )
 from molnet.graph.elements import SYMBOLS
 from molnet.graph.structure import Atoms
-from molnet.kernels import Keeps, as_source, close
+from molnet.kernels import Keeps, as_source, close, net_inflow
 from molnet.models.frozen import frozen
 from molnet.models.heads import HEADS, Extensive, Head
 from molnet.models.network import Features, Network
@@ -157,7 +156,7 @@ class Model(nn.Module):
             outputs, gradients = self._differentiated(graph, species, vectors)
         if gradients is None:
             return outputs
-        outputs["forces"] = forces(graph, gradients)
+        outputs["forces"] = net_inflow(gradients, *graph.edge_index, len(graph.pos))
         if self.trained_on_stress or ("shifts" in graph and not self.training):
             volume = volumes(graph).to(vectors.dtype).reshape(-1, 1, 1)
             outputs["stress"] = virial(graph, vectors, gradients) / volume

@@ -79,6 +79,8 @@ struct Convolution {
 
 extern "C" {
 
+void blockwise_map(const Blocks*, const Rows*, int64_t weight_numel, const Real* x, const Real* weight, Real* y);
+
 void blockwise_packed_map(const Blocks*, const Rows*, int64_t weight_numel, const Real* x, const Real* W, Real* y);
 
 void blockwise_packed_both(const Blocks*, const Rows*, int64_t weight_numel, const Real* x, const Real* g,
