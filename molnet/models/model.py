@@ -156,7 +156,8 @@ class Model(nn.Module):
             outputs, gradients = self._differentiated(graph, species, vectors)
         if gradients is None:
             return outputs
-        outputs["forces"] = net_inflow(gradients, *graph.edge_index, len(graph.pos))
+        senders, receivers = graph.edge_index
+        outputs["forces"] = net_inflow(gradients, senders, receivers, len(graph.pos))
         if self.trained_on_stress or ("shifts" in graph and not self.training):
             volume = volumes(graph).to(vectors.dtype).reshape(-1, 1, 1)
             outputs["stress"] = virial(graph, vectors, gradients) / volume
