@@ -1,6 +1,7 @@
 """Modules for inference: the weights as they are now, as constants."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import TypeVar
 
 import torch
@@ -43,8 +44,13 @@ def is_frozen(module: nn.Module) -> bool:
     return module.__dict__.get("is_frozen", False)
 
 
-def state_of(weights: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:
+def state_of(weights: Sequence[Tensor]) -> tuple[list[int], list[int]]:
     """Changes when weights are written in place or move; not when ``.data`` is written."""
-    return tuple(
-        (weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in weights
-    )
+    # By map, as this is asked before every evaluation.
+    addresses = list(map(Tensor.data_ptr, weights))
+    if any(map(Tensor.is_inference, weights)):
+        return addresses, [0 if weight.is_inference() else weight._version for weight in weights]
+    return addresses, list(map(_version_of, weights))
+
+
+_version_of = attrgetter("_version")

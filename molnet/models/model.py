@@ -251,9 +251,8 @@ class Model(nn.Module):
 
     def _species_indices(self, graph: Batch) -> Tensor:
         indices = self._species_index.index_select(0, graph.species)
-        unknown = indices < 0
-        if unknown.any():
-            atom = int(unknown.nonzero()[0])
+        if len(indices) > 0 and int(indices.min()) < 0:
+            atom = int((indices < 0).nonzero()[0])
             symbol = SYMBOLS[int(graph.species[atom])]
             structure = int(graph.batch[atom])
             raise UnknownElementError(

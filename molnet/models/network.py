@@ -6,6 +6,7 @@ Features are kept in layout ``ir_mul`` throughout (components outermost, channel
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -29,6 +30,8 @@ from molnet.nn.spline import CubicSpline
 from molnet.o3.constants import Constants
 from molnet.o3.irreps import Irrep, Irreps
 from molnet.o3.spherical_harmonics import SphericalHarmonics
+
+_requires_grad = attrgetter("requires_grad")
 
 
 class Features(NamedTuple):
@@ -242,8 +245,8 @@ class Network(nn.Module):
         if not is_frozen(self):
             return self._prepare()
         # Looked up where they are, as they may have been replaced since.
-        weights = [w for held, name in self._places() if (w := held[name]) is not None]
-        if any(weight.requires_grad for weight in weights):
+        weights = list(map(dict.__getitem__, *self._places()))
+        if any(map(_requires_grad, weights)):
             return self._prepare()
         kept = self.__dict__.get("_kept")
         if kept is None or kept[1] != state_of(weights):
@@ -252,13 +255,14 @@ class Network(nn.Module):
             self.__dict__["_kept"] = kept
         return kept[2]
 
-    def _places(self) -> list[tuple[dict[str, nn.Parameter | None], str]]:
-        """Where the weights are: the dictionary of a module, and the name in it."""
+    def _places(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """Where the weights are: dictionaries of modules, and the names in them."""
         places = self.__dict__.get("_places_of_weights")
         if places is None:
-            places = [
-                (each._parameters, name) for each in self.modules() for name in each._parameters
+            names = [
+                (m, n) for m in self.modules() for n, w in m._parameters.items() if w is not None
             ]
+            places = [module._parameters for module, _ in names], [name for _, name in names]
             self.__dict__["_places_of_weights"] = places
         return places
 
