@@ -11,7 +11,6 @@ from molnet.kernels.inflow import net_inflow
 from molnet.kernels.layered import (
     CompiledGraph,
     CompiledLayers,
-    EdgeFunctions,
     Keeps,
     Kept,
     Layer,
@@ -29,7 +28,6 @@ __all__ = [
     "CompiledGate",
     "CompiledGraph",
     "CompiledLayers",
-    "EdgeFunctions",
     "Edges",
     "Keeps",
     "Kept",

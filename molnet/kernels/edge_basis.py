@@ -63,6 +63,17 @@ class CompiledEdgeBasis:
         fields = self.poles, self.normalize, self.num_knots, self.cutoff, self.reference
         return CompiledEdgeBasis, fields  # no addresses
 
+    @property
+    def struct(self) -> "EdgeBasisStruct":
+        """``EdgeBasis`` of the C++ source, but for edges and threads."""
+        return EdgeBasisStruct(
+            l_max=self.l_max,
+            normalize=self.normalize,
+            knots=self.num_knots,
+            intervals_per_length=self.num_knots / self.cutoff,
+            poles=ctypes.addressof(self._c_poles),
+        )
+
     def new(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Room for Y and B."""
         Y = vectors.new_empty(len(vectors), len(self.poles) ** 2)
@@ -105,24 +116,17 @@ class CompiledEdgeBasis:
         kernels = kernels_for(inputs[0])
         if kernels is None:
             raise RuntimeError("the compiled edge basis was called on a machine without it")
-        shape = _Shape(
-            len(inputs[0]),
-            self.l_max,
-            self.normalize,
-            self.num_knots,
-            self.num_knots / self.cutoff,
-            torch.get_num_threads(),
-            ctypes.addressof(self._c_poles),
-        )
+        struct = self.struct
+        struct.edges, struct.threads = len(inputs[0]), torch.get_num_threads()
         given = [tensor.contiguous() for tensor in inputs]
         addresses = [None if t is None else t.data_ptr() for t in (*given, *outputs)]
         getattr(kernels, f"edge_basis_{name}")(
-            ctypes.byref(shape), *map(ctypes.c_void_p, addresses)
+            ctypes.byref(struct), *map(ctypes.c_void_p, addresses)
         )
 
 
-class _Shape(ctypes.Structure):
-    """``Shape`` of the C++ source."""
+class EdgeBasisStruct(ctypes.Structure):
+    """``EdgeBasis`` of the C++ source."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("edges", "l_max", "normalize", "knots")),

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from molnet.kernels.compiled import ConvolutionStruct
 from molnet.kernels.compiler import kernels_for
+from molnet.kernels.edge_basis import CompiledEdgeBasis, EdgeBasisStruct
 from molnet.kernels.edges import Edges
 from molnet.kernels.gating import CompiledGate, GateStruct
 from molnet.kernels.packed_map import LinearStruct, PackedMap
@@ -54,23 +55,20 @@ class LayerWeights(NamedTuple):
     table: Tensor | None
 
 
-class EdgeFunctions(NamedTuple):
-    """What a network knows of edge vectors: see :class:`~molnet.kernels.CompiledEdgeBasis`."""
-
-    harmonics: Tensor
-    basis: Tensor
-    rows: Tensor
-
-
 class Kept(NamedTuple):
     """What a pass forwards leaves for those that follow.
 
     Attributes:
+        harmonics, basis, rows: functions of the edge vectors, see
+            :class:`~molnet.kernels.CompiledEdgeBasis`.
         x: features that came into the first layer.
         steps: of each layer what it sent, then of each its update; flat.
         rest: of each layer its messages, then of all but the last what left the gate; flat.
     """
 
+    harmonics: Tensor
+    basis: Tensor
+    rows: Tensor
     x: Tensor
     steps: Tensor | None
     rest: Tensor | None
@@ -80,17 +78,18 @@ class CompiledLayers:
     """Layers that follow one another.
 
     Args:
-        layers: at least one; channels of one that arrive are those that left the one before.
+        edge_basis: the functions of edge vectors that they start from.
+        layers: at least one; what arrives at one is what left the one before.
     """
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        self.layers = tuple(layers)
+    def __init__(self, edge_basis: CompiledEdgeBasis, layers: Sequence[Layer]) -> None:
+        self.edge_basis, self.layers = edge_basis, tuple(layers)
         kernels = kernels_for(self.layers[0].table)
         if kernels is None:
             raise RuntimeError("layers were compiled on a machine without kernels")
         self._kernels = kernels
         self._array = (_LayerStruct * len(layers))(*map(_LayerStruct.of, layers))
-        self._struct = _LayersStruct(len(layers), ctypes.addressof(self._array))
+        self._struct = _LayersStruct(len(layers), ctypes.addressof(self._array), edge_basis.struct)
         sent = sum(layer.plan.input_size for layer in layers)
         messages = sum(layer.plan.output_size for layer in layers)
         updates = sum(layer.gate.dim_in for layer in layers)
@@ -117,76 +116,75 @@ class CompiledLayers:
         return CompiledGraph(self._kernels, species, num_species, senders, receivers)
 
     def forwards(
-        self, graph: "CompiledGraph", of_edges: EdgeFunctions, x: Tensor, keeps: Keeps
+        self, graph: "CompiledGraph", vectors: Tensor, x: Tensor, keeps: Keeps
     ) -> tuple[Tensor, Tensor, Kept]:
         """Invariants of all layers side by side, features of the last, and what is kept.
 
         Args:
-            graph, of_edges: what the layers work on.
+            graph: see :meth:`graph`.
+            vectors: of its edges, ``[E, 3]``.
             x: features of the species, ``[N, C]``.
             keeps: how much of the way.
         """
         scalars, features = self._results(x)
-        steps = None if keeps == "nothing" else x.new_empty(len(x) * self._width_of_steps)
-        rest = x.new_empty(len(x) * self._width_of_rest) if keeps == "rest" else None
-        x = x.contiguous()
-        self._run("forwards", graph, of_edges, x, steps, rest, scalars, features)
-        return scalars, features, Kept(x, steps, rest)
+        kept = Kept(
+            *self.edge_basis.new(vectors),
+            torch.empty(len(vectors), dtype=torch.int64),
+            x.contiguous(),
+            None if keeps == "nothing" else x.new_empty(len(x) * self._width_of_steps),
+            x.new_empty(len(x) * self._width_of_rest) if keeps == "rest" else None,
+        )
+        self._run(
+            "forwards", graph, vectors, kept, kept.x, kept.steps, kept.rest, scalars, features
+        )
+        return scalars, features, kept
 
     def backwards(
         self,
         graph: "CompiledGraph",
-        of_edges: EdgeFunctions,
+        vectors: Tensor,
         kept: Kept,
         of_scalars: Tensor | None,
         of_features: Tensor | None = None,
         of_steps: Tensor | None = None,
         adjoints: Tensor | None = None,
-        to_edges: bool = True,
+        to_vectors: bool = True,
         trains: bool = False,
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, list[LayerWeights]]:
+    ) -> tuple[Tensor | None, Tensor | None, list[LayerWeights]]:
         """From the gradients of invariants and features those of everything before them.
 
         Args:
-            graph, of_edges, kept: of the pass forwards.
+            graph, vectors, kept: of the pass forwards.
             of_scalars, of_features, of_steps: gradients of what came of it.
             adjoints: see :meth:`new_adjoints`; takes the gradients on the way.
-            to_edges: whether those of harmonics and basis are wanted.
+            to_vectors: whether those of the vectors are wanted.
             trains: whether those of x and weights are.
 
         Returns:
-            Gradients of harmonics, basis, x and weights, where they are wanted.
+            Gradients of vectors, x and weights, where they are wanted.
         """
-        of_Y = torch.empty_like(of_edges.harmonics) if to_edges else None
-        of_B = torch.empty_like(of_edges.basis) if to_edges else None
+        of_vectors = vectors.new_empty(vectors.shape) if to_vectors else None
         of_x = torch.empty_like(kept.x) if trains else None
         of_weights = [_like_weights(layer) for layer in self.layers] if trains else []
+        before = [kept.x, kept.steps, kept.rest]
         given = [None if g is None else g.contiguous() for g in (of_scalars, of_features, of_steps)]
-        to_weights = _addresses(of_weights) if trains else None
-        self._run(
-            "backwards", graph, of_edges, *kept, *given, adjoints, of_Y, of_B, of_x, to_weights
-        )
-        return of_Y, of_B, of_x, of_weights
+        results = [adjoints, of_vectors, of_x, _addresses(of_weights) if trains else None]
+        self._run("backwards", graph, vectors, kept, *before, *given, *results)
+        return of_vectors, of_x, of_weights
 
     def new_adjoints(self, x: Tensor) -> Tensor:
         """Room for what a pass backwards leaves for :meth:`along`."""
         return x.new_empty(len(x) * self._width_of_adjoints)
 
     def along(
-        self,
-        graph: "CompiledGraph",
-        of_edges: EdgeFunctions,
-        kept: Kept,
-        adjoints: Tensor,
-        along_Y: Tensor,
-        along_B: Tensor,
+        self, graph: "CompiledGraph", vectors: Tensor, kept: Kept, adjoints: Tensor, t: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, list[LayerWeights]]:
         """How invariants and features change along t, and what that says of v·t.
 
         Args:
-            graph, of_edges, kept: of the pass forwards.
+            graph, vectors, kept: of the pass forwards.
             adjoints: of the pass backwards that led to the gradient v of vectors.
-            along_Y, along_B: how harmonics and basis change.
+            t: ``[E, 3]``.
 
         Returns:
             The changes of invariants and features, and the derivatives of v·t by steps and weights.
@@ -196,8 +194,8 @@ class CompiledLayers:
         first, *others = (_like_weights(layer) for layer in self.layers)
         # Nothing changes before the first layer.
         of_weights = [first._replace(linear_in=None, self_connection=None), *others]
-        given, results = [kept.steps, adjoints, along_Y, along_B], [scalars, features, of_steps]
-        self._run("along", graph, of_edges, *given, *results, _addresses(of_weights))
+        given, results = [kept.steps, adjoints, t.contiguous()], [scalars, features, of_steps]
+        self._run("along", graph, vectors, kept, *given, *results, _addresses(of_weights))
         return scalars, features, of_steps, of_weights
 
     def _results(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,16 +206,19 @@ class CompiledLayers:
         self,
         name: str,
         graph: "CompiledGraph",
-        of_edges: EdgeFunctions,
+        vectors: Tensor,
+        kept: Kept,
         *arguments: "Tensor | ctypes.Array | None",
     ) -> None:
-        edges = (ctypes.c_void_p * len(of_edges))(*(each.data_ptr() for each in of_edges))
+        vectors = vectors.contiguous()
+        of_edges = (kept.harmonics, kept.basis, kept.rows)
+        edges = (ctypes.c_void_p * 3)(*(tensor.data_ptr() for tensor in of_edges))
         addresses = (
             ctypes.c_void_p(each.data_ptr()) if isinstance(each, Tensor) else each
-            for each in arguments
+            for each in (vectors, edges, *arguments)
         )
         kernel = getattr(self._kernels, f"layers_{name}")
-        kernel(ctypes.byref(self._struct), ctypes.byref(graph.struct), edges, *addresses)
+        kernel(ctypes.byref(self._struct), ctypes.byref(graph.struct), *addresses)
 
 
 class CompiledGraph:
@@ -318,4 +319,8 @@ class _LayerStruct(ctypes.Structure):
 class _LayersStruct(ctypes.Structure):
     """``Layers`` of the C++ source."""
 
-    _fields_ = (("count", ctypes.c_int64), ("layer", ctypes.c_void_p))
+    _fields_ = (
+        ("count", ctypes.c_int64),
+        ("layer", ctypes.c_void_p),
+        ("edge_basis", EdgeBasisStruct),
+    )

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from molnet.kernels import (
-    CompiledEdgeBasis,
     CompiledGraph,
     CompiledLayers,
     Edges,
@@ -29,13 +28,12 @@ class Setting:
     """The network and the graph, but for the tensors to differentiate by.
 
     Args:
-        edge_basis, layers: of the network.
+        layers: of the network.
         species: indices ``[N]``.
         num_species: how many there are.
         senders, receivers: ``[E]``, receivers ascending.
     """
 
-    edge_basis: CompiledEdgeBasis
     layers: CompiledLayers
     species: Tensor
     num_species: int
@@ -62,7 +60,7 @@ def recorded(
     setting: Setting, vectors: Tensor, x: Tensor, weights: Iterable[LayerWeights]
 ) -> tuple[Tensor, Tensor]:
     """The same as :func:`molnet.models.propagation.propagate`, recorded function by function."""
-    harmonics, basis, rows = setting.edge_basis(vectors)
+    harmonics, basis, rows = setting.layers.edge_basis(vectors)
     scalars = []
     for layer, of_layer in zip(setting.layers.layers, weights, strict=True):
         of_in, of_out, of_own, table = cast(tuple[Tensor, ...], of_layer)

@@ -200,7 +200,8 @@ class Network(nn.Module):
         self._check_type(vectors)
         if (prepared := self._prepared()) is not None:
             setting = self._setting(prepared[1], species, senders, receivers)
-            *features, pull_back = evaluate(setting, vectors, self.embedding(species), keeps)
+            x = self.embedding.weight.index_select(0, species)
+            *features, pull_back = evaluate(setting, vectors, x, keeps)
             return Features(*features), pull_back
         if keeps == "nothing":
             features = self(species, vectors, senders, receivers)
@@ -230,8 +231,7 @@ class Network(nn.Module):
     def _setting(
         self, layers: CompiledLayers, species: Tensor, senders: Tensor, receivers: Tensor
     ) -> Setting:
-        basis = cast(CompiledEdgeBasis, self.edge_basis)
-        return Setting(basis, layers, species, self.num_species, senders, receivers)
+        return Setting(layers, species, self.num_species, senders, receivers)
 
     def _prepared(self) -> tuple[list[LayerWeights], CompiledLayers] | None:
         """What follows from the weights alone, kept by frozen copies; None without kernels."""
@@ -279,7 +279,7 @@ class Network(nn.Module):
             each.weights(table) for each, table in zip(interactions, self.tables(), strict=True)
         ]
         layers = [each.as_layer(own) for each, own in zip(interactions, weights, strict=True)]
-        return weights, CompiledLayers(layers)
+        return weights, CompiledLayers(cast(CompiledEdgeBasis, self.edge_basis), layers)
 
     def tables(self) -> list[Tensor]:
         """Coefficients of all splines, ``[num_knots + 3, weight_numel]`` for each interaction."""

@@ -29,7 +29,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from molnet.kernels import EdgeFunctions, Keeps, Kept, LayerWeights
+from molnet.kernels import Keeps, Kept, LayerWeights
 from molnet.kernels.engine import Function, as_inputs, differentiated, wanted_gradients
 from molnet.models.layers import Setting, recorded
 
@@ -64,13 +64,12 @@ def evaluate(
         Invariants, features of the last layer, and a function from gradients of the invariants to
         those of the vectors; not to be called where nothing was kept.
     """
-    of_edges = EdgeFunctions(*setting.edge_basis.evaluate(vectors))
     graph, layers = setting.graph, setting.layers
-    scalars, features, kept = layers.forwards(graph, of_edges, x, keeps)
+    scalars, features, kept = layers.forwards(graph, vectors, x, keeps)
 
     def pull_back(of_scalars: Tensor) -> Tensor:
-        of_Y, of_B, *_ = layers.backwards(graph, of_edges, kept, of_scalars)
-        return setting.edge_basis.gradient(vectors, cast(Tensor, of_Y), cast(Tensor, of_B))
+        of_vectors, *_ = layers.backwards(graph, vectors, kept, of_scalars)
+        return cast(Tensor, of_vectors)
 
     return scalars, features, pull_back
 
@@ -83,11 +82,10 @@ class Propagation(Function):
         ctx: Any, vectors: Tensor, x: Tensor, setting: Setting, *weights: Tensor | None
     ) -> tuple[Tensor, ...]:
         trains = any(ctx.needs_input_grad[1:])
-        of_edges = EdgeFunctions(*setting.edge_basis.evaluate(vectors))
         keeps: Keeps = "rest" if trains else "steps" if ctx.needs_input_grad[0] else "nothing"
-        scalars, features, kept = setting.layers.forwards(setting.graph, of_edges, x, keeps)
+        scalars, features, kept = setting.layers.forwards(setting.graph, vectors, x, keeps)
         ctx.setting = setting
-        ctx.save_for_backward(vectors, *of_edges, *weights, *kept)
+        ctx.save_for_backward(vectors, *weights, *kept)
         ctx.set_materialize_grads(False)
         return (scalars, features, cast(Tensor, kept.steps)) if trains else (scalars, features)
 
@@ -99,20 +97,19 @@ class Propagation(Function):
         of_steps: Tensor | None = None,
     ) -> tuple[Tensor | None, ...]:
         setting, (vectors, *tensors) = ctx.setting, ctx.saved_tensors
-        of_edges, weights, kept = _saved(tensors)
+        weights, kept = _saved(tensors)
         to_vectors, *to_weights = wanted_gradients(ctx)
         given = of_scalars, of_features
         if not torch.is_grad_enabled():
-            of_Y, of_B, of_x, of_weights = setting.layers.backwards(
+            of_vectors, of_x, of_weights = setting.layers.backwards(
                 setting.graph,
-                of_edges,
+                vectors,
                 kept,
                 *given,
                 of_steps,
-                to_edges=to_vectors,
+                to_vectors=to_vectors,
                 trains=any(to_weights),
             )
-            of_vectors = setting.edge_basis.gradient(vectors, of_Y, of_B) if to_vectors else None
             return of_vectors, of_x, None, *(_flat(of_weights) or [None] * len(weights))
         if any(to_weights):
             inputs = as_inputs([vectors, kept.x, *weights])
@@ -134,38 +131,37 @@ class _Gradient(Function):
         setting: Setting,
         *tensors: Tensor | None,
     ) -> Tensor:
-        of_edges, _, kept = _saved(tensors)
+        _, kept = _saved(tensors)
         adjoints = setting.layers.new_adjoints(kept.x)
-        of_Y, of_B, *_ = setting.layers.backwards(
-            setting.graph, of_edges, kept, of_scalars, of_features, adjoints=adjoints
+        of_vectors, *_ = setting.layers.backwards(
+            setting.graph, vectors, kept, of_scalars, of_features, adjoints=adjoints
         )
         ctx.setting = setting
         ctx.save_for_backward(vectors, of_scalars, of_features, adjoints, *tensors)
-        return setting.edge_basis.gradient(vectors, cast(Tensor, of_Y), cast(Tensor, of_B))
+        return cast(Tensor, of_vectors)
 
     @staticmethod
     def backward(ctx: Any, t: Tensor) -> tuple[Tensor | None, ...]:
         setting = ctx.setting
         vectors, of_scalars, of_features, adjoints, *tensors = ctx.saved_tensors
-        of_edges, weights, kept = _saved(tensors)
+        weights, kept = _saved(tensors)
         to_vectors, *wanted = wanted_gradients(ctx)
-        no_edges = [None] * len(of_edges)
         if not torch.is_grad_enabled() and not to_vectors:
-            slopes = setting.edge_basis.tangent(vectors, t)
             *changes, of_steps, of_weights = setting.layers.along(
-                setting.graph, of_edges, kept, adjoints, *slopes
+                setting.graph, vectors, kept, adjoints, t
             )
             of_given = (
                 None if g is None else change
                 for g, change in zip((of_scalars, of_features), changes, strict=True)
             )
-            return None, *of_given, None, *no_edges, *_flat(of_weights), None, of_steps, None
+            return None, *of_given, None, *_flat(of_weights), *_of_kept(steps=of_steps)
 
         learned = [kept.x, *weights]
         # What stays constant costs nothing: Hessians are rows of this.
-        before = sum(g is not None for g in (of_scalars, of_features)) + len(of_edges)
-        to_learned = any(wanted[before : before + sum(w is not None for w in learned)])
-        if torch.is_grad_enabled() or to_learned:
+        asked = iter(wanted)
+        tensors = of_scalars, of_features, *weights, *kept
+        (_, _, *to_weights), to_kept = _saved([t is not None and next(asked) for t in tensors])
+        if torch.is_grad_enabled() or any(to_weights) or to_kept.x:
             learned = as_inputs(learned)
         else:
             learned = [None if w is None else w.detach() for w in learned]
@@ -176,15 +172,18 @@ class _Gradient(Function):
             of_r, of_scalars, of_features, of_x, *of_weights = differentiated(
                 [cast(Tensor, v)], by, [t]
             )
-        return of_r, of_scalars, of_features, None, *no_edges, *of_weights, of_x, None, None
+        return of_r, of_scalars, of_features, None, *of_weights, *_of_kept(x=of_x)
 
 
-def _saved(
-    tensors: Sequence[Any],
-) -> tuple[EdgeFunctions, Sequence[Tensor | None], Kept]:
-    """What both functions save: functions of edges, weights, and what the pass forwards kept."""
-    edges, kept = len(EdgeFunctions._fields), len(Kept._fields)
-    return EdgeFunctions(*tensors[:edges]), tensors[edges:-kept], Kept(*tensors[-kept:])
+def _saved(tensors: Sequence[Any]) -> tuple[Sequence[Tensor | None], Kept]:
+    """What both functions save: weights, and what the pass forwards kept."""
+    kept = len(Kept._fields)
+    return tensors[:-kept], Kept(*tensors[-kept:])
+
+
+def _of_kept(x: Tensor | None = None, steps: Tensor | None = None) -> tuple[Tensor | None, ...]:
+    """Gradients of what was kept, in the order of :class:`Kept`."""
+    return None, None, None, x, steps, None
 
 
 def _flat(of_layers: Iterable[LayerWeights]) -> list[Tensor | None]:

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels.h"
 #include "threads.h"
 #include "vectors.h"
 
@@ -53,22 +54,11 @@ inline Vector not_above(Vector x, Real bound) {
     return x;
 }
 
-// What is asked for: harmonics of the vectors or of their directions, and a spline basis unless there are
-// no knots. Lengths count in intervals between knots.
-struct Shape {
-    int64_t edges, l_max, normalize, knots;
-    double intervals_per_length;
-    int64_t threads;
-    const double* poles;  // what a harmonic of each degree is at the pole, [l_max + 1]
-
-    int64_t harmonics() const { return (l_max + 1) * (l_max + 1); }
-};
-
 // Factors of the harmonics.
 struct Norms {
     Vector of[LARGEST_L + 1][LARGEST_L + 1];
 
-    Norms(const Shape& shape) {
+    Norms(const EdgeBasis& shape) {
         for (int l = 0; l <= shape.l_max; ++l)
             for (int m = 0; m <= l; ++m) {
                 double square = m > 0 ? 2 : 1;
@@ -119,7 +109,7 @@ inline Vector interval(Vector position, int64_t knots) {
 
 // Harmonics Y and cubic B-spline basis B of vectors r; returns the first row of the spline's table.
 template <class T>
-inline Vector evaluate(const T* r, const Shape& shape, const Norms& norms, T* Y, T* B) {
+inline Vector evaluate(const T* r, const EdgeBasis& shape, const Norms& norms, T* Y, T* B) {
     const T square = r[0] * r[0] + r[1] * r[1] + r[2] * r[2], inverse = inverse_root(square);
     if (shape.normalize) {
         const T unit[3] = {r[0] * inverse, r[1] * inverse, r[2] * inverse};
@@ -158,7 +148,7 @@ inline void write(Real* to, int64_t width, int64_t first, int64_t edges, const V
 
 // Call `body(first edge)` for groups of WIDTH edges, in parallel.
 template <class Body>
-void over_edges(const Shape& shape, Body body) {
+void over_edges(const EdgeBasis& shape, Body body) {
     const int64_t groups = (shape.edges + WIDTH - 1) / WIDTH;
     over_range(groups, worthwhile(shape.threads, shape.edges * 100 * TERMS), [&](int64_t first, int64_t last) {
         for (int64_t group = first; group < last; ++group) body(group * WIDTH);
@@ -166,7 +156,7 @@ void over_edges(const Shape& shape, Body body) {
 }
 
 // Slopes of the functions along a direction.
-void slopes(const Shape& shape, const Norms& norms, const Vector* r, const Vector* direction,
+void slopes(const EdgeBasis& shape, const Norms& norms, const Vector* r, const Vector* direction,
             Vector* of_Y, Vector* of_B) {
     Dual along[3], Y[HARMONICS], B[TERMS];
     for (int i = 0; i < 3; ++i) along[i] = {r[i], direction[i]};
@@ -179,7 +169,7 @@ void slopes(const Shape& shape, const Norms& norms, const Vector* r, const Vecto
 
 extern "C" {
 
-void edge_basis_forward(const Shape* shape, const Real* vectors, Real* Y, Real* B, int64_t* rows) {
+void edge_basis_forward(const EdgeBasis* shape, const Real* vectors, Real* Y, Real* B, int64_t* rows) {
     const Norms norms(*shape);
     const int64_t edges = shape->edges, size = shape->harmonics();
     over_edges(*shape, [&](int64_t e) {
@@ -194,7 +184,7 @@ void edge_basis_forward(const Shape* shape, const Real* vectors, Real* Y, Real* 
 }
 
 // gv = the gradient of gY·Y + gB·B by the vectors.
-void edge_basis_backward(const Shape* shape, const Real* vectors, const Real* gY, const Real* gB, Real* gv) {
+void edge_basis_backward(const EdgeBasis* shape, const Real* vectors, const Real* gY, const Real* gB, Real* gv) {
     const Norms norms(*shape);
     const int64_t edges = shape->edges, size = shape->harmonics();
     over_edges(*shape, [&](int64_t e) {
@@ -214,7 +204,7 @@ void edge_basis_backward(const Shape* shape, const Real* vectors, const Real* gY
 }
 
 // The slopes of Y and B along t: the gradients of gv·t by gY and gB.
-void edge_basis_tangent(const Shape* shape, const Real* vectors, const Real* t, Real* tY, Real* tB) {
+void edge_basis_tangent(const EdgeBasis* shape, const Real* vectors, const Real* t, Real* tY, Real* tB) {
     const Norms norms(*shape);
     const int64_t edges = shape->edges, size = shape->harmonics();
     over_edges(*shape, [&](int64_t e) {

@@ -77,7 +77,26 @@ struct Convolution {
     const Span* harmonics_of;  // those that a vector of a matrix depends on; the kernels find them
 };
 
+// Functions of edge vectors: edge_basis.cpp.
+
+// What is asked for: harmonics of the vectors or of their directions, and a spline basis unless there are
+// no knots. Lengths count in intervals between knots.
+struct EdgeBasis {
+    int64_t edges, l_max, normalize, knots;
+    double intervals_per_length;
+    int64_t threads;
+    const double* poles;  // what a harmonic of each degree is at the pole, [l_max + 1]
+
+    int64_t harmonics() const { return (l_max + 1) * (l_max + 1); }
+};
+
 extern "C" {
+
+void edge_basis_forward(const EdgeBasis*, const Real* vectors, Real* Y, Real* B, int64_t* rows);
+
+void edge_basis_backward(const EdgeBasis*, const Real* vectors, const Real* gY, const Real* gB, Real* gv);
+
+void edge_basis_tangent(const EdgeBasis*, const Real* vectors, const Real* t, Real* tY, Real* tB);
 
 void blockwise_map(const Blocks*, const Rows*, int64_t weight_numel, const Real* x, const Real* weight, Real* y);
 

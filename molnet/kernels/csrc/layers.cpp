@@ -33,6 +33,7 @@ struct Layer {
 struct Layers {
     int64_t count;
     const Layer* layer;
+    EdgeBasis edge_basis;  // all but edges and threads
 };
 
 // Edges in order of receivers; the rest is found by `order_graph`.
@@ -44,9 +45,17 @@ struct Graph {
 
 // What edges are known by: harmonics, spline basis, and the first row of the table.
 struct OfEdges {
-    const Real *Y, *B;
-    const int64_t* rows;
+    Real *Y, *B;
+    int64_t* rows;
 };
+
+constexpr int64_t TERMS = 4;  // of a cubic spline
+
+EdgeBasis edge_basis_of(const Layers& layers, const Graph& graph) {
+    EdgeBasis basis = layers.edge_basis;
+    basis.edges = graph.edges, basis.threads = graph.threads;
+    return basis;
+}
 
 // Gradients of a layer's weights: flat ones of its maps, and that of its table.
 struct OfWeights {
@@ -208,9 +217,12 @@ int64_t order_graph(Graph* graph, int64_t* memory) {
            sort(graph->receivers, edges, nodes, same_order, graph->receiver_starts);
 }
 
-// The invariants of all layers side by side and the features of the last. Steps and rest may be null.
-void layers_forwards(const Layers* layers, const Graph* graph, const OfEdges* edges, const Real* x,
-                     Real* steps, Real* rest, Real* scalars, Real* features) {
+// The invariants of all layers side by side and the features of the last, and what `edges` has room for.
+// Steps and rest may be null.
+void layers_forwards(const Layers* layers, const Graph* graph, const Real* vectors, const OfEdges* edges,
+                     const Real* x, Real* steps, Real* rest, Real* scalars, Real* features) {
+    const EdgeBasis basis = edge_basis_of(*layers, *graph);
+    edge_basis_forward(&basis, vectors, edges->Y, edges->B, edges->rows);
     const int64_t last = layers->count - 1, width = all_scalars(*layers);
     const Steps step(*layers, graph->nodes, steps);
     const Rest kept(*layers, graph->nodes, rest);
@@ -235,11 +247,15 @@ void layers_forwards(const Layers* layers, const Graph* graph, const OfEdges* ed
 }
 
 // From gradients of invariants and features (one of them may be null), and of the steps (null if there
-// are none), those of Y and B and, where they are wanted (else both null), of x and of the weights.
-void layers_backwards(const Layers* layers, const Graph* graph, const OfEdges* edges, const Real* x,
-                      const Real* steps, const Real* rest, const Real* of_scalars,
-                      const Real* of_features, const Real* of_steps, Real* adjoints, Real* of_Y, Real* of_B,
+// are none), those of vectors, and of x and the weights, where they are wanted (else null).
+void layers_backwards(const Layers* layers, const Graph* graph, const Real* vectors, const OfEdges* edges,
+                      const Real* x, const Real* steps, const Real* rest, const Real* of_scalars,
+                      const Real* of_features, const Real* of_steps, Real* adjoints, Real* of_vectors,
                       Real* of_x, const OfWeights* of_weights) {
+    const EdgeBasis basis = edge_basis_of(*layers, *graph);
+    const int64_t to_edges = of_vectors ? graph->edges : 0;
+    const Numbers gY(to_edges * basis.harmonics(), false), gB(to_edges * TERMS, false);
+    Real *const of_Y = of_vectors ? gY.data() : nullptr, *const of_B = of_vectors ? gB.data() : nullptr;
     const int64_t nodes = graph->nodes, last = layers->count - 1, width = all_scalars(*layers);
     const Steps step(*layers, nodes, steps);
     const Rest kept(*layers, nodes, rest);
@@ -284,14 +300,19 @@ void layers_backwards(const Layers* layers, const Graph* graph, const OfEdges* e
             if (layer.own.map) map(layer.own.transposed(), at.onto(), of.update[i], gradient);
         }
     }
+    if (of_vectors) edge_basis_backward(&basis, vectors, of_Y, of_B, of_vectors);
 }
 
-// With v the gradient of the vectors that a pass backwards with these adjoints led to, and y and b the
-// slopes of Y and B along t: the change of invariants and features along t, and the derivatives of v·t
-// by steps and weights. The first layer's x does not change, so there are none by its `in` and `own`.
-void layers_along(const Layers* layers, const Graph* graph, const OfEdges* edges, const Real* steps,
-                  const Real* adjoints, const Real* y, const Real* b, Real* along_scalars,
+// With v the gradient of the vectors that a pass backwards with these adjoints led to: the change of
+// invariants and features along t, and the derivatives of v·t by steps and weights. The first layer's x
+// does not change, so there are none by its `in` and `own`.
+void layers_along(const Layers* layers, const Graph* graph, const Real* vectors, const OfEdges* edges,
+                  const Real* steps, const Real* adjoints, const Real* t, Real* along_scalars,
                   Real* along_features, Real* of_steps, const OfWeights* of_weights) {
+    const EdgeBasis basis = edge_basis_of(*layers, *graph);
+    const Numbers along_Y(graph->edges * basis.harmonics(), false), along_B(graph->edges * TERMS, false);
+    const Real *const y = along_Y.data(), *const b = along_B.data();
+    edge_basis_tangent(&basis, vectors, t, along_Y.data(), along_B.data());
     const int64_t nodes = graph->nodes, last = layers->count - 1, width = all_scalars(*layers);
     const Steps step(*layers, nodes, steps);
     const Steps to_step(*layers, nodes, of_steps);
