@@ -161,8 +161,10 @@ class Network(nn.Module):
 
         Raises:
             TypeError: when the vectors are not of the weights' type.
+            ValueError: when there is not one for each edge, the receivers do not ascend, an index
+                is out of range, or the graph is on another device than the weights.
         """
-        self._check_type(vectors)
+        self._check(species, vectors, senders, receivers)
         if (prepared := self._prepared()) is not None:
             weights, layers = prepared
             setting = self._setting(layers, species, senders, receivers)
@@ -197,7 +199,7 @@ class Network(nn.Module):
             The features, and a function from gradients of the scalars to those of the vectors; not
             to be called where nothing was kept.
         """
-        self._check_type(vectors)
+        self._check(species, vectors, senders, receivers)
         if (prepared := self._prepared()) is not None:
             setting = self._setting(prepared[1], species, senders, receivers)
             x = self.embedding.weight.index_select(0, species)
@@ -221,11 +223,24 @@ class Network(nn.Module):
 
         return Features(*(tensor.detach() for tensor in features)), by_autograd
 
-    def _check_type(self, vectors: Tensor) -> None:
-        if vectors.dtype != self.embedding.weight.dtype:
+    def _check(self, species: Tensor, vectors: Tensor, senders: Tensor, receivers: Tensor) -> None:
+        """What kernels trust: they read memory by address."""
+        like = self.embedding.weight
+        if vectors.dtype != like.dtype:
             raise TypeError(
-                f"expected vectors in {self.embedding.weight.dtype}, the type of the network's "
-                f"weights, got {vectors.dtype}: convert one of them"
+                f"expected vectors in {like.dtype}, the type of the network's weights, got "
+                f"{vectors.dtype}: convert one of them"
+            )
+        if vectors.shape != (len(senders), 3):
+            raise ValueError(
+                f"expected vectors [{len(senders)}, 3], one for each edge, got "
+                f"{list(vectors.shape)}"
+            )
+        devices = [each.device for each in (species, vectors, senders, receivers)]
+        if any(device != like.device for device in devices):
+            raise ValueError(
+                f"expected the graph on {like.device}, where the network's weights are, got "
+                f"species, vectors, senders and receivers on {', '.join(map(str, devices))}"
             )
 
     def _setting(

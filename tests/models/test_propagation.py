@@ -230,6 +230,22 @@ def test_other_types_are_refused() -> None:
             call(torch.tensor([0, 1]), vectors, *edges)
 
 
+@pytest.mark.parametrize(
+    ("vectors", "senders", "message"),
+    [
+        (torch.zeros(3, 3), torch.tensor([1, 0]), r"expected vectors \[2, 3\].*got \[3, 3\]"),
+        (torch.zeros(2, 4), torch.tensor([1, 0]), r"expected vectors \[2, 3\].*got \[2, 4\]"),
+        (torch.zeros(2, 3), torch.tensor([1, 2]), "expected senders from 0 to 1"),
+        (torch.zeros(2, 3), torch.empty(2, dtype=torch.int64, device="meta"), "expected the graph"),
+    ],
+)
+def test_graphs_that_are_refused(vectors: Tensor, senders: Tensor, message: str) -> None:
+    network = make_model("forces").network
+    for call in (network, network.evaluate):
+        with pytest.raises(ValueError, match=message):
+            call(torch.tensor([0, 1]), vectors.double(), senders, torch.tensor([0, 1]))
+
+
 def test_weights_in_use_are_always_the_present_ones() -> None:
     """Also when they are written behind PyTorch's back, as averaging callbacks do."""
     model, other = make_model("forces").eval(), make_model("forces").eval()
