@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -200,14 +201,14 @@ class Model(nn.Module):
 
         Structures without a volume have no stress.
         """
-        counts = graph.ptr.diff().tolist()
-        results: list[dict[str, NDArray[Any]]] = [{} for _ in counts]
+        starts = graph.ptr.tolist()
+        results: list[dict[str, NDArray[Any]]] = [{} for _ in starts[1:]]
         for name, values in outputs.items():
-            per_atom = self.properties[name].per == "atom"
-            parts = values.cpu().split(counts) if per_atom else values.cpu().unbind()
-            for result, part in zip(results, parts, strict=True):
-                if name != "stress" or torch.isfinite(part).all():
-                    result[name] = part.numpy()
+            array, per_atom = values.cpu().numpy(), self.properties[name].per == "atom"
+            for i, result in enumerate(results):
+                part = array[starts[i] : starts[i + 1]] if per_atom else array[i, ...]
+                if name != "stress" or np.isfinite(part).all():
+                    result[name] = part
         return results
 
     def _predictions(self, graph: Batch, features: Features) -> dict[str, Tensor]:
