@@ -86,7 +86,7 @@ def _compiled(compiler: str, real: str) -> Path:
     target = cache_folder() / "kernels" / file
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
-        log.warning("Compiling the kernels for this processor, once (up to 20 s) ...")
+        log.warning("Compiling the kernels for this processor, once (about half a minute) ...")
         with (
             tempfile.TemporaryDirectory(dir=target.parent) as partial,
             ThreadPoolExecutor() as pool,
