@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
+_version_of = attrgetter("_version")
 
 
 def frozen(module: M) -> M:
     """A copy for evaluation with weights of its own that need no gradients.
 
     Nothing is recorded for the weights when such a copy is evaluated, and what follows from them
-    alone is computed once and kept. The copy is in evaluation
-    mode; the original stays as it is, and what is written into it later the copy does not see.
+    alone is computed once and kept. The copy is in evaluation mode; the original stays as it is,
+    and what is written into it later the copy does not see.
     """
     with torch.inference_mode(False):
         return _frozen(module)
@@ -51,6 +52,3 @@ def state_of(weights: Sequence[Tensor]) -> tuple[list[int], list[int]]:
     if any(map(Tensor.is_inference, weights)):
         return addresses, [0 if weight.is_inference() else weight._version for weight in weights]
     return addresses, list(map(_version_of, weights))
-
-
-_version_of = attrgetter("_version")

@@ -15,7 +15,6 @@ namespace {
 
 constexpr int LARGEST_L = 4;
 constexpr int HARMONICS = (LARGEST_L + 1) * (LARGEST_L + 1);
-constexpr int TERMS = 4;  // of the spline basis
 
 // A number and its slope along one direction.
 struct Dual {
@@ -150,7 +149,7 @@ inline void write(Real* to, int64_t width, int64_t first, int64_t edges, const V
 template <class Body>
 void over_edges(const EdgeBasis& shape, Body body) {
     const int64_t groups = (shape.edges + WIDTH - 1) / WIDTH;
-    over_range(groups, worthwhile(shape.threads, shape.edges * 100 * TERMS), [&](int64_t first, int64_t last) {
+    over_range(groups, worthwhile(shape.threads, shape.edges * 100 * SPLINE_TERMS), [&](int64_t first, int64_t last) {
         for (int64_t group = first; group < last; ++group) body(group * WIDTH);
     });
 }
@@ -158,11 +157,11 @@ void over_edges(const EdgeBasis& shape, Body body) {
 // Slopes of the functions along a direction.
 void slopes(const EdgeBasis& shape, const Norms& norms, const Vector* r, const Vector* direction,
             Vector* of_Y, Vector* of_B) {
-    Dual along[3], Y[HARMONICS], B[TERMS];
+    Dual along[3], Y[HARMONICS], B[SPLINE_TERMS];
     for (int i = 0; i < 3; ++i) along[i] = {r[i], direction[i]};
     evaluate(along, shape, norms, Y, B);
     for (int i = 0; i < shape.harmonics(); ++i) of_Y[i] = Y[i].slope;
-    for (int i = 0; shape.knots && i < TERMS; ++i) of_B[i] = B[i].slope;
+    for (int i = 0; shape.knots && i < SPLINE_TERMS; ++i) of_B[i] = B[i].slope;
 }
 
 }  // namespace
@@ -173,12 +172,12 @@ void edge_basis_forward(const EdgeBasis* shape, const Real* vectors, Real* Y, Re
     const Norms norms(*shape);
     const int64_t edges = shape->edges, size = shape->harmonics();
     over_edges(*shape, [&](int64_t e) {
-        Vector r[3], harmonics[HARMONICS], basis[TERMS];
+        Vector r[3], harmonics[HARMONICS], basis[SPLINE_TERMS];
         read(vectors, 3, e, edges, r);
         const Vector row = evaluate(r, *shape, norms, harmonics, basis);
         write(Y, size, e, edges, harmonics);
         if (!shape->knots) return;
-        write(B, TERMS, e, edges, basis);
+        write(B, SPLINE_TERMS, e, edges, basis);
         for (int i = 0; i < WIDTH && e + i < edges; ++i) rows[e + i] = int64_t(row[i]);
     });
 }
@@ -188,16 +187,16 @@ void edge_basis_backward(const EdgeBasis* shape, const Real* vectors, const Real
     const Norms norms(*shape);
     const int64_t edges = shape->edges, size = shape->harmonics();
     over_edges(*shape, [&](int64_t e) {
-        Vector r[3], of_Y[HARMONICS], of_B[TERMS], Y[HARMONICS], B[TERMS], result[3];
+        Vector r[3], of_Y[HARMONICS], of_B[SPLINE_TERMS], Y[HARMONICS], B[SPLINE_TERMS], result[3];
         read(vectors, 3, e, edges, r);
         read(gY, size, e, edges, of_Y);
-        if (shape->knots) read(gB, TERMS, e, edges, of_B);
+        if (shape->knots) read(gB, SPLINE_TERMS, e, edges, of_B);
         for (int k = 0; k < 3; ++k) {
             const Vector axis[3] = {constant(k == 0), constant(k == 1), constant(k == 2)};
             slopes(*shape, norms, r, axis, Y, B);
             result[k] = Vector{};
             for (int i = 0; i < size; ++i) result[k] += of_Y[i] * Y[i];
-            for (int i = 0; shape->knots && i < TERMS; ++i) result[k] += of_B[i] * B[i];
+            for (int i = 0; shape->knots && i < SPLINE_TERMS; ++i) result[k] += of_B[i] * B[i];
         }
         write(gv, 3, e, edges, result);
     });
@@ -208,12 +207,12 @@ void edge_basis_tangent(const EdgeBasis* shape, const Real* vectors, const Real*
     const Norms norms(*shape);
     const int64_t edges = shape->edges, size = shape->harmonics();
     over_edges(*shape, [&](int64_t e) {
-        Vector r[3], direction[3], of_Y[HARMONICS], of_B[TERMS];
+        Vector r[3], direction[3], of_Y[HARMONICS], of_B[SPLINE_TERMS];
         read(vectors, 3, e, edges, r);
         read(t, 3, e, edges, direction);
         slopes(*shape, norms, r, direction, of_Y, of_B);
         write(tY, size, e, edges, of_Y);
-        if (shape->knots) write(tB, TERMS, e, edges, of_B);
+        if (shape->knots) write(tB, SPLINE_TERMS, e, edges, of_B);
     });
 }
 

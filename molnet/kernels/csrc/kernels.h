@@ -79,6 +79,8 @@ struct Convolution {
 
 // Functions of edge vectors: edge_basis.cpp.
 
+constexpr int64_t SPLINE_TERMS = 4;  // of a cubic one
+
 // What is asked for: harmonics of the vectors or of their directions, and a spline basis unless there are
 // no knots. Lengths count in intervals between knots.
 struct EdgeBasis {

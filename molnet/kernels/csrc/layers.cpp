@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <vector>
 
@@ -48,8 +47,6 @@ struct OfEdges {
     Real *Y, *B;
     int64_t* rows;
 };
-
-constexpr int64_t TERMS = 4;  // of a cubic spline
 
 EdgeBasis edge_basis_of(const Layers& layers, const Graph& graph) {
     EdgeBasis basis = layers.edge_basis;
@@ -254,7 +251,7 @@ void layers_backwards(const Layers* layers, const Graph* graph, const Real* vect
                       Real* of_x, const OfWeights* of_weights) {
     const EdgeBasis basis = edge_basis_of(*layers, *graph);
     const int64_t to_edges = of_vectors ? graph->edges : 0;
-    const Numbers gY(to_edges * basis.harmonics(), false), gB(to_edges * TERMS, false);
+    const Numbers gY(to_edges * basis.harmonics(), false), gB(to_edges * SPLINE_TERMS, false);
     Real *const of_Y = of_vectors ? gY.data() : nullptr, *const of_B = of_vectors ? gB.data() : nullptr;
     const int64_t nodes = graph->nodes, last = layers->count - 1, width = all_scalars(*layers);
     const Steps step(*layers, nodes, steps);
@@ -310,7 +307,7 @@ void layers_along(const Layers* layers, const Graph* graph, const Real* vectors,
                   const Real* steps, const Real* adjoints, const Real* t, Real* along_scalars,
                   Real* along_features, Real* of_steps, const OfWeights* of_weights) {
     const EdgeBasis basis = edge_basis_of(*layers, *graph);
-    const Numbers along_Y(graph->edges * basis.harmonics(), false), along_B(graph->edges * TERMS, false);
+    const Numbers along_Y(graph->edges * basis.harmonics(), false), along_B(graph->edges * SPLINE_TERMS, false);
     const Real *const y = along_Y.data(), *const b = along_B.data();
     edge_basis_tangent(&basis, vectors, t, along_Y.data(), along_B.data());
     const int64_t nodes = graph->nodes, last = layers->count - 1, width = all_scalars(*layers);
