@@ -15,17 +15,13 @@ from molnet.kernels.edges import Edges
 from molnet.kernels.plan import Plan
 from molnet.kernels.weights import Weights
 
-LARGEST_DIM = 9
-"""Irreps up to l = 4 have kernels."""
-
 TERMS = (1, 4)
 """How many rows of the table make the weights of an edge: one, or those of a cubic spline."""
 
 
 def available(x: Tensor, plan: Plan, terms: int) -> bool:
     """Whether compiled kernels serve these features, irreps and weights on this machine."""
-    dims = [block.dim for block in plan.inputs] + list(plan.output_dims)
-    return max(dims, default=1) <= LARGEST_DIM and terms in TERMS and kernels_for(x) is not None
+    return terms in TERMS and kernels_for(x, plan.l_max) is not None
 
 
 class ConvolutionStruct(ctypes.Structure):
@@ -75,7 +71,7 @@ def run(
     plan: Plan,
 ) -> None:
     """Run the kernel ``name`` on inputs of one dtype; it fills the outputs that are not None."""
-    kernels = kernels_for(weights.table)
+    kernels = kernels_for(weights.table, plan.l_max)
     if kernels is None:
         raise RuntimeError("the compiled convolution was called on a machine without it")
     coupling = coupling.contiguous()

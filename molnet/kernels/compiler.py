@@ -1,8 +1,11 @@
 """Compilation of the C++ kernels on first use, for the processor at hand.
 
-The library is kept in the user's cache folder (``$MOLNET_CACHE`` or the system's), under a name
-that holds a hash of source, flags, compiler and processor. It appears in one step, so a process
-that is killed, or several that start at once, do no harm.
+Objects and libraries are kept in the user's cache folder (``$MOLNET_CACHE`` or the system's),
+under names that hold a hash of source, flags, compiler and processor. Each appears in one step, so
+a process that is killed, or several that start at once, do no harm.
+
+Most of the code belongs to paths of the convolution with l = 3 or 4. It is compiled where a plan
+has such paths: a second library, of which everything else is there already.
 """
 
 import ctypes
@@ -13,6 +16,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -23,10 +27,14 @@ from torch import Tensor
 from molnet.cache import cache_folder
 
 SOURCES = Path(__file__).parent / "csrc"
+CONVOLUTION = SOURCES / "convolution"
 # No -ffast-math: re-association takes fused multiply-adds apart, and a library linked with it
 # changes the floating-point mode of the whole process.
 ARITHMETIC = ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 FLAGS = ["-std=c++17", "-O3", "-march=native", *ARITHMETIC, "-fopenmp", "-fPIC"]
+
+USUAL_L, LARGEST_L = 2, 4
+"""Up to which l a library convolves: one for most networks, and one for all that have kernels."""
 
 REAL = {torch.float32: "float", torch.float64: "double"}
 """The C++ type of each dtype that has kernels."""
@@ -34,27 +42,38 @@ REAL = {torch.float32: "float", torch.float64: "double"}
 log = logging.getLogger(__name__)
 
 
-def kernels_for(x: Tensor) -> ctypes.CDLL | None:
-    """The compiled kernels for tensors like this one, if there are any."""
+def kernels_for(x: Tensor, l_max: int = USUAL_L) -> ctypes.CDLL | None:
+    """The compiled kernels for tensors like this one, if there are any.
+
+    Args:
+        x: of the device and dtype.
+        l_max: largest l among what is convolved.
+    """
     served = x.device.type == "cpu" and x.dtype in REAL
-    return library(REAL[x.dtype]) if served else None
+    return library(REAL[x.dtype], l_max) if served else None
 
 
-@cache
-def library(real: str) -> ctypes.CDLL | None:
+def library(real: str, l_max: int = USUAL_L) -> ctypes.CDLL | None:
     """The kernels for the C++ type ``real``, or None where there are none.
 
     Why there are none is said in one line, once.
 
     ``MOLNET_KERNELS=reference`` in the environment does without them.
     """
+    if l_max > LARGEST_L:
+        return None
+    return _library(real, USUAL_L if l_max <= USUAL_L else LARGEST_L)
+
+
+@cache
+def _library(real: str, l_max: int) -> ctypes.CDLL | None:
     if os.environ.get("MOLNET_KERNELS") == "reference":
         return None
     compiler = _compiler()
     if compiler is None:
         return None
     try:
-        return ctypes.CDLL(str(_compiled(compiler, real)))
+        return ctypes.CDLL(str(_compiled(compiler, real, l_max)))
     except subprocess.CalledProcessError as error:
         _without(f"{compiler} failed: {error.stderr.strip()[-500:]}")
     except OSError as error:
@@ -76,32 +95,51 @@ def _without(reason: str) -> None:
     log.warning("Networks run in plain PyTorch, several times slower: %s.", reason)
 
 
-def _compiled(compiler: str, real: str) -> Path:
-    version = _run(compiler, "--version")
-    sources = sorted(SOURCES.glob("*.cpp"))
-    texts = [path.read_text() for path in (*sources, *sorted(SOURCES.glob("*.h")))]
+def _compiled(compiler: str, real: str, l_max: int) -> Path:
+    """The library, made if it is not there."""
     flags = [*FLAGS, f"-DREAL={real}", f"-DREAL_IS_DOUBLE={int(real == 'double')}"]
-    identity = "\n".join([*texts, *flags, version, _processor()])
-    file = f"{real}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
-    target = cache_folder() / "kernels" / file
-    if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        log.warning("Compiling the kernels for this processor, once (about half a minute) ...")
-        with (
-            tempfile.TemporaryDirectory(dir=target.parent) as partial,
-            ThreadPoolExecutor() as pool,
-        ):
-            objects = [str(Path(partial) / f"{source.stem}.o") for source in sources]
-            commands = [
-                pool.submit(_run, compiler, *flags, "-c", str(source), "-o", made)
-                for source, made in zip(sources, objects, strict=True)
-            ]
-            for command in commands:
-                command.result()
-            made = Path(partial) / file
-            _run(compiler, *flags, "-shared", *objects, "-o", str(made))
-            made.replace(target)
+    headers = [path.read_text() for path in sorted(SOURCES.rglob("*.h"))]
+    machine = [_run(compiler, "--version"), _processor(), *headers]
+    # Those that take longest come first.
+    commands = [
+        (source, [compiler, *flags, *more, "-c", str(source)])
+        for folder, more in ((CONVOLUTION, [f"-DCONVOLUTION_L={l_max}"]), (SOURCES, []))
+        for source in sorted(folder.glob("*.cpp"))
+    ]
+    folder = cache_folder() / "kernels"
+    objects = [
+        folder / f"{source.stem}-{_hash(*machine, source.read_text(), *command)}.o"
+        for source, command in commands
+    ]
+    target = folder / f"{real}-{_hash(*map(str, objects))}.so"
+    if target.is_file():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    what = "kernels" if l_max == USUAL_L else f"kernels of l up to {l_max}"
+    log.warning("Compiling %s for this processor, once (some 10 to 20 seconds) ...", what)
+    with ThreadPoolExecutor() as pool:
+        makes = [
+            pool.submit(_make, made, command)
+            for made, (_, command) in zip(objects, commands, strict=True)
+        ]
+        for make in makes:
+            make.result()
+    _make(target, [compiler, *flags, "-shared", *map(str, objects)])
     return target
+
+
+def _make(target: Path, command: Sequence[str]) -> None:
+    """Run the compiler for a file that is not there; it appears in one step."""
+    if target.is_file():
+        return
+    with tempfile.TemporaryDirectory(dir=target.parent) as partial:
+        made = Path(partial) / target.name
+        _run(*command, "-o", str(made))
+        made.replace(target)
+
+
+def _hash(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
 def _run(*command: str) -> str:

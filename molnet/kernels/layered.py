@@ -84,7 +84,8 @@ class CompiledLayers:
 
     def __init__(self, edge_basis: CompiledEdgeBasis, layers: Sequence[Layer]) -> None:
         self.edge_basis, self.layers = edge_basis, tuple(layers)
-        kernels = kernels_for(self.layers[0].table)
+        l_max = max(layer.plan.l_max for layer in layers)
+        kernels = kernels_for(self.layers[0].table, l_max)
         if kernels is None:
             raise RuntimeError("layers were compiled on a machine without kernels")
         self._kernels = kernels

@@ -1,6 +1,6 @@
 """The convolution as custom operators of PyTorch, closed under differentiation.
 
-With S the form of ``csrc/sweep.h`` and D its change along tangents ``(a, y, b, u)`` of
+With S the form of ``csrc/convolution/sweep.h`` and D its change along tangents ``(a, y, b, u)`` of
 ``(x, Y, B, T)``:
 
 =========================  ==============================  =============================

@@ -72,6 +72,12 @@ class Plan:
         return tuple(Block(dim, mul) for dim, mul in zip(self.output_dims, widths, strict=True))
 
     @cached_property
+    def l_max(self) -> int:
+        """Largest l of what is convolved."""
+        dims = [block.dim for block in self.inputs] + list(self.output_dims)
+        return max(dims, default=1) // 2
+
+    @cached_property
     def matrix_sizes(self) -> tuple[int, ...]:
         """Numbers of ``M`` on one edge, for each path."""
         return tuple(

@@ -40,7 +40,7 @@ def by_loop(x: Tensor, weight: Tensor, group: Tensor | None) -> Tensor:
 @pytest.fixture(params=["compiled", "plain"])
 def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "plain":
-        monkeypatch.setattr(compiler, "library", lambda real: None)
+        monkeypatch.setattr(compiler, "library", lambda *_: None)
 
 
 @pytest.mark.usefixtures("implementation")

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from molnet.kernels.compiler import library
+from molnet.kernels.compiler import LARGEST_L, USUAL_L, kernels_for, library
 
 PROGRAM = """
 import logging, torch
@@ -34,8 +35,21 @@ print(backend("cpu"))
 )
 def test_with_a_compiler_there_are_kernels() -> None:
     """Other tests skip where there are none."""
-    assert library("float") is not None
-    assert library("double") is not None
+    for real in ("float", "double"):
+        assert library(real) is not None
+        assert library(real, LARGEST_L) is not None
+
+
+@pytest.mark.skipif(library("float") is None, reason="there is no C++ compiler")
+def test_only_what_convolves_more_than_usual_needs_the_large_library() -> None:
+    x = torch.ones(1)
+    usual, large = library("float"), library("float", LARGEST_L)
+    assert usual is not large
+    for l_max in range(6):
+        expected = usual if l_max <= USUAL_L else large if l_max <= LARGEST_L else None
+        assert kernels_for(x, l_max) is expected
+    assert kernels_for(x.to("meta")) is None
+    assert kernels_for(x.half()) is None
 
 
 def run(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -83,5 +97,6 @@ def test_two_processes_that_start_at_once(tmp_path: Path) -> None:
         for _ in range(2)
     ]
     assert [process.communicate()[0].strip() for process in pair] == ["compiled convolution"] * 2
-    assert [path.suffix for path in (tmp_path / "kernels").iterdir()] == [".so"]
+    left = sorted(path.suffix for path in (tmp_path / "kernels").iterdir())
+    assert left == [".o"] * (len(left) - 1) + [".so"]
     assert run(MOLNET_CACHE=str(tmp_path)).stderr == ""

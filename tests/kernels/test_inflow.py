@@ -12,7 +12,7 @@ SENDERS, RECEIVERS = torch.tensor([2, 0, 1, 1]), torch.tensor([0, 0, 2, 3])
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
 def test_sums(compiled: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     if not compiled:
-        monkeypatch.setattr(compiler, "library", lambda real: None)
+        monkeypatch.setattr(compiler, "library", lambda *_: None)
     values = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]])
     # Strided, as a transposed tensor is.
     found = net_inflow(values.t().contiguous().t(), SENDERS.to(dtype), RECEIVERS.to(dtype), 5)

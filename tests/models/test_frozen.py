@@ -165,7 +165,7 @@ def test_inference_mode() -> None:
 def test_inference_mode_without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model().eval()
     expected = model(from_atoms(STRUCTURES, model.cutoff))["forces"].detach()
-    monkeypatch.setattr("molnet.kernels.compiler.library", lambda real: None)
+    monkeypatch.setattr("molnet.kernels.compiler.library", lambda *_: None)
     with torch.inference_mode():
         found = model(from_atoms(STRUCTURES, model.cutoff))["forces"]
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

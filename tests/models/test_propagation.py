@@ -267,7 +267,7 @@ def test_exact_radial_networks_are_left_to_autograd(propagations: list[int]) -> 
 def test_without_kernels(propagations: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model("forces").eval()
     expected = predictions(model, differentiable=False)
-    monkeypatch.setattr("molnet.kernels.compiler.library", lambda real: None)
+    monkeypatch.setattr("molnet.kernels.compiler.library", lambda *_: None)
     propagations.clear()
     found = predictions(model, differentiable=False)
     assert not propagations

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels.h"
+#include "stream.h"
 #include "threads.h"
 #include "vectors.h"
 

@@ -46,7 +46,7 @@ struct Gate {
     int64_t threads;
 };
 
-// The convolution: sweep.h.
+// The convolution: convolution/sweep.h.
 
 // A path as plan.py describes it; offsets count numbers from the start of a row.
 struct Path {

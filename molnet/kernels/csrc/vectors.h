@@ -7,7 +7,7 @@
 #include <new>
 
 #if defined(__SSE2__)
-#include <immintrin.h>
+#include <xmmintrin.h>
 #endif
 
 #if defined(__AVX512F__)
@@ -73,26 +73,6 @@ inline void store(Real* to, Vector value, Whole = {}) {
 
 __attribute__((noinline)) inline void store(Real* to, Vector value, Part part) {
     for (int64_t i = 0; i < part.count; ++i) to[i] = value[i];
-}
-
-// Write to a multiple of VECTOR_BYTES without reading what is there into the caches first.
-inline void store_past_caches(Real* to, Vector value) {
-#if defined(__AVX512F__)
-    _mm512_stream_si512(reinterpret_cast<__m512i*>(to), reinterpret_cast<__m512i>(value));
-#elif defined(__AVX__)
-    _mm256_stream_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(value));
-#elif defined(__SSE2__)
-    _mm_stream_si128(reinterpret_cast<__m128i*>(to), reinterpret_cast<__m128i>(value));
-#else
-    store(to, value);
-#endif
-}
-
-// Let other threads see what was written past the caches.
-inline void finish_stores() {
-#if defined(__SSE2__)
-    _mm_sfence();
-#endif
 }
 
 // A number of vectors, known to the compiler.

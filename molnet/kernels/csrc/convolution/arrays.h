@@ -6,12 +6,13 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels.h"
-#include "vectors.h"
+#include "../kernels.h"
+#include "../vectors.h"
 
 namespace {
 
-constexpr int MAX_DIM = 9;  // l = 4
+// CONVOLUTION_L is the l up to which there are kernels of paths.
+constexpr int MAX_DIM = 2 * CONVOLUTION_L + 1;
 
 // Every array that a sweep may read or write. Of the gradients, gY, gB and gT are null where nobody
 // wants them; so is the tangent u where it is zero.

@@ -28,7 +28,7 @@
 #include <vector>
 
 #include "arrays.h"
-#include "threads.h"
+#include "../threads.h"
 #include "weights.h"
 
 namespace {
@@ -37,10 +37,12 @@ namespace {
 // `Kind::isotropic_path` for a multiple of the identity.
 using Kernel = void (*)(const Arrays&, const Path&, int64_t);
 
+constexpr int DEGREES = CONVOLUTION_L + 1;
+
 // Every kernel of one kind, by l of input and output.
 template <class Kind, size_t... LL>
 constexpr std::array<Kernel, sizeof...(LL)> of_paths(std::index_sequence<LL...>) {
-    return {&Kind::template path<2 * (LL / 5) + 1, 2 * (LL % 5) + 1>...};
+    return {&Kind::template path<2 * (LL / DEGREES) + 1, 2 * (LL % DEGREES) + 1>...};
 }
 
 template <class Kind, size_t... L>
@@ -50,9 +52,9 @@ constexpr std::array<Kernel, sizeof...(L)> of_isotropic_paths(std::index_sequenc
 
 template <class Kind>
 Kernel kernel_for(const Path& p) {
-    static constexpr auto kernels = of_paths<Kind>(std::make_index_sequence<25>());
-    static constexpr auto isotropic = of_isotropic_paths<Kind>(std::make_index_sequence<5>());
-    return p.isotropic ? isotropic[p.dim_in / 2] : kernels[(p.dim_in / 2) * 5 + p.dim_out / 2];
+    static constexpr auto kernels = of_paths<Kind>(std::make_index_sequence<DEGREES * DEGREES>());
+    static constexpr auto isotropic = of_isotropic_paths<Kind>(std::make_index_sequence<DEGREES>());
+    return p.isotropic ? isotropic[p.dim_in / 2] : kernels[(p.dim_in / 2) * DEGREES + p.dim_out / 2];
 }
 
 // Run a kernel for every path and every node of `first .. last`, whose edges are

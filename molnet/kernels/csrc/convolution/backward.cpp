@@ -30,7 +30,6 @@ struct Backward {
                     UNROLL
                     for (int n = 0; n < N; ++n) g[k][n] = load(g_row + k * stride + c + n * WIDTH, lanes);
                 }
-                UNROLL
                 for (int i = 0; i < I; ++i) {
                     Vector h[N] = {};
                     UNROLL
