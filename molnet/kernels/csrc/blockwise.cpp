@@ -291,10 +291,19 @@ void add_outer(const Map& map, Real* gW, Body body) {
     });
     panels.for_each_row(
         map, threads, [&](int64_t at, int64_t to, int64_t stride, int64_t width, Real alpha) {
-            Real* row = sums.data() + at;
-            for (int64_t thread = 1; thread < threads; ++thread)
-                for (int64_t v = 0; v < width; ++v) row[v] += row[thread * size + v];
-            for (int64_t v = 0; v < width; ++v) gW[to + v * stride] = alpha * row[v];
+            const Real* row = sums.data() + at;
+            Vector left = load(row), right = load(row + WIDTH);
+            for (int64_t thread = 1; thread < threads; ++thread) {
+                row += size;
+                left += load(row), right += load(row + WIDTH);
+            }
+            if (stride == 1 && width == COLUMNS) {
+                store(gW + to, alpha * left), store(gW + to + WIDTH, alpha * right);
+                return;
+            }
+            Real numbers[COLUMNS];
+            store(numbers, alpha * left), store(numbers + WIDTH, alpha * right);
+            for (int64_t v = 0; v < width; ++v) gW[to + v * stride] = numbers[v];
         });
 }
 
@@ -344,28 +353,29 @@ void blockwise_outer(const Blocks* blocks, const Rows* rows, int64_t weight_nume
     });
 }
 
-// gx = the map of g by the transposed weights, which are given as panels W, and gW = the outer product
-// of x and g.
+// gW = the outer product of x and g, and to = another map of one of them, `from`, which has the same blocks
+// and the panels W.
 void blockwise_packed_both(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x,
-                           const Real* g, const Blocks* transposed_blocks, const Real* W, Real* gx, Real* gW) {
-    const Map map{*blocks, *rows, weight_numel};
-    const Map transposed{*transposed_blocks, *rows, weight_numel};
-    const Panels panels(transposed);
-    clear_uncovered(transposed, gx);
+                           const Real* g, Real* gW, const Blocks* other_blocks, const Real* W, const Real* from,
+                           Real* to) {
+    const Map map{*blocks, *rows, weight_numel}, other{*other_blocks, *rows, weight_numel};
+    const Panels panels(other);
+    clear_uncovered(other, to);
     add_outer(map, gW, [&](int64_t i, const Run& run, Real* sums, Real* packed) {
-        map_run(transposed, transposed.block[i], run, W + panels.at(i, run.group), g, gx);
+        map_run(other, other.block[i], run, W + panels.at(i, run.group), from, to);
         outer_run(map, map.block[i], run, x, g, sums, packed);
         finish_stores();
     });
 }
 
+// gW = the outer product of x and g, and gx = the map of g by the transposed weights.
 void blockwise_both(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
           const Blocks* transposed_blocks, const Real* weight, Real* gx, Real* gW) {
     const Map transposed{*transposed_blocks, *rows, weight_numel};
     const Panels panels_of(transposed);
     const Numbers W(transposed.groups * panels_of.size(), false);
     pack_weights(transposed, panels_of, weight, transposed.worthwhile_threads(), W.data());
-    blockwise_packed_both(blocks, rows, weight_numel, x, g, transposed_blocks, W.data(), gx, gW);
+    blockwise_packed_both(blocks, rows, weight_numel, x, g, gW, transposed_blocks, W.data(), g, gx);
 }
 
 }  // extern "C"

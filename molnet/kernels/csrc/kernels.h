@@ -105,7 +105,7 @@ void blockwise_map(const Blocks*, const Rows*, int64_t weight_numel, const Real*
 void blockwise_packed_map(const Blocks*, const Rows*, int64_t weight_numel, const Real* x, const Real* W, Real* y);
 
 void blockwise_packed_both(const Blocks*, const Rows*, int64_t weight_numel, const Real* x, const Real* g,
-                           const Blocks* transposed, const Real* W, Real* gx, Real* gW);
+                           Real* gW, const Blocks* other, const Real* W, const Real* from, Real* to);
 
 void gate_forward(const Gate*, const Real* x, Real* y);
 

@@ -100,7 +100,13 @@ void map(const Linear& linear, const Rows& rows, const Real* x, Real* y) {
 // The gradients of x and of the weights from that of the result, g.
 void differentiate(const Linear& linear, const Rows& rows, const Real* x, const Real* g, Real* gx, Real* gW) {
     blockwise_packed_both(
-        linear.map, &rows, linear.weight_numel, x, g, linear.transpose, linear.panels_of_transpose, gx, gW);
+        linear.map, &rows, linear.weight_numel, x, g, gW, linear.transpose, linear.panels_of_transpose, g, gx);
+}
+
+// The change of the result with that of x, t, and the gradient of the weights that it leads to.
+void follow(const Linear& linear, const Rows& rows, const Real* t, const Real* g, Real* change, Real* gW) {
+    blockwise_packed_both(
+        linear.map, &rows, linear.weight_numel, t, g, gW, linear.map, linear.panels, t, change);
 }
 
 void add(const Real* from, int64_t size, Real* to, int64_t threads) {
@@ -323,8 +329,7 @@ void layers_along(const Layers* layers, const Graph* graph, const Real* vectors,
         const Layer& layer = layers->layer[i];
         const At at{layer, *graph, *edges};
         if (moved)
-            differentiate(
-                layer.in.transposed(), at.all(), of.sent[i], moved, along.sent[i], of_weights[i].in);
+            follow(layer.in, at.all(), moved, of.sent[i], along.sent[i], of_weights[i].in);
         else
             std::fill_n(along.sent[i], nodes * width_in(layer), Real(0));
         const Convolution convolution = at.convolution();
@@ -333,11 +338,9 @@ void layers_along(const Layers* layers, const Graph* graph, const Real* vectors,
         convolution_double_backward(&convolution, of.messages[i], step.sent[i], edges->Y, edges->B,
                                     layer.table, along.sent[i], y, b, nullptr, to_step.sent[i], nullptr,
                                     nullptr, of_weights[i].table);
-        differentiate(layer.out.transposed(), at.all(), of.update[i], kept.messages[i], along.update[i],
-                      of_weights[i].out);
+        follow(layer.out, at.all(), kept.messages[i], of.update[i], along.update[i], of_weights[i].out);
         if (moved && layer.own.map)
-            differentiate(
-                layer.own.transposed(), at.onto(), of.update[i], moved, along.update[i], of_weights[i].own);
+            follow(layer.own, at.onto(), moved, of.update[i], along.update[i], of_weights[i].own);
         Real* result = i == last ? along_features : kept.x[i];
         const Gate gate = at.gate();
         gate_tangent(&gate, step.update[i], of.result[i], along.update[i], result, to_step.update[i]);

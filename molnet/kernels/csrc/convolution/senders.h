@@ -68,7 +68,7 @@ void to_senders(const Arrays& arrays) {
         const int64_t table_size = s.table_rows * s.table_stride;
         const int64_t copies = of.gT && s.terms > 1 ? s.threads : 0;
         Numbers tables(copies * table_size);
-        if (of.gT) std::memset(of.gT, 0, s.table_rows * s.weight * sizeof(Real));
+        if (of.gT && copies == 0) std::memset(of.gT, 0, s.table_rows * s.weight * sizeof(Real));
         if (of.gB && !s.onto) std::memset(of.gB, 0, s.edges * s.terms * sizeof(Real));
         over_nodes(s.nodes, s.sender_starts, s.threads, [&](int64_t thread, int64_t first, int64_t last) {
             Arrays mine = of;
@@ -77,11 +77,13 @@ void to_senders(const Arrays& arrays) {
         });
         if (copies > 0)
             over_range(s.table_rows, s.threads, [&](int64_t first, int64_t last) {
-                for (int64_t row = first; row < last; ++row)
-                    for (int64_t copy = 0; copy < copies; ++copy)
-                        for (int64_t i = 0; i < s.weight; ++i)
-                            of.gT[row * s.weight + i] +=
-                                tables.data()[copy * table_size + row * s.table_stride + i];
+                for (int64_t row = first; row < last; ++row) {
+                    const Real* from = tables.data() + row * s.table_stride;
+                    Real* to = of.gT + row * s.weight;
+                    std::copy_n(from, s.weight, to);
+                    for (int64_t copy = 1; copy < copies; ++copy)
+                        for (int64_t i = 0; i < s.weight; ++i) to[i] += from[copy * table_size + i];
+                }
             });
     });
 }
