@@ -16,7 +16,6 @@ from molnet.kernels.layered import (
     Layer,
     LayerWeights,
 )
-from molnet.kernels.packed_map import PackedMap
 from molnet.kernels.plan import Block, Path, Plan
 from molnet.kernels.readout import read_out, reads_out
 from molnet.kernels.weights import Weights
@@ -33,7 +32,6 @@ __all__ = [
     "Kept",
     "Layer",
     "LayerWeights",
-    "PackedMap",
     "Path",
     "Plan",
     "RowGroups",

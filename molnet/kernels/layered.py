@@ -9,17 +9,18 @@ Of the passes a network's first two derivatives are made. Nothing is recorded fo
 
 import ctypes
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
+from molnet.kernels.blocks import BlockwiseMap
 from molnet.kernels.compiled import ConvolutionStruct
 from molnet.kernels.compiler import kernels_for
 from molnet.kernels.edge_basis import CompiledEdgeBasis, EdgeBasisStruct
 from molnet.kernels.edges import Edges
 from molnet.kernels.gating import CompiledGate, GateStruct
-from molnet.kernels.packed_map import LinearStruct, PackedMap
+from molnet.kernels.packing import LinearStruct, pack
 from molnet.kernels.plan import Plan
 
 Keeps = Literal["nothing", "steps", "rest"]
@@ -27,32 +28,44 @@ Keeps = Literal["nothing", "steps", "rest"]
 need as well (several times as much)."""
 
 
-class Layer(NamedTuple):
-    """An interaction, with weights that stay constant.
+class LayerWeights(NamedTuple):
+    """What a layer learns, or gradients of it: flat weights of its maps, and its table.
 
     Attributes:
+        self_connection: ``[species, numel]``; None where there is none.
         table: of the radial functions.
-        coupling, plan: of the convolution.
-        scalars: where the even scalars are in the outgoing features.
     """
-
-    table: Tensor
-    linear_in: PackedMap
-    linear_out: PackedMap
-    self_connection: PackedMap | None
-    coupling: Tensor
-    plan: Plan
-    gate: CompiledGate
-    scalars: slice
-
-
-class LayerWeights(NamedTuple):
-    """What a layer learns, or gradients of it: flat weights of its maps, and its table."""
 
     linear_in: Tensor | None
     linear_out: Tensor | None
     self_connection: Tensor | None
     table: Tensor | None
+
+
+class Layer(NamedTuple):
+    """An interaction, with weights that stay constant.
+
+    Attributes:
+        weights: contiguous.
+        coupling, plan: of the convolution.
+        scalars: where the even scalars are in the outgoing features.
+    """
+
+    weights: LayerWeights
+    linear_in: BlockwiseMap
+    linear_out: BlockwiseMap
+    self_connection: BlockwiseMap
+    coupling: Tensor
+    plan: Plan
+    gate: CompiledGate
+    scalars: slice
+
+    @property
+    def maps(self) -> list[tuple[BlockwiseMap, Tensor] | None]:
+        """Each map with its weights, if it has any."""
+        maps = self.linear_in, self.linear_out, self.self_connection
+        weights = self.weights[:3]
+        return [None if w is None else (m, w) for m, w in zip(maps, weights, strict=True)]
 
 
 class Kept(NamedTuple):
@@ -85,11 +98,17 @@ class CompiledLayers:
     def __init__(self, edge_basis: CompiledEdgeBasis, layers: Sequence[Layer]) -> None:
         self.edge_basis, self.layers = edge_basis, tuple(layers)
         l_max = max(layer.plan.l_max for layer in layers)
-        kernels = kernels_for(self.layers[0].table, l_max)
+        kernels = kernels_for(layers[0].coupling, l_max)
         if kernels is None:
             raise RuntimeError("layers were compiled on a machine without kernels")
         self._kernels = kernels
-        self._array = (_LayerStruct * len(layers))(*map(_LayerStruct.of, layers))
+        maps = [each for layer in layers for each in layer.maps]
+        packed, self._panels = pack(kernels, [each for each in maps if each is not None])
+        found = iter(packed)
+        linear = iter([LinearStruct() if each is None else next(found) for each in maps])
+        self._array = (_LayerStruct * len(layers))(
+            *(_LayerStruct.of(layer, [next(linear) for _ in layer.maps]) for layer in layers)
+        )
         self._struct = _LayersStruct(len(layers), ctypes.addressof(self._array), edge_basis.struct)
         sent = sum(layer.plan.input_size for layer in layers)
         messages = sum(layer.plan.output_size for layer in layers)
@@ -264,13 +283,7 @@ class CompiledGraph:
 
 def _like_weights(layer: Layer) -> LayerWeights:
     """Room for gradients of a layer's weights."""
-    table, own = layer.table, layer.self_connection
-    return LayerWeights(
-        table.new_empty(layer.linear_in.shape),
-        table.new_empty(layer.linear_out.shape),
-        None if own is None else table.new_empty(own.shape),
-        torch.empty_like(table),
-    )
+    return LayerWeights(*(None if w is None else torch.empty_like(w) for w in layer.weights))
 
 
 def _addresses(of_weights: Sequence[LayerWeights]) -> "ctypes.Array":
@@ -303,14 +316,12 @@ class _LayerStruct(ctypes.Structure):
     )
 
     @classmethod
-    def of(cls, layer: Layer) -> "_LayerStruct":
-        own, terms = layer.self_connection, 4  # of a cubic spline
+    def of(cls, layer: Layer, linear: Sequence[LinearStruct]) -> "_LayerStruct":
+        table, terms = cast(Tensor, layer.weights.table), 4  # of a cubic spline
         return cls(
-            layer.linear_in.struct,
-            layer.linear_out.struct,
-            LinearStruct() if own is None else own.struct,
-            ConvolutionStruct.of(layer.plan, layer.coupling, layer.table, terms),
-            layer.table.data_ptr(),
+            *linear,
+            ConvolutionStruct.of(layer.plan, layer.coupling, table, terms),
+            table.data_ptr(),
             layer.gate.struct,
             layer.scalars.start,
             layer.scalars.stop - layer.scalars.start,

@@ -16,7 +16,6 @@ from molnet.kernels import (
     Edges,
     Layer,
     LayerWeights,
-    PackedMap,
     RowGroups,
     Weights,
     compiled,
@@ -152,13 +151,12 @@ class Interaction(nn.Module):
 
     def as_layer(self, weights: LayerWeights) -> Layer:
         """What :func:`molnet.models.propagation.propagate` needs of it with these weights."""
-        own = self.self_connection.map
-        of_linear_in, of_linear_out, of_own, table = cast(tuple[Tensor, ...], weights)
+        constants = (None if w is None else w.detach().contiguous() for w in weights)
         return Layer(
-            table.detach().contiguous(),
-            PackedMap.of(cast(BlockwiseMap, self.linear_in.blockwise), of_linear_in),
-            PackedMap.of(cast(BlockwiseMap, self.linear_out.blockwise), of_linear_out),
-            None if of_own is None else PackedMap.of(own, of_own),
+            LayerWeights(*constants),
+            cast(BlockwiseMap, self.linear_in.blockwise),
+            cast(BlockwiseMap, self.linear_out.blockwise),
+            self.self_connection.map,
             self.convolution.constants[0].contiguous(),
             self.convolution.plan,
             cast(CompiledGate, self.gate.compiled),

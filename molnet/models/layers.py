@@ -64,13 +64,12 @@ def recorded(
     scalars = []
     for layer, of_layer in zip(setting.layers.layers, weights, strict=True):
         of_in, of_out, of_own, table = cast(tuple[Tensor, ...], of_layer)
-        sent = apply_blockwise(layer.linear_in.linear, x, of_in)
+        sent = apply_blockwise(layer.linear_in, x, of_in)
         of_paths = Weights(basis, table, rows)
         messages = convolve(sent, harmonics, layer.coupling, of_paths, setting.edges, layer.plan)
-        update = apply_blockwise(layer.linear_out.linear, messages, of_out)
-        if layer.self_connection is not None:
-            own = layer.self_connection.linear
-            update = apply_blockwise(own, x, of_own, setting.groups, onto=update)
+        update = apply_blockwise(layer.linear_out, messages, of_out)
+        if of_own is not None:
+            update = apply_blockwise(layer.self_connection, x, of_own, setting.groups, onto=update)
         x = layer.gate(update)
         scalars.append(x[:, layer.scalars])
     return torch.cat(scalars, dim=1), x

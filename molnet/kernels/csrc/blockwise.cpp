@@ -70,29 +70,27 @@ class Panels {
     // Where those of block i start.
     int64_t at(int64_t i, int64_t group) const { return group * size() + starts_[i]; }
 
+    int64_t rows(const Map& map) const { return map.groups * size() / COLUMNS; }
+
     // Call `body(place in the panels, place in the weights, distance of columns there, width, alpha)`
-    // for every row of every panel of every group, in parallel.
+    // for the rows `first .. last` of the panels of all groups.
     template <class Body>
-    void for_each_row(const Map& map, int64_t threads, Body body) const {
-        int64_t rows = 0;
-        for (int64_t i = 0; i < map.blocks; ++i) rows += panels(map.block[i]) * map.block[i].mul_in;
-        over_range(rows * map.groups, threads, [&](int64_t first, int64_t last) {
-            int64_t row = 0;
-            for (int64_t group = 0; group < map.groups; ++group)
-                for (int64_t i = 0; i < map.blocks; ++i) {
-                    const Block& b = map.block[i];
-                    const int64_t along_u = b.transposed ? 1 : b.mul_out;
-                    const int64_t along_v = b.transposed ? b.mul_in : 1;
-                    for (int64_t panel = 0; panel < panels(b); ++panel, row += b.mul_in) {
-                        const int64_t v = panel * COLUMNS, width = std::min(COLUMNS, b.mul_out - v);
-                        const int64_t end = std::min(b.mul_in, last - row);
-                        for (int64_t u = std::max(int64_t(0), first - row); u < end; ++u)
-                            body(at(i, group) + (panel * b.mul_in + u) * COLUMNS,
-                                 group * map.weight_numel + b.start_weight + u * along_u + v * along_v,
-                                 along_v, width, Real(b.alpha));
-                    }
+    void over_rows(const Map& map, int64_t first, int64_t last, Body body) const {
+        int64_t row = 0;
+        for (int64_t group = 0; group < map.groups; ++group)
+            for (int64_t i = 0; i < map.blocks; ++i) {
+                const Block& b = map.block[i];
+                const int64_t along_u = b.transposed ? 1 : b.mul_out;
+                const int64_t along_v = b.transposed ? b.mul_in : 1;
+                for (int64_t panel = 0; panel < panels(b); ++panel, row += b.mul_in) {
+                    const int64_t v = panel * COLUMNS, width = std::min(COLUMNS, b.mul_out - v);
+                    const int64_t end = std::min(b.mul_in, last - row);
+                    for (int64_t u = std::max(int64_t(0), first - row); u < end; ++u)
+                        body((row + u) * COLUMNS,
+                             group * map.weight_numel + b.start_weight + u * along_u + v * along_v, along_v,
+                             width, Real(b.alpha));
                 }
-        });
+            }
     }
 };
 
@@ -181,14 +179,25 @@ void over_runs(const Map& map, int64_t first, int64_t last, Body body) {
         }
 }
 
-// The weights as panels, times alpha.
-void pack_weights(const Map& map, const Panels& panels, const Real* weight, int64_t threads, Real* W) {
-    panels.for_each_row(
-        map, threads, [&](int64_t at, int64_t from, int64_t stride, int64_t width, Real alpha) {
+// Rows `first .. last` of the panels W: the weights times alpha.
+void pack_rows(const Map& map, const Panels& panels, const Real* weight, Real* W, int64_t first, int64_t last) {
+    panels.over_rows(
+        map, first, last, [&](int64_t at, int64_t from, int64_t stride, int64_t width, Real alpha) {
             Real* row = W + at;
+            if (stride == 1 && width == COLUMNS) {
+                store(row, alpha * load(weight + from));
+                store(row + WIDTH, alpha * load(weight + from + WIDTH));
+                return;
+            }
             for (int64_t v = 0; v < width; ++v) row[v] = alpha * weight[from + v * stride];
             std::fill(row + width, row + COLUMNS, Real(0));
         });
+}
+
+void pack_weights(const Map& map, const Panels& panels, const Real* weight, int64_t threads, Real* W) {
+    over_range(panels.rows(map), threads, [&](int64_t first, int64_t last) {
+        pack_rows(map, panels, weight, W, first, last);
+    });
 }
 
 // Have numbers brought to the nearest cache, for one use.
@@ -289,37 +298,59 @@ void add_outer(const Map& map, Real* gW, Body body) {
                       body(i, run, sums.data() + thread * size + panels.at(i, run.group), packed.data());
                   });
     });
-    panels.for_each_row(
-        map, threads, [&](int64_t at, int64_t to, int64_t stride, int64_t width, Real alpha) {
-            const Real* row = sums.data() + at;
-            Vector left = load(row), right = load(row + WIDTH);
-            for (int64_t thread = 1; thread < threads; ++thread) {
-                row += size;
-                left += load(row), right += load(row + WIDTH);
-            }
-            if (stride == 1 && width == COLUMNS) {
-                store(gW + to, alpha * left), store(gW + to + WIDTH, alpha * right);
-                return;
-            }
-            Real numbers[COLUMNS];
-            store(numbers, alpha * left), store(numbers + WIDTH, alpha * right);
-            for (int64_t v = 0; v < width; ++v) gW[to + v * stride] = numbers[v];
-        });
+    over_range(panels.rows(map), threads, [&](int64_t first, int64_t last) {
+        panels.over_rows(
+            map, first, last, [&](int64_t at, int64_t to, int64_t stride, int64_t width, Real alpha) {
+                const Real* row = sums.data() + at;
+                Vector left = load(row), right = load(row + WIDTH);
+                for (int64_t thread = 1; thread < threads; ++thread) {
+                    row += size;
+                    left += load(row), right += load(row + WIDTH);
+                }
+                Real numbers[COLUMNS];
+                Real* const here = stride == 1 && width == COLUMNS ? gW + to : numbers;
+                store(here, alpha * left), store(here + WIDTH, alpha * right);
+                if (here != numbers) return;
+                for (int64_t v = 0; v < width; ++v) gW[to + v * stride] = numbers[v];
+            });
+    });
 }
+
+// One direction of a map whose weights are to be packed.
+struct Unpacked {
+    Map map;
+    Panels panels;
+    const Real* weight;
+    int64_t start;  // of the panels in memory
+};
 
 }  // namespace
 
 extern "C" {
 
-// Numbers that the panels of a group's weights take.
-int64_t blockwise_panels_size(const Blocks* blocks) { return Panels(*blocks).size(); }
-
-// The weights of all groups as panels, for maps that use them more than once.
-void blockwise_pack(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* weight, Real* W) {
-    const Map map{*blocks, *rows, weight_numel};
-    const Panels panels(map);
+// Pack the weights of some maps and of their transposes one after another in memory, and say where;
+// returns how many numbers they take. Without memory that is all.
+int64_t blockwise_pack(int64_t count, const Weighted* maps, int64_t threads, Real* memory, Linear* packed) {
+    std::vector<Unpacked> pieces;
+    int64_t size = 0;
+    for (int64_t i = 0; i < count; ++i)
+        for (const Blocks* blocks : {maps[i].map, maps[i].transpose}) {
+            const Map map{*blocks, {0, maps[i].groups}, maps[i].weight_numel};
+            pieces.push_back({map, Panels(map), maps[i].weight, size});
+            size += map.groups * pieces.back().panels.size();
+        }
+    if (!memory) return size;
     constexpr int64_t PRODUCTS = 16;  // take as long as packing a number
-    pack_weights(map, panels, weight, worthwhile(rows->threads, PRODUCTS * map.groups * panels.size()), W);
+    over_range(size / COLUMNS, worthwhile(threads, PRODUCTS * size), [&](int64_t first, int64_t last) {
+        for (const Unpacked& piece : pieces) {
+            const int64_t start = piece.start / COLUMNS;
+            pack_rows(piece.map, piece.panels, piece.weight, memory + piece.start, first - start, last - start);
+        }
+    });
+    for (int64_t i = 0; i < count; ++i)
+        packed[i] = {maps[i].map, maps[i].transpose, memory + pieces[2 * i].start,
+                     memory + pieces[2 * i + 1].start, maps[i].weight_numel};
+    return size;
 }
 
 // With panels W in place of weights.

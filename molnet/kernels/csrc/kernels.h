@@ -30,6 +30,22 @@ struct Rows {
     int64_t onto;  // whether to add to what is in y
 };
 
+// A map and its transpose with flat weights, [groups, weight_numel].
+struct Weighted {
+    const Blocks *map, *transpose;
+    const Real* weight;
+    int64_t groups, weight_numel;
+};
+
+// The same with weights packed for both directions; without blocks there is none.
+struct Linear {
+    const Blocks *map, *transpose;
+    const Real *panels, *panels_of_transpose;
+    int64_t weight_numel;
+
+    Linear transposed() const { return {transpose, map, panels_of_transpose, panels, weight_numel}; }
+};
+
 // The gate: gate.cpp.
 
 // Copies of one irrep; positions count numbers from the start of a row.

@@ -12,15 +12,6 @@
 
 namespace {
 
-// A linear map with its weights packed for both directions; without blocks there is none.
-struct Linear {
-    const Blocks *map, *transpose;
-    const Real *panels, *panels_of_transpose;
-    int64_t weight_numel;  // of a group of rows
-
-    Linear transposed() const { return {transpose, map, panels_of_transpose, panels, weight_numel}; }
-};
-
 struct Layer {
     Linear in, out, own;
     Convolution convolution;  // all but what depends on the graph; the same of the gate
