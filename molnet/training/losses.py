@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import huber_loss
 from torch_geometric.data import Batch
 
 from molnet.properties import Property
@@ -16,10 +17,8 @@ a straight line of slope 1."""
 
 def huber(error: Tensor) -> Tensor:
     """|x| − w/2 beyond the width w, x²/2w within: as robust as |x|, and smooth at zero."""
-    size = error.abs()
-    return torch.where(
-        size < HUBER_WIDTH, 0.5 * error.square() / HUBER_WIDTH, size - 0.5 * HUBER_WIDTH
-    )
+    size = huber_loss(error, torch.zeros_like(error), reduction="none", delta=HUBER_WIDTH)
+    return size / HUBER_WIDTH
 
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -73,12 +72,10 @@ class LossTerm:
         error = (prediction - label) / self.scale
         if self.per_atom:
             error = error / graph.ptr.diff().reshape(-1, *[1] * (error.dim() - 1))
-        labelled = ~torch.isnan(label)
-        # where() before the sum keeps the NaN of missing labels out of the gradient, too.
-        values = FUNCTIONS[self.function](torch.where(labelled, error, torch.zeros_like(error)))
-        mean = torch.where(labelled, values, torch.zeros_like(values)).sum() / labelled.sum().clamp(
-            min=1
-        )
+        missing = torch.isnan(label)
+        if bool(missing.any()):
+            error = error[~missing]
+        mean = FUNCTIONS[self.function](error).sum() / max(error.numel(), 1)
         return self.weight * mean.to(graph.pos.dtype)
 
 
