@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -31,7 +32,10 @@ CONVOLUTION = SOURCES / "convolution"
 # No -ffast-math: re-association takes fused multiply-adds apart, and a library linked with it
 # changes the floating-point mode of the whole process.
 ARITHMETIC = ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
-FLAGS = ["-std=c++17", "-O3", "-march=native", *ARITHMETIC, "-fopenmp", "-fPIC"]
+# Clang knows the processor at hand by this name only where it is an ARM.
+NATIVE = "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
+FLAGS = ["-std=c++17", "-O3", NATIVE, *ARITHMETIC, "-fPIC"]
+THREADS = "-fopenmp"
 
 USUAL_L, LARGEST_L = 2, 4
 """Up to which l a library convolves: one for most networks, and one for all that have kernels."""
@@ -97,35 +101,71 @@ def _without(reason: str) -> None:
 
 def _compiled(compiler: str, real: str, l_max: int) -> Path:
     """The library, made if it is not there."""
-    flags = [*FLAGS, f"-DREAL={real}", f"-DREAL_IS_DOUBLE={int(real == 'double')}"]
-    headers = [path.read_text() for path in sorted(SOURCES.rglob("*.h"))]
-    machine = [_run(compiler, "--version"), _processor(), *headers]
-    # Those that take longest come first.
-    commands = [
-        (source, [compiler, *flags, *more, "-c", str(source)])
-        for folder, more in ((CONVOLUTION, [f"-DCONVOLUTION_L={l_max}"]), (SOURCES, []))
-        for source in sorted(folder.glob("*.cpp"))
-    ]
-    folder = cache_folder() / "kernels"
-    objects = [
-        folder / f"{source.stem}-{_hash(*machine, source.read_text(), *command)}.o"
-        for source, command in commands
-    ]
-    target = folder / f"{real}-{_hash(*map(str, objects))}.so"
-    if target.is_file():
-        return target
-    folder.mkdir(parents=True, exist_ok=True)
-    what = "kernels" if l_max == USUAL_L else f"kernels of l up to {l_max}"
-    log.warning("Compiling %s for this processor, once (some 10 to 20 seconds) ...", what)
-    with ThreadPoolExecutor() as pool:
-        makes = [
-            pool.submit(_make, made, command)
-            for made, (_, command) in zip(objects, commands, strict=True)
-        ]
-        for make in makes:
-            make.result()
-    _make(target, [compiler, *flags, "-shared", *map(str, objects)])
-    return target
+    build = _Build.of(compiler, real, l_max, [*FLAGS, THREADS])
+    if build.target.is_file():
+        return build.target
+    threads = _makes_threads(compiler)
+    if not threads:
+        build = _Build.of(compiler, real, l_max, FLAGS)
+    if not build.target.is_file():
+        what = "kernels" if l_max == USUAL_L else f"kernels of l up to {l_max}"
+        log.warning("Compiling %s for this processor, once (some 10 to 20 seconds) ...", what)
+        build.make()
+    if not threads:
+        _without_threads(compiler)
+    return build.target
+
+
+@cache
+def _without_threads(compiler: str) -> None:
+    log.warning("The kernels run in one thread: %s came without OpenMP; install it.", compiler)
+
+
+@dataclass(frozen=True)
+class _Build:
+    """A library, and the command that makes each of its objects; names tell what they hold."""
+
+    objects: dict[Path, list[str]]
+    target: Path
+    link: list[str]
+
+    @classmethod
+    def of(cls, compiler: str, real: str, l_max: int, flags: list[str]) -> "_Build":
+        flags = [*flags, f"-DREAL={real}", f"-DREAL_IS_DOUBLE={int(real == 'double')}"]
+        headers = [path.read_text() for path in sorted(SOURCES.rglob("*.h"))]
+        machine = [_run(compiler, "--version"), _processor(), *headers]
+        folder = cache_folder() / "kernels"
+        objects = {}
+        # Those that take longest come first.
+        for place, more in ((CONVOLUTION, [f"-DCONVOLUTION_L={l_max}"]), (SOURCES, [])):
+            for source in sorted(place.glob("*.cpp")):
+                identity = _hash(*machine, source.read_text(), *flags, *more)
+                objects[folder / f"{source.stem}-{identity}.o"] = [
+                    *(compiler, *flags, *more),
+                    *("-c", str(source)),
+                ]
+        target = folder / f"{real}-{_hash(*(path.name for path in objects))}.so"
+        return cls(objects, target, [compiler, *flags, "-shared", *map(str, objects)])
+
+    def make(self) -> None:
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor() as pool:
+            for made in [pool.submit(_make, *each) for each in self.objects.items()]:
+                made.result()
+        _make(self.target, self.link)
+
+
+@cache
+def _makes_threads(compiler: str) -> bool:
+    """Whether the compiler comes with OpenMP."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "empty.cpp"
+        source.touch()
+        try:
+            _run(compiler, *FLAGS, THREADS, "-shared", str(source), "-o", f"{source}.so")
+        except subprocess.CalledProcessError:
+            return False
+    return True
 
 
 def _make(target: Path, command: Sequence[str]) -> None:

@@ -81,6 +81,22 @@ def test_a_compiler_that_fails_is_said(tmp_path: Path) -> None:
     assert finished.stderr.count("no such luck") == 1
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(library("float") is None, reason="there is no C++ compiler")
+def test_a_compiler_without_openmp_makes_kernels_of_one_thread(tmp_path: Path) -> None:
+    real = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    compiler = tmp_path / "c++"
+    refuses = 'case "$*" in *-fopenmp*) echo no such option >&2; exit 1;; esac'
+    compiler.write_text(f'#!/bin/sh\n{refuses}\nexec {real} "$@"\n')
+    compiler.chmod(0o755)
+    for announced in (True, False):
+        finished = run(CXX=str(compiler), MOLNET_CACHE=str(tmp_path))
+        assert finished.stdout.strip() == "compiled convolution"
+        *compiling, line = finished.stderr.strip().splitlines()
+        assert bool(compiling) == announced
+        assert line.startswith("The kernels run in one thread")
+
+
 def test_the_reference_on_request() -> None:
     finished = run(MOLNET_KERNELS="reference")
     assert finished.stdout.strip() == "convolution in plain PyTorch"

@@ -18,13 +18,13 @@ inline int64_t worthwhile(int64_t threads, int64_t products) {
 template <class Body>
 void in_parallel(int64_t parts, Body body) {
     if (parts == 1) {
-        FlushDenormals flush;
+        [[maybe_unused]] const FlushDenormals flush;
         body(int64_t(0));
         return;
     }
 #pragma omp parallel for num_threads(parts) schedule(static, 1)
     for (int64_t part = 0; part < parts; ++part) {
-        FlushDenormals flush;
+        [[maybe_unused]] const FlushDenormals flush;
         body(part);
     }
 }
