@@ -16,6 +16,9 @@ constexpr int REGISTERS = 32;
 #elif defined(__AVX__)
 constexpr int VECTOR_BYTES = 32;
 constexpr int REGISTERS = 16;
+#elif defined(__aarch64__)
+constexpr int VECTOR_BYTES = 16;
+constexpr int REGISTERS = 32;
 #else
 constexpr int VECTOR_BYTES = 16;
 constexpr int REGISTERS = sizeof(void*) == 8 ? 16 : 8;
