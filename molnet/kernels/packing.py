@@ -25,7 +25,7 @@ def pack(
     """
     given = (_WeightedStruct * len(maps))(*(_WeightedStruct.of(*each) for each in maps))
     packed = (LinearStruct * len(maps))()
-    run = kernels.blockwise_pack
+    run = kernels.pack_maps
     run.restype = ctypes.c_int64
     run.argtypes = [ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 2]
     threads = torch.get_num_threads()

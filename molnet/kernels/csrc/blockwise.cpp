@@ -12,15 +12,15 @@
 #include <vector>
 
 #include "kernels.h"
+#include "panels.h"
 #include "stream.h"
 #include "threads.h"
 #include "vectors.h"
 
 namespace {
 
-constexpr int64_t ROWS = 6;              // of a tile of results that is kept in registers
-constexpr int64_t COLUMNS = 2 * WIDTH;
-constexpr int64_t NODES_AT_ONCE = 12;    // their features stay in the nearest cache
+constexpr int64_t ROWS = 6;            // of a tile of results that is kept in registers
+constexpr int64_t NODES_AT_ONCE = 12;  // their features stay in the nearest cache
 constexpr int64_t COMPONENTS_AT_ONCE = 9;
 constexpr int64_t ROWS_AT_ONCE = NODES_AT_ONCE * COMPONENTS_AT_ONCE;
 constexpr int64_t LINE = 64 / sizeof(Real);
@@ -28,6 +28,7 @@ constexpr int64_t LINE = 64 / sizeof(Real);
 struct Map : Blocks, Rows {
     int64_t weight_numel;  // of a group
 
+    Panels panels() const { return {*this, groups, weight_numel}; }
     int64_t start(int64_t group) const { return starts ? starts[group] : group * nodes; }
     int64_t node(int64_t i) const { return order ? order[i] : i; }
 
@@ -50,47 +51,6 @@ struct Map : Blocks, Rows {
         for (int64_t i = 0; i < blocks; ++i)
             products += nodes * block[i].components * block[i].mul_in * block[i].mul_out;
         return worthwhile(threads, products);
-    }
-};
-
-int64_t panels(const Block& b) { return (b.mul_out + COLUMNS - 1) / COLUMNS; }
-
-// The weights of all blocks as panels [mul_in][COLUMNS], which a tile reads in order.
-class Panels {
-    std::vector<int64_t> starts_{0};
-
-  public:
-    Panels(const Blocks& map) {
-        for (int64_t i = 0; i < map.blocks; ++i)
-            starts_.push_back(starts_[i] + panels(map.block[i]) * map.block[i].mul_in * COLUMNS);
-    }
-
-    int64_t size() const { return starts_.back(); }
-
-    // Where those of block i start.
-    int64_t at(int64_t i, int64_t group) const { return group * size() + starts_[i]; }
-
-    int64_t rows(const Map& map) const { return map.groups * size() / COLUMNS; }
-
-    // Call `body(place in the panels, place in the weights, distance of columns there, width, alpha)`
-    // for the rows `first .. last` of the panels of all groups.
-    template <class Body>
-    void over_rows(const Map& map, int64_t first, int64_t last, Body body) const {
-        int64_t row = 0;
-        for (int64_t group = 0; group < map.groups; ++group)
-            for (int64_t i = 0; i < map.blocks; ++i) {
-                const Block& b = map.block[i];
-                const int64_t along_u = b.transposed ? 1 : b.mul_out;
-                const int64_t along_v = b.transposed ? b.mul_in : 1;
-                for (int64_t panel = 0; panel < panels(b); ++panel, row += b.mul_in) {
-                    const int64_t v = panel * COLUMNS, width = std::min(COLUMNS, b.mul_out - v);
-                    const int64_t end = std::min(b.mul_in, last - row);
-                    for (int64_t u = std::max(int64_t(0), first - row); u < end; ++u)
-                        body((row + u) * COLUMNS,
-                             group * map.weight_numel + b.start_weight + u * along_u + v * along_v, along_v,
-                             width, Real(b.alpha));
-                }
-            }
     }
 };
 
@@ -177,27 +137,6 @@ void over_runs(const Map& map, int64_t first, int64_t last, Body body) {
             for (int64_t n = std::max(first, map.start(group)); n < end; n += NODES_AT_ONCE)
                 body(i, Run{group, n, std::min(end, n + NODES_AT_ONCE)});
         }
-}
-
-// Rows `first .. last` of the panels W: the weights times alpha.
-void pack_rows(const Map& map, const Panels& panels, const Real* weight, Real* W, int64_t first, int64_t last) {
-    panels.over_rows(
-        map, first, last, [&](int64_t at, int64_t from, int64_t stride, int64_t width, Real alpha) {
-            Real* row = W + at;
-            if (stride == 1 && width == COLUMNS) {
-                store(row, alpha * load(weight + from));
-                store(row + WIDTH, alpha * load(weight + from + WIDTH));
-                return;
-            }
-            for (int64_t v = 0; v < width; ++v) row[v] = alpha * weight[from + v * stride];
-            std::fill(row + width, row + COLUMNS, Real(0));
-        });
-}
-
-void pack_weights(const Map& map, const Panels& panels, const Real* weight, int64_t threads, Real* W) {
-    over_range(panels.rows(map), threads, [&](int64_t first, int64_t last) {
-        pack_rows(map, panels, weight, W, first, last);
-    });
 }
 
 // Have numbers brought to the nearest cache, for one use.
@@ -288,7 +227,7 @@ void clear_uncovered(const Map& map, Real* y) {
 // packed)` adds to those of a block's panels.
 template <class Body>
 void add_outer(const Map& map, Real* gW, Body body) {
-    const Panels panels(map);
+    const Panels panels = map.panels();
     const int64_t size = map.groups * panels.size(), threads = map.worthwhile_threads();
     const Numbers sums(threads * size);
     in_parallel(threads, [&](int64_t thread) {
@@ -298,9 +237,9 @@ void add_outer(const Map& map, Real* gW, Body body) {
                       body(i, run, sums.data() + thread * size + panels.at(i, run.group), packed.data());
                   });
     });
-    over_range(panels.rows(map), threads, [&](int64_t first, int64_t last) {
+    over_range(panels.rows(), threads, [&](int64_t first, int64_t last) {
         panels.over_rows(
-            map, first, last, [&](int64_t at, int64_t to, int64_t stride, int64_t width, Real alpha) {
+            first, last, [&](int64_t at, int64_t to, int64_t stride, int64_t width, Real alpha) {
                 const Real* row = sums.data() + at;
                 Vector left = load(row), right = load(row + WIDTH);
                 for (int64_t thread = 1; thread < threads; ++thread) {
@@ -316,48 +255,15 @@ void add_outer(const Map& map, Real* gW, Body body) {
     });
 }
 
-// One direction of a map whose weights are to be packed.
-struct Unpacked {
-    Map map;
-    Panels panels;
-    const Real* weight;
-    int64_t start;  // of the panels in memory
-};
-
 }  // namespace
 
 extern "C" {
-
-// Pack the weights of some maps and of their transposes one after another in memory, and say where;
-// returns how many numbers they take. Without memory that is all.
-int64_t blockwise_pack(int64_t count, const Weighted* maps, int64_t threads, Real* memory, Linear* packed) {
-    std::vector<Unpacked> pieces;
-    int64_t size = 0;
-    for (int64_t i = 0; i < count; ++i)
-        for (const Blocks* blocks : {maps[i].map, maps[i].transpose}) {
-            const Map map{*blocks, {0, maps[i].groups}, maps[i].weight_numel};
-            pieces.push_back({map, Panels(map), maps[i].weight, size});
-            size += map.groups * pieces.back().panels.size();
-        }
-    if (!memory) return size;
-    constexpr int64_t PRODUCTS = 16;  // take as long as packing a number
-    over_range(size / COLUMNS, worthwhile(threads, PRODUCTS * size), [&](int64_t first, int64_t last) {
-        for (const Unpacked& piece : pieces) {
-            const int64_t start = piece.start / COLUMNS;
-            pack_rows(piece.map, piece.panels, piece.weight, memory + piece.start, first - start, last - start);
-        }
-    });
-    for (int64_t i = 0; i < count; ++i)
-        packed[i] = {maps[i].map, maps[i].transpose, memory + pieces[2 * i].start,
-                     memory + pieces[2 * i + 1].start, maps[i].weight_numel};
-    return size;
-}
 
 // With panels W in place of weights.
 void blockwise_packed_map(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x,
                           const Real* W, Real* y) {
     const Map map{*blocks, *rows, weight_numel};
-    const Panels panels(map);
+    const Panels panels = map.panels();
     clear_uncovered(map, y);
     over_range(map.nodes, map.worthwhile_threads(), [&](int64_t first, int64_t last) {
         over_runs(map, first, last, [&](int64_t i, const Run& run) {
@@ -370,9 +276,9 @@ void blockwise_packed_map(const Blocks* blocks, const Rows* rows, int64_t weight
 void blockwise_map(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* weight,
          Real* y) {
     const Map map{*blocks, *rows, weight_numel};
-    const Panels panels(map);
+    const Panels panels = map.panels();
     const Numbers W(map.groups * panels.size(), false);
-    pack_weights(map, panels, weight, map.worthwhile_threads(), W.data());
+    panels.pack(weight, map.worthwhile_threads(), W.data());
     blockwise_packed_map(blocks, rows, weight_numel, x, W.data(), y);
 }
 
@@ -390,7 +296,7 @@ void blockwise_packed_both(const Blocks* blocks, const Rows* rows, int64_t weigh
                            const Real* g, Real* gW, const Blocks* other_blocks, const Real* W, const Real* from,
                            Real* to) {
     const Map map{*blocks, *rows, weight_numel}, other{*other_blocks, *rows, weight_numel};
-    const Panels panels(other);
+    const Panels panels = other.panels();
     clear_uncovered(other, to);
     add_outer(map, gW, [&](int64_t i, const Run& run, Real* sums, Real* packed) {
         map_run(other, other.block[i], run, W + panels.at(i, run.group), from, to);
@@ -403,9 +309,9 @@ void blockwise_packed_both(const Blocks* blocks, const Rows* rows, int64_t weigh
 void blockwise_both(const Blocks* blocks, const Rows* rows, int64_t weight_numel, const Real* x, const Real* g,
           const Blocks* transposed_blocks, const Real* weight, Real* gx, Real* gW) {
     const Map transposed{*transposed_blocks, *rows, weight_numel};
-    const Panels panels_of(transposed);
-    const Numbers W(transposed.groups * panels_of.size(), false);
-    pack_weights(transposed, panels_of, weight, transposed.worthwhile_threads(), W.data());
+    const Panels panels = transposed.panels();
+    const Numbers W(transposed.groups * panels.size(), false);
+    panels.pack(weight, transposed.worthwhile_threads(), W.data());
     blockwise_packed_both(blocks, rows, weight_numel, x, g, gW, transposed_blocks, W.data(), g, gx);
 }
 
