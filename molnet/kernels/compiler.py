@@ -66,7 +66,8 @@ def library(real: str, l_max: int = USUAL_L) -> ctypes.CDLL | None:
     """
     if l_max > LARGEST_L:
         return None
-    return _library(real, USUAL_L if l_max <= USUAL_L else LARGEST_L)
+    usual = _library(real, USUAL_L)  # serves everything else in any case
+    return usual if usual is None or l_max <= USUAL_L else _library(real, LARGEST_L)
 
 
 @cache

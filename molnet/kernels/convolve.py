@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from molnet.kernels import compiled, operators, reference
-from molnet.kernels.compiler import library
+from molnet.kernels.compiler import USUAL_L, kernels_for
 from molnet.kernels.edges import Edges
 from molnet.kernels.plan import Plan
 from molnet.kernels.weights import Weights
@@ -23,7 +23,15 @@ def convolve(
     return reference.convolve(x, harmonics, coupling, weights, edges, plan)
 
 
-def backend(device: torch.device | str) -> str:
-    """Which implementation serves float32 on a device, in words."""
-    compiles = torch.device(device).type == "cpu" and library("float") is not None
+def backend(
+    device: torch.device | str, dtype: torch.dtype = torch.float32, l_max: int = USUAL_L
+) -> str:
+    """Which implementation serves a device, in words; what it needs is compiled now.
+
+    Args:
+        device, dtype: of the features.
+        l_max: largest l among what is convolved.
+    """
+    on_cpu = torch.device(device).type == "cpu"
+    compiles = on_cpu and kernels_for(torch.empty(0, dtype=dtype), l_max) is not None
     return "compiled convolution" if compiles else "convolution in plain PyTorch"

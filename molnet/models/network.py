@@ -103,7 +103,7 @@ class Network(nn.Module):
         self.envelope = PolynomialEnvelope(support, envelope_power)
         self.mean_neighbours = mean_neighbours
         self.at_knots = Constants([] if self.spline is None else self._at_knots(self.spline))
-        self.num_species = num_species
+        self.num_species, self.l_max = num_species, l_max
         self.harmonics = SphericalHarmonics(
             irreps_harmonics, normalize=True, normalization="component"
         )

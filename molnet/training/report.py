@@ -49,7 +49,7 @@ def describe_run(
     ]
     lines += [
         f"model       {learned:,} parameters, {config.trainer.dtype}",
-        f"runs on     {device}, {backend(device)}",
+        f"runs on     {device}, {backend(device, model.dtype, model.network.l_max)}",
         f"training    {batches:,} batches an epoch, at most {' or '.join(limits)}",
         f"writes to   {folder}",
     ]

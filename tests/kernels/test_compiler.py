@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from molnet.kernels import backend
 from molnet.kernels.compiler import LARGEST_L, USUAL_L, kernels_for, library
 
 PROGRAM = """
@@ -50,6 +51,9 @@ def test_only_what_convolves_more_than_usual_needs_the_large_library() -> None:
         assert kernels_for(x, l_max) is expected
     assert kernels_for(x.to("meta")) is None
     assert kernels_for(x.half()) is None
+    assert backend("cpu", torch.float64, LARGEST_L) == "compiled convolution"
+    for other in (("cpu", torch.float32, LARGEST_L + 1), ("cpu", torch.float16), ("cuda",)):
+        assert backend(*other) == "convolution in plain PyTorch"
 
 
 def run(**environment: str) -> subprocess.CompletedProcess[str]:
