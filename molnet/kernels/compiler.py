@@ -133,14 +133,12 @@ class _Build:
     @classmethod
     def of(cls, compiler: str, real: str, l_max: int, flags: list[str]) -> "_Build":
         flags = [*flags, f"-DREAL={real}", f"-DREAL_IS_DOUBLE={int(real == 'double')}"]
-        headers = [path.read_text() for path in sorted(SOURCES.rglob("*.h"))]
-        machine = [_run(compiler, "--version"), _processor(), *headers]
         folder = cache_folder() / "kernels"
         objects = {}
         # Those that take longest come first.
         for place, more in ((CONVOLUTION, [f"-DCONVOLUTION_L={l_max}"]), (SOURCES, [])):
             for source in sorted(place.glob("*.cpp")):
-                identity = _hash(*machine, source.read_text(), *flags, *more)
+                identity = _hash(*_surroundings(compiler), source.read_text(), *flags, *more)
                 objects[folder / f"{source.stem}-{identity}.o"] = [
                     *(compiler, *flags, *more),
                     *("-c", str(source)),
@@ -154,6 +152,13 @@ class _Build:
             for made in [pool.submit(_make, *each) for each in self.objects.items()]:
                 made.result()
         _make(self.target, self.link)
+
+
+@cache
+def _surroundings(compiler: str) -> list[str]:
+    """What every object depends on: compiler, processor and headers."""
+    headers = [path.read_text() for path in sorted(SOURCES.rglob("*.h"))]
+    return [_run(compiler, "--version"), _processor(), *headers]
 
 
 @cache

@@ -8,7 +8,7 @@ Of the passes a network's first two derivatives are made. Nothing is recorded fo
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, cast
 
 import torch
@@ -102,12 +102,11 @@ class CompiledLayers:
         if kernels is None:
             raise RuntimeError("layers were compiled on a machine without kernels")
         self._kernels = kernels
-        maps = [each for layer in layers for each in layer.maps]
-        packed, self._panels = pack(kernels, [each for each in maps if each is not None])
-        found = iter(packed)
-        linear = iter([LinearStruct() if each is None else next(found) for each in maps])
+        maps = [each for layer in layers for each in layer.maps if each is not None]
+        packed, self._panels = pack(kernels, maps)
+        in_turn = iter(packed)
         self._array = (_LayerStruct * len(layers))(
-            *(_LayerStruct.of(layer, [next(linear) for _ in layer.maps]) for layer in layers)
+            *(_LayerStruct.of(layer, in_turn) for layer in layers)
         )
         self._struct = _LayersStruct(len(layers), ctypes.addressof(self._array), edge_basis.struct)
         sent = sum(layer.plan.input_size for layer in layers)
@@ -316,10 +315,11 @@ class _LayerStruct(ctypes.Structure):
     )
 
     @classmethod
-    def of(cls, layer: Layer, linear: Sequence[LinearStruct]) -> "_LayerStruct":
+    def of(cls, layer: Layer, packed: Iterator[LinearStruct]) -> "_LayerStruct":
+        """The layer, with the next of the packed maps for those that it has."""
         table, terms = cast(Tensor, layer.weights.table), 4  # of a cubic spline
         return cls(
-            *linear,
+            *(LinearStruct() if each is None else next(packed) for each in layer.maps),
             ConvolutionStruct.of(layer.plan, layer.coupling, table, terms),
             table.data_ptr(),
             layer.gate.struct,

@@ -17,8 +17,8 @@ a straight line of slope 1."""
 
 def huber(error: Tensor) -> Tensor:
     """|x| − w/2 beyond the width w, x²/2w within: as robust as |x|, and smooth at zero."""
-    size = huber_loss(error, torch.zeros_like(error), reduction="none", delta=HUBER_WIDTH)
-    return size / HUBER_WIDTH
+    zero = torch.zeros_like(error)
+    return huber_loss(error, zero, reduction="none", delta=HUBER_WIDTH) / HUBER_WIDTH
 
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
