@@ -9,10 +9,7 @@
 #include "../kernels.h"
 #include "../vectors.h"
 
-namespace {
-
-// CONVOLUTION_L is the l up to which there are kernels of paths.
-constexpr int MAX_DIM = 2 * CONVOLUTION_L + 1;
+struct DirectPath;
 
 // Every array that a sweep may read or write. Of the gradients, gY, gB and gT are null where nobody
 // wants them; so is the tangent u where it is zero.
@@ -28,7 +25,13 @@ struct Arrays {
     // What the edges at hand have on the path at hand: weights, their tangents and gradients,
     // [edges][channels]; and room for [dim_in][channels] that one edge sends.
     Real *w, *v, *gw, *gv, *sent;
+    // Paths that are not among those of `s`, and a kernel for each form: see direct.h.
+    const DirectPath* direct;
+    int64_t directs;
+    void (*const* run_direct)(const Arrays&, const DirectPath&, int64_t);
 };
+
+namespace {
 
 // Call `body(c, vectors, lanes)` for blocks of a row: N vectors, then one, then what is left.
 template <int N = 4, class Body>

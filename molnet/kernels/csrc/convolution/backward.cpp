@@ -8,6 +8,7 @@ namespace {
 // gx[i] += w h[i],  gM[k, i] = sum_c g[k] w x[i],  gw = sum_i x[i] h[i]
 struct Backward {
     static constexpr bool HAS_TANGENTS = false;
+    static constexpr auto direct = direct_backward;
 
     template <int I, int K>
     static void path(const Arrays& of, const Path& p, int64_t node) {

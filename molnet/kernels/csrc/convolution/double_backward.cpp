@@ -9,6 +9,7 @@ namespace {
 // gw = sum_i a[i] h[i] + x[i] n[i],  gv = sum_i x[i] h[i]
 struct DoubleBackward {
     static constexpr bool HAS_TANGENTS = true;
+    static constexpr auto direct = direct_double_backward;
 
     template <int I, int K>
     static void path(const Arrays& of, const Path& p, int64_t node) {

@@ -7,6 +7,7 @@ namespace {
 // out[k] = sum_e sum_i M[k, i] w x[i], over the edges of a receiver.
 struct Forward {
     static constexpr bool HAS_TANGENTS = false;
+    static constexpr auto direct = direct_forward;
 
     template <int I, int K>
     static void path(const Arrays& of, const Path& p, int64_t node) {
@@ -82,6 +83,7 @@ struct Forward {
 // out[k] = sum_e sum_i M[k, i] (w a[i] + v x[i]) + m[k, i] w x[i], over the edges of a receiver.
 struct DoubleForward {
     static constexpr bool HAS_TANGENTS = true;
+    static constexpr auto direct = direct_double_forward;
 
     template <int I, int K>
     static void path(const Arrays& of, const Path& p, int64_t node) {
@@ -136,7 +138,7 @@ struct DoubleForward {
 // dS/dg or dD/dg.
 template <class Kind>
 void to_receivers(const Arrays& arrays) {
-    with_tables(arrays, [](const Arrays& of) {
+    with_tables<Kind>(arrays, [](const Arrays& of) {
         std::vector<int64_t> order(of.s.edges);
         for (int64_t e = 0; e < of.s.edges; ++e) order[e] = e;
         const int64_t* starts = of.s.receiver_starts;

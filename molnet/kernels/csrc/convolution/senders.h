@@ -62,13 +62,14 @@ inline void matrix_gradient(const Path& p, const Real* g, const Real* sent, Real
 // dS/d(x, Y, B, T) or dD/d(x, Y, B, T).
 template <class Kind>
 void to_senders(const Arrays& arrays) {
-    with_tables(arrays, [](const Arrays& of) {
+    with_tables<Kind>(arrays, [](const Arrays& of) {
         const Convolution& s = of.s;
         // Threads that meet in the table add to tables of their own. With one term they do not.
         const int64_t table_size = s.table_rows * s.table_stride;
         const int64_t copies = of.gT && s.terms > 1 ? s.threads : 0;
         Numbers tables(copies * table_size);
         if (of.gT && copies == 0) std::memset(of.gT, 0, s.table_rows * s.weight * sizeof(Real));
+        if (of.gY && !s.onto) std::memset(of.gY, 0, s.edges * s.harmonics * sizeof(Real));
         if (of.gB && !s.onto) std::memset(of.gB, 0, s.edges * s.terms * sizeof(Real));
         over_nodes(s.nodes, s.sender_starts, s.threads, [&](int64_t thread, int64_t first, int64_t last) {
             Arrays mine = of;

@@ -27,8 +27,8 @@
 #include <utility>
 #include <vector>
 
-#include "arrays.h"
 #include "../threads.h"
+#include "recognise.h"
 #include "weights.h"
 
 namespace {
@@ -37,7 +37,9 @@ namespace {
 // `Kind::isotropic_path` for a multiple of the identity.
 using Kernel = void (*)(const Arrays&, const Path&, int64_t);
 
+// CONVOLUTION_L is the l up to which there are such kernels.
 constexpr int DEGREES = CONVOLUTION_L + 1;
+constexpr int MAX_DIM = 2 * CONVOLUTION_L + 1;
 
 // Every kernel of one kind, by l of input and output.
 template <class Kind, size_t... LL>
@@ -62,6 +64,12 @@ Kernel kernel_for(const Path& p) {
 template <class Kind, int TERMS>
 void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first, int64_t last) {
     constexpr bool TANGENTS = Kind::HAS_TANGENTS;
+    if (of.gx) std::memset(of.gx + first * of.s.x, 0, (last - first) * of.s.x * sizeof(Real));
+    for (int64_t node = first; node < last; ++node)
+        for (const DirectPath* path = of.direct; path < of.direct + of.directs; ++path)
+            of.run_direct[path->kernel](of, *path, node);
+    if (of.s.paths == 0) return;
+
     constexpr int64_t EDGES_AT_ONCE = 128;
     int64_t most = std::min(EDGES_AT_ONCE, starts[last] - starts[first]), widest = 0;
     for (int64_t i = first; i < last; ++i) most = std::max(most, starts[i + 1] - starts[i]);
@@ -85,7 +93,6 @@ void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first
         of.start = starts[first];
         couple(of.s, of.Y, edges, count, of.M);
         if (TANGENTS) couple(of.s, of.y, edges, count, of.m);
-        if (of.gx) std::memset(of.gx + first * of.s.x, 0, (end - first) * of.s.x * sizeof(Real));
         for (int64_t i = 0; i < of.s.paths; ++i) {
             const Path& p = of.s.path[i];
             of.w = w, of.v = v, of.gw = gw, of.gv = gv;
@@ -122,13 +129,29 @@ int64_t padded_line(int64_t length) { return (length + LINE - 1) / LINE * LINE; 
 int64_t spaced(int64_t length) { return (padded_line(length) / LINE | 1) * LINE; }
 
 // Run `body(arrays)` with coupling and tables as the sweeps read them.
-template <class Body>
+template <class Kind, class Body>
 void with_tables(Arrays of, Body body) {
-    const Convolution& s = of.s;
+    const Convolution s = of.s;
     int64_t products = 0;  // of the simplest sweep
     for (int64_t i = 0; i < s.paths; ++i)
         products += s.edges * s.path[i].dim_in * s.path[i].dim_out * s.path[i].channels;
     of.s.threads = worthwhile(s.threads, products);
+
+    std::vector<Path> rest;
+    std::vector<DirectPath> directs;
+    of.s.table_stride = s.weight;
+    of.run_direct = s.terms == SPLINE_TERMS ? Kind::direct(of) : nullptr;
+    if (of.run_direct) {
+        for (int64_t i = 0; i < s.paths; ++i) {
+            if (const auto path = direct(s, s.path[i]))
+                directs.push_back(*path);
+            else
+                rest.push_back(s.path[i]);
+        }
+        of.direct = directs.data(), of.directs = directs.size();
+        of.s.path = rest.data(), of.s.paths = rest.size();
+        if (rest.empty()) return body(of);
+    }
 
     const int64_t matrix = padded_line(s.matrix);
     const Numbers coupling(s.harmonics * matrix);
@@ -143,7 +166,6 @@ void with_tables(Arrays of, Body body) {
             }
     of.s.coupling = coupling.data(), of.s.matrix = matrix, of.s.harmonics_of = harmonics_of.data();
 
-    of.s.table_stride = s.weight;
     // Not worth it where few edges read the table, least of all where each has a row of its own.
     if (s.terms == 1 || s.edges < 8 * s.table_rows) return body(of);
     of.s.table_stride = spaced(s.weight);

@@ -32,7 +32,7 @@ void couple(const Convolution& s, const Real* Y, const int64_t* edges, int64_t c
     }
 }
 
-// gY = gM C^T for some edges, or added to what is there.
+// gY += gM C^T for some edges.
 void decouple(const Convolution& s, const Real* gM, const int64_t* edges, int64_t count, Real* gY) {
     for (int64_t h = 0; h < s.harmonics; h += WIDTH)
         with_count<WIDTH>(s.harmonics - h, [&](auto rows) {
@@ -48,7 +48,7 @@ void decouple(const Convolution& s, const Real* gM, const int64_t* edges, int64_
                 Real to[WIDTH];
                 store(to, totals(sums));
                 Real* of_edge = gY + edges[n] * s.harmonics + h;
-                for (int i = 0; i < N; ++i) of_edge[i] = s.onto ? of_edge[i] + to[i] : to[i];
+                for (int i = 0; i < N; ++i) of_edge[i] += to[i];
             }
         });
 }

@@ -1,0 +1,199 @@
+// What paths of l up to 2 with an even sum of l multiply, written out.
+//
+// Vectors are (x, y, z), and the irreps of l = 2 are (xz, xy, yy, yz, zz - xx) in e3nn's order: they stand
+// for the symmetric matrices without trace
+//
+//     [ -r c2 - c4   c1        c0        ]
+//     [  c1          2 r c2    c3        ],    r = 1 / sqrt(3)
+//     [  c0          c3        c4 - r c2 ]
+//
+// and every coupling of the three is a multiple of one of the forms below. A form has `send`, which adds
+// the message w f(x, Y) to the output, and `differentiate`, which adds the derivatives of w g·f(x, Y) by
+// x and, if they are asked for, by Y, and returns that by w. Arguments are vectors of channels and, for the
+// harmonics Y, numbers, with or without a change.
+
+#pragma once
+
+#include "moving.h"
+
+namespace {
+
+constexpr Real ROOT_OF_THIRD = Real(0.57735026918962576451);  // 1 / sqrt(3)
+constexpr Real HALF_ROOT_OF_3 = Real(0.86602540378443864676);  // sqrt(3) / 2
+
+// The symmetric product of two vectors without its trace, added to what is there.
+template <class To, class A, class B>
+INLINE void add_pair(To* to, const Components<A, 3>& a, const Components<B, 3>& b) {
+    const auto r = times(ROOT_OF_THIRD, a);
+    add(to[0], a[0], b[2]), add(to[0], a[2], b[0]);
+    add(to[1], a[0], b[1]), add(to[1], a[1], b[0]);
+    add(to[2], r[1] + r[1], b[1]), add(to[2], -r[0], b[0]), add(to[2], -r[2], b[2]);
+    add(to[3], a[1], b[2]), add(to[3], a[2], b[1]);
+    add(to[4], a[2], b[2]), add(to[4], -a[0], b[0]);
+}
+
+// A matrix times a vector, likewise.
+template <class To, class A, class B>
+INLINE void add_contraction(To* to, const Components<A, 5>& c, const Components<B, 3>& a) {
+    const A r = ROOT_OF_THIRD * c[2];
+    add(to[0], c[0], a[2]), add(to[0], c[1], a[1]), add(to[0], -(r + c[4]), a[0]);
+    add(to[1], c[1], a[0]), add(to[1], c[3], a[2]), add(to[1], r + r, a[1]);
+    add(to[2], c[0], a[0]), add(to[2], c[3], a[1]), add(to[2], c[4] - r, a[2]);
+}
+
+// The symmetric product of two matrices without its trace, up to a factor, likewise.
+template <class To, class A, class B>
+INLINE void add_product(To* to, const Components<A, 5>& c, const Components<B, 5>& d) {
+    const Components<A, 5> h = times(Real(0.5), c), s = times(HALF_ROOT_OF_3, c);
+    add(to[0], s[1], d[3]), add(to[0], s[3], d[1]), add(to[0], -c[0], d[2]), add(to[0], -c[2], d[0]);
+    add(to[1], s[0], d[3]), add(to[1], s[3], d[0]), add(to[1], -s[1], d[4]), add(to[1], -s[4], d[1]);
+    add(to[1], h[1], d[2]), add(to[1], h[2], d[1]);
+    add(to[2], h[1], d[1]), add(to[2], h[3], d[3]), add(to[2], -c[0], d[0]), add(to[2], -c[4], d[4]);
+    add(to[2], c[2], d[2]);
+    add(to[3], s[0], d[1]), add(to[3], s[1], d[0]), add(to[3], s[3], d[4]), add(to[3], s[4], d[3]);
+    add(to[3], h[2], d[3]), add(to[3], h[3], d[2]);
+    add(to[4], s[3], d[3]), add(to[4], -s[1], d[1]), add(to[4], -c[2], d[4]), add(to[4], -c[4], d[2]);
+}
+
+template <int IN_, int HARMONIC_, int OUT_>
+struct Degrees {
+    static constexpr int IN = IN_, HARMONIC = HARMONIC_, OUT = OUT_;
+};
+
+// f = Y x, with the harmonic of l = 0
+template <int L>
+struct Isotropic : Degrees<L, 0, L> {
+    template <class W, class X, class Y>
+    static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
+        add_times(out, w * y[0], x);
+    }
+
+    template <bool OF_Y, class W, class X, class Y, class G>
+    static INLINE auto differentiate(const W& w, const X& x, const Y& y, const G& g, Vector* gx, Vector* gY) {
+        const auto product = dot(x, g);
+        add_times(gx, w * y[0], g);
+        if constexpr (OF_Y) add(*gY, w, product);
+        return y[0] * product;
+    }
+};
+
+// f = x Y, with x of l = 0
+template <int L>
+struct Raising : Degrees<0, L, L> {
+    template <class W, class X, class Y>
+    static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
+        add_times(out, w * x[0], y);
+    }
+
+    template <bool OF_Y, class W, class X, class Y, class G>
+    static INLINE auto differentiate(const W& w, const X& x, const Y& y, const G& g, Vector* gx, Vector* gY) {
+        const auto product = dot(y, g);
+        add(*gx, w, product);
+        if constexpr (OF_Y) add_times(gY, w * x[0], g);
+        return x[0] * product;
+    }
+};
+
+// f = Y·x
+template <int L>
+struct Contracting : Degrees<L, L, 0> {
+    template <class W, class X, class Y>
+    static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
+        add(*out, w, dot(y, x));
+    }
+
+    template <bool OF_Y, class W, class X, class Y, class G>
+    static INLINE auto differentiate(const W& w, const X& x, const Y& y, const G& g, Vector* gx, Vector* gY) {
+        const auto sent = w * g[0];
+        add_times(gx, sent, y);
+        if constexpr (OF_Y) add_times(gY, sent, x);
+        return g[0] * dot(y, x);
+    }
+};
+
+// The gradients of w h·x by x and w.
+template <class W, class X, class H>
+INLINE auto add_inner(const W& w, const X& x, const H& h, Vector* gx) {
+    add_times(gx, w, h);
+    return dot(x, h);
+}
+
+// Zeros to add components like a b to.
+template <int N, class A, class B>
+INLINE auto zeros_like(const A&, const B&) {
+    return Components<decltype(std::declval<A>() * std::declval<B>()), N>{};
+}
+
+// f = pair(Y, x)
+struct Pairing : Degrees<1, 1, 2> {
+    template <class W, class X, class Y>
+    static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
+        add_pair(out, y, times(w, x));
+    }
+
+    template <bool OF_Y, class W, class X, class Y, class G>
+    static INLINE auto differentiate(const W& w, const X& x, const Y& y, const G& g, Vector* gx, Vector* gY) {
+        if constexpr (OF_Y) add_contraction(gY, g, times(w, x));
+        auto h = zeros_like<3>(g[0], y[0]);
+        add_contraction(h.at, g, y);
+        return add_inner(w, x, h, gx);
+    }
+};
+
+// f = Y x, with a matrix Y and a vector x
+struct ByMatrix : Degrees<1, 2, 1> {
+    template <class W, class X, class Y>
+    static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
+        add_contraction(out, y, times(w, x));
+    }
+
+    template <bool OF_Y, class W, class X, class Y, class G>
+    static INLINE auto differentiate(const W& w, const X& x, const Y& y, const G& g, Vector* gx, Vector* gY) {
+        if constexpr (OF_Y) add_pair(gY, times(w, x), g);
+        auto h = zeros_like<3>(g[0], y[0]);
+        add_contraction(h.at, y, g);
+        return add_inner(w, x, h, gx);
+    }
+};
+
+// f = x Y, with a matrix x and a vector Y
+struct OnVector : Degrees<2, 1, 1> {
+    template <class W, class X, class Y>
+    static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
+        add_contraction(out, times(w, x), y);
+    }
+
+    template <bool OF_Y, class W, class X, class Y, class G>
+    static INLINE auto differentiate(const W& w, const X& x, const Y& y, const G& g, Vector* gx, Vector* gY) {
+        if constexpr (OF_Y) add_contraction(gY, x, times(w, g));
+        auto h = zeros_like<5>(g[0], y[0]);
+        add_pair(h.at, y, g);
+        return add_inner(w, x, h, gx);
+    }
+};
+
+// f = product(Y, x)
+struct Multiplying : Degrees<2, 2, 2> {
+    template <class W, class X, class Y>
+    static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
+        add_product(out, y, times(w, x));
+    }
+
+    template <bool OF_Y, class W, class X, class Y, class G>
+    static INLINE auto differentiate(const W& w, const X& x, const Y& y, const G& g, Vector* gx, Vector* gY) {
+        if constexpr (OF_Y) add_product(gY, times(w, x), g);
+        auto h = zeros_like<5>(g[0], y[0]);
+        add_product(h.at, y, g);
+        return add_inner(w, x, h, gx);
+    }
+};
+
+template <class... Form>
+struct List {
+    static constexpr int64_t SIZE = sizeof...(Form);
+};
+
+using Forms = List<Isotropic<0>, Isotropic<1>, Isotropic<2>, Raising<1>, Raising<2>, Contracting<1>, Contracting<2>,
+                   Pairing, ByMatrix, OnVector, Multiplying>;
+
+}  // namespace
