@@ -1,6 +1,7 @@
 """The compiled kernels against the reference, at every order of differentiation."""
 
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from molnet.kernels import Block, Edges, Path, Plan, Weights, operators, reference
 from molnet.kernels.compiler import library
+from molnet.nn.convolution import Convolution
 
 pytestmark = pytest.mark.skipif(library("float") is None, reason="there is no C++ compiler")
 
@@ -41,17 +43,25 @@ class Problem:
     """Random arguments of a convolution; ``terms = 1`` gives each edge weights of its own."""
 
     def __init__(
-        self, plan: Plan, num_nodes: int, num_edges: int, terms: int, dtype: torch.dtype
+        self,
+        plan: Plan,
+        num_nodes: int,
+        num_edges: int,
+        terms: int,
+        dtype: torch.dtype,
+        coupling: Tensor | None = None,
     ) -> None:
+        if coupling is None:
+            coupling = torch.randn(NUM_HARMONICS, plan.matrix_size, dtype=dtype)
+        self.coupling = coupling.to(dtype)
         num_rows = num_edges if terms == 1 else 7
         sizes = [
             (num_nodes, plan.input_size),
-            (num_edges, NUM_HARMONICS),
+            (num_edges, len(coupling)),
             (num_edges, terms),
             (num_rows, plan.weight_size),
         ]
         self.plan = plan
-        self.coupling = torch.randn(NUM_HARMONICS, plan.matrix_size, dtype=dtype)
         self.tensors = [torch.randn(size, dtype=dtype, requires_grad=True) for size in sizes]
         self.rows = (
             torch.arange(num_edges)
@@ -79,6 +89,75 @@ def test_agree_with_the_reference_to_second_order(
 
 def test_agree_with_the_reference_to_third_order() -> None:
     compare(Problem(PLANS["unequal channels"], 4, 7, 4, torch.float64), order=3)
+
+
+# Of many of these paths the kernels know the matrices: of those of l up to 2 with an even sum of l and whole
+# vectors of channels, of 64 channels in kernels of their own.
+CONVOLUTIONS = {
+    "64 channels": ("64x0e+64x1o+64x2e", "0e+1o+2e", "0e+1o+2e"),
+    "unequal channels": ("24x0e+16x1o+8x2e", "0e+1o+2e", "0e+1o+2e"),
+    "channels beside whole vectors": ("8x0e+5x1o+11x2e", "0e+1o+2e", "0e+1o+2e"),
+    "first layer": ("16x0e", "0e+1o+2e", "0e+1o+2e"),
+    "last layer": ("16x0e+16x1o+16x2e", "0e+1o+2e", "0e"),
+    "l up to 1": ("64x0e+64x1o", "0e+1o", "0e+1o"),
+    "both parities": ("8x0e+8x0o+8x1o+8x1e+8x2e+8x2o", "0e+1o+2e", "0e+0o+1o+1e+2e+2o"),
+    "harmonics in another order": ("8x0e+8x1o+8x2e", "2e+0e+1o", "0e+1o+2e"),
+    "with l = 3": ("8x1o+8x2e+8x3o", "0e+1o+2e", "0e+1o+2e+3o"),
+}
+
+
+@pytest.mark.parametrize("irreps", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_couplings_of_irreps_agree_with_the_reference(
+    irreps: tuple[str, str, str], dtype: torch.dtype
+) -> None:
+    convolution = Convolution(*irreps).to(dtype)
+    coupling = convolution.constants[0]
+    compare(Problem(convolution.plan, 5, 18, 4, dtype, coupling), order=2)
+
+
+def test_couplings_that_are_nearly_those_of_irreps() -> None:
+    """A matrix with one wrong number, or of another size, is not taken for what it resembles."""
+    convolution = Convolution(*CONVOLUTIONS["unequal channels"]).double()
+    coupling = convolution.constants[0]
+    compare(Problem(convolution.plan, 4, 9, 4, torch.float64, -0.3 * coupling), order=1)
+    for place in coupling.nonzero().tolist():
+        wrong = coupling.clone()
+        wrong[tuple(place)] *= 1.01
+        compare(Problem(convolution.plan, 2, 3, 4, torch.float64, wrong), order=0)
+    for path in range(0, convolution.plan.matrix_size, 7):
+        wrong = coupling.clone()
+        wrong[4, path] += 0.1
+        compare(Problem(convolution.plan, 2, 3, 4, torch.float64, wrong), order=0)
+
+
+@pytest.mark.parametrize("name", ["backward", "double_backward"])
+@pytest.mark.parametrize("channels", [12, 64])
+def test_what_is_not_wanted_does_not_matter(name: str, channels: int) -> None:
+    """Each choice of gradients by Y, B and T has kernels of its own."""
+    convolution = Convolution(f"{channels}x0e+{channels}x1o+{channels}x2e", "0e+1o+2e", "0e+1o+2e")
+    convolution.double()
+    problem = Problem(convolution.plan, 5, 18, 4, torch.float64, convolution.constants[0])
+    g = torch.randn(5, problem.plan.output_size, dtype=torch.float64)
+    tangents = [torch.randn_like(tensor) for tensor in problem.tensors[:3]]
+    arguments = [g, *problem.tensors, *([*tangents, None] if "double" in name else [])]
+    rest = (problem.coupling, problem.rows, *problem.edges, *operators._flat(problem.plan))
+    operator = getattr(torch.ops.molnet, f"convolution_{name}")
+
+    def gradients(*tensors: Tensor) -> Tensor:
+        form = (g * problem(reference.convolve, *tensors)).sum()
+        if "double" not in name:
+            return form
+        slopes = torch.autograd.grad(form, tensors[:3], create_graph=True)
+        return sum((s * t).sum() for s, t in zip(slopes, tangents, strict=True))
+
+    expected = torch.autograd.grad(gradients(*problem.tensors), problem.tensors)
+    for wanted in product([False, True], repeat=3):
+        of_x, *others = operator(*arguments, *rest, wanted)
+        torch.testing.assert_close(of_x, expected[0], rtol=1e-11, atol=1e-11)
+        for asked, ours, theirs in zip(wanted, others, expected[1:], strict=True):
+            if asked:
+                torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-10)
 
 
 def compare(problem: Problem, order: int) -> None:

@@ -27,7 +27,7 @@ HEADS = {
 
 
 def make_model(heads: str, **network: object) -> Model:
-    network = {"cutoff": 3.0, "channels": 5, "l_max": 2, "num_layers": 3, **network}
+    network = {"cutoff": 3.0, "channels": 8, "l_max": 2, "num_layers": 3, **network}
     return Model(network, HEADS[heads], [1, 6, 8], {"mean_neighbours": 5.0}).double()
 
 
@@ -84,7 +84,12 @@ def propagations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-NETWORKS: list[dict] = [{}, {"parity": True}, {"l_max": 3, "num_layers": 1, "radial_hidden": []}]
+NETWORKS: list[dict] = [
+    {},
+    {"channels": 5},
+    {"channels": 4, "parity": True},
+    {"channels": 3, "l_max": 3, "num_layers": 1, "radial_hidden": []},
+]
 
 
 @pytest.mark.parametrize("heads", HEADS)

@@ -12,9 +12,6 @@ struct Backward {
 
     template <int I, int K>
     static void path(const Arrays& of, const Path& p, int64_t node) {
-        if constexpr (I * K + K + 4 <= REGISTERS) {
-            if (of.gY) return small_path<I, K>(of, p, node);
-        }
         const int64_t channels = p.channels, stride = p.out_stride;
         const Real* x_row = of.x + node * of.s.x + p.x;
         Real* gx_row = of.gx + node * of.s.x + p.x;
@@ -51,41 +48,6 @@ struct Backward {
                 for (int n = 0; n < N; ++n) store(edge.gw + c + n * WIDTH, w_sum[n], lanes);
             });
             if (of.gY) matrix_gradient<I, K>(p, g_row, of.sent, edge.gM);
-        });
-    }
-
-    // The same for a small matrix, whose gradient fits in registers.
-    template <int I, int K>
-    static void small_path(const Arrays& of, const Path& p, int64_t node) {
-        const int64_t channels = p.channels, stride = p.out_stride;
-        const Real* x_row = of.x + node * of.s.x + p.x;
-        Real* gx_row = of.gx + node * of.s.x + p.x;
-        over_receivers(of, p, node, [&](const OfEdge& edge) {
-            const Real* M = edge.M;
-            Vector sums[padded(I * K)] = {};
-            over_vectors(channels, [&](int64_t c, auto lanes) {
-                const Vector w = load(edge.w + c, lanes);
-                Vector g[K], w_sum{};
-                UNROLL
-                for (int k = 0; k < K; ++k) g[k] = load(edge.g + k * stride + c, lanes);
-                UNROLL
-                for (int i = 0; i < I; ++i) {
-                    const Vector x = load(x_row + i * channels + c, lanes), sent = w * x;
-                    Vector h{};
-                    UNROLL
-                    for (int k = 0; k < K; ++k) {
-                        h += M[k * I + i] * g[k];
-                        sums[k * I + i] += g[k] * sent;
-                    }
-                    Real* gx = gx_row + i * channels + c;
-                    w_sum += x * h;
-                    store(gx, load(gx, lanes) + w * h, lanes);
-                }
-                store(edge.gw + c, w_sum, lanes);
-            });
-            Real to[padded(I * K)];
-            store_totals<I * K>(sums, to);
-            std::memcpy(edge.gM, to, I * K * sizeof(Real));
         });
     }
 

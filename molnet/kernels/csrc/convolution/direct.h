@@ -1,11 +1,13 @@
-// Paths whose matrix is known to be among the forms of forms.h, done without it.
+// Paths whose matrix is one of those that forms.h writes out, done without it.
 //
-// They take harmonics as they are and give them gradients, where the other kernels need matrices of all
-// edges and their gradients; and weights stay in registers from interpolation to use.
+// Such a path takes harmonics as they are, and their gradients come out as such, where other kernels need
+// matrices of all edges and gradients of these; and its weights stay in registers from interpolation to use.
+// Couplings of e3nn's are recognised by their numbers, so whoever calls the convolution need not know.
 
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "arrays.h"
 
@@ -18,6 +20,9 @@ struct DirectPath {
     int64_t kernel, harmonic;  // index of the kernel, and the first of the harmonics
     Real factor;               // of the form
 };
+
+// The path, if there are such kernels for it; they do whole vectors of channels.
+std::optional<DirectPath> direct_path(const Convolution&, const Path&);
 
 // What is done with a path at one node.
 using DirectKernel = void (*)(const Arrays&, const DirectPath&, int64_t);

@@ -189,9 +189,7 @@ struct Multiplying : Degrees<2, 2, 2> {
 };
 
 template <class... Form>
-struct List {
-    static constexpr int64_t SIZE = sizeof...(Form);
-};
+struct List {};
 
 using Forms = List<Isotropic<0>, Isotropic<1>, Isotropic<2>, Raising<1>, Raising<2>, Contracting<1>, Contracting<2>,
                    Pairing, ByMatrix, OnVector, Multiplying>;

@@ -12,11 +12,13 @@
 //
 //     D = S(g, a, M, w) + S(g, x, m, w) + S(g, x, M, v),    v = sum_t b[t] T[row + t] + B[t] u[row + t]
 //
-// A sweep goes through a few nodes at a time, path by path, so that what a path needs of features
-// and table stays in the nearest cache. Channels c are contiguous: the innermost loops run over them
-// in whole vectors, then over what is left. Of the edges only harmonics Y, basis B and indices are
-// stored: their matrices M = Y C (C holds the Clebsch-Gordan coefficients) and weights are made anew
-// in every sweep, and so are those of the tangents, m = y C, and the gradients, gY = gM C^T.
+// Of the edges only harmonics Y, basis B and indices are stored: their matrices M = Y C (C holds the
+// Clebsch-Gordan coefficients) and weights are made anew in every sweep, and so are those of the tangents,
+// m = y C, and the gradients, gY = gM C^T. Channels c are contiguous: the innermost loops run over them in
+// whole vectors, then over what is left.
+//
+// Paths of l up to 2 for the most part need no matrices: see direct.h. The others are done a few nodes at
+// a time, path by path, so that what a path needs of features and table stays in the nearest cache.
 
 #pragma once
 
@@ -28,7 +30,7 @@
 #include <vector>
 
 #include "../threads.h"
-#include "recognise.h"
+#include "direct.h"
 #include "weights.h"
 
 namespace {
@@ -59,15 +61,26 @@ Kernel kernel_for(const Path& p) {
     return p.isotropic ? isotropic[p.dim_in / 2] : kernels[(p.dim_in / 2) * DEGREES + p.dim_out / 2];
 }
 
+constexpr int64_t LINE = 64 / sizeof(Real);  // numbers in a cache line
+
+// Run the kernels of all direct paths for every node of `first .. last`.
+void over_direct_paths(const Arrays& of, int64_t first, int64_t last) {
+    for (int64_t node = first; node < last; ++node) {
+        // Every path adds to a few lines of a row; they are on their way here before the first one does.
+        if (of.out && node + 1 < last)
+            for (int64_t i = 0; i < of.s.out; i += LINE) __builtin_prefetch(of.out + (node + 1) * of.s.out + i, 1);
+        for (const DirectPath* path = of.direct; path < of.direct + of.directs; ++path)
+            of.run_direct[path->kernel](of, *path, node);
+    }
+}
+
 // Run a kernel for every path and every node of `first .. last`, whose edges are
 // `order[starts[first]] .. order[starts[last]]`.
 template <class Kind, int TERMS>
 void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first, int64_t last) {
     constexpr bool TANGENTS = Kind::HAS_TANGENTS;
     if (of.gx) std::memset(of.gx + first * of.s.x, 0, (last - first) * of.s.x * sizeof(Real));
-    for (int64_t node = first; node < last; ++node)
-        for (const DirectPath* path = of.direct; path < of.direct + of.directs; ++path)
-            of.run_direct[path->kernel](of, *path, node);
+    over_direct_paths(of, first, last);
     if (of.s.paths == 0) return;
 
     constexpr int64_t EDGES_AT_ONCE = 128;
@@ -121,7 +134,6 @@ void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first
 }
 
 // The length of a row of whole cache lines.
-constexpr int64_t LINE = 64 / sizeof(Real);
 int64_t padded_line(int64_t length) { return (length + LINE - 1) / LINE * LINE; }
 
 // Distance of rows in a table whose columns do not fall into a few places of the cache alone: an odd
@@ -143,7 +155,7 @@ void with_tables(Arrays of, Body body) {
     of.run_direct = s.terms == SPLINE_TERMS ? Kind::direct(of) : nullptr;
     if (of.run_direct) {
         for (int64_t i = 0; i < s.paths; ++i) {
-            if (const auto path = direct(s, s.path[i]))
+            if (const auto path = direct_path(s, s.path[i]))
                 directs.push_back(*path);
             else
                 rest.push_back(s.path[i]);
