@@ -91,8 +91,8 @@ def test_agree_with_the_reference_to_third_order() -> None:
     compare(Problem(PLANS["unequal channels"], 4, 7, 4, torch.float64), order=3)
 
 
-# Of many of these paths the kernels know the matrices: of those of l up to 2 with an even sum of l and whole
-# vectors of channels, of 64 channels in kernels of their own.
+# Of many of these paths the kernels know the matrices: of those of l up to 2 with an even sum of l
+# and whole vectors of channels, of 64 channels in kernels of their own.
 CONVOLUTIONS = {
     "64 channels": ("64x0e+64x1o+64x2e", "0e+1o+2e", "0e+1o+2e"),
     "unequal channels": ("24x0e+16x1o+8x2e", "0e+1o+2e", "0e+1o+2e"),

@@ -34,8 +34,8 @@ Tensor tensor_of() {
                 Components<Vector, I> x{};
                 Components<Real, J> Y{};
                 Vector out[K] = {};
-                x[i] += 1, Y[j] = 1;
-                Form::send(Vector{} + 1, x, Y, out);
+                x[i] += Real(1), Y[j] = 1;
+                Form::send(Vector{} + Real(1), x, Y, out);
                 tensor.numbers.push_back(out[k][0]);
             }
     return tensor;

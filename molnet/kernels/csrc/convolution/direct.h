@@ -3,6 +3,7 @@
 // Such a path takes harmonics as they are, and their gradients come out as such, where other kernels need
 // matrices of all edges and gradients of these; and its weights stay in registers from interpolation to use.
 // Couplings of e3nn's are recognised by their numbers, so whoever calls the convolution need not know.
+// The sources are outside of this folder, which is compiled anew for larger l.
 
 #pragma once
 
