@@ -183,7 +183,7 @@ void with_tables(Arrays of, Body body) {
     of.s.table_stride = spaced(s.weight);
     const int64_t size = s.table_rows * of.s.table_stride;
     const Numbers T(size, false), u(of.u ? size : 0, false);
-    over_range(s.table_rows, s.threads, [&](int64_t first, int64_t last) {
+    over_range(s.table_rows, of.s.threads, [&](int64_t first, int64_t last) {
         for (int64_t row = first; row < last; ++row) {
             std::copy_n(of.T + row * s.weight, s.weight, T.data() + row * of.s.table_stride);
             if (of.u) std::copy_n(of.u + row * s.weight, s.weight, u.data() + row * of.s.table_stride);
