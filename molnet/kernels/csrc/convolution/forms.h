@@ -111,80 +111,89 @@ struct Contracting : Degrees<L, L, 0> {
     }
 };
 
-// The gradients of w h·x by x and w.
-template <class W, class X, class H>
-INLINE auto add_inner(const W& w, const X& x, const H& h, Vector* gx) {
-    add_times(gx, w, h);
-    return dot(x, h);
-}
-
-// Zeros to add components like a b to.
-template <int N, class A, class B>
-INLINE auto zeros_like(const A&, const B&) {
-    return Components<decltype(std::declval<A>() * std::declval<B>()), N>{};
-}
+// What the forms without l = 0 have in common: with h the gradient of g·f by x, that of w g·f by x is w h and
+// that by w is h·x. A form adds h (`by_x`) and the gradient by Y (`by_Y`) to what is there.
+template <class Form, int IN, int HARMONIC, int OUT>
+struct Bilinear : Degrees<IN, HARMONIC, OUT> {
+    template <bool OF_Y, class W, class X, class Y, class G>
+    static INLINE auto differentiate(const W& w, const X& x, const Y& y, const G& g, Vector* gx, Vector* gY) {
+        if constexpr (OF_Y) Form::by_Y(gY, w, x, g);
+        Components<decltype(g[0] * y[0]), 2 * IN + 1> h{};
+        Form::by_x(h.at, y, g);
+        add_times(gx, w, h);
+        return dot(x, h);
+    }
+};
 
 // f = pair(Y, x)
-struct Pairing : Degrees<1, 1, 2> {
+struct Pairing : Bilinear<Pairing, 1, 1, 2> {
     template <class W, class X, class Y>
     static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
         add_pair(out, y, times(w, x));
     }
 
-    template <bool OF_Y, class W, class X, class Y, class G>
-    static INLINE auto differentiate(const W& w, const X& x, const Y& y, const G& g, Vector* gx, Vector* gY) {
-        if constexpr (OF_Y) add_contraction(gY, g, times(w, x));
-        auto h = zeros_like<3>(g[0], y[0]);
-        add_contraction(h.at, g, y);
-        return add_inner(w, x, h, gx);
+    template <class To, class Y, class G>
+    static INLINE void by_x(To* h, const Y& y, const G& g) {
+        add_contraction(h, g, y);
+    }
+
+    template <class W, class X, class G>
+    static INLINE void by_Y(Vector* gY, const W& w, const X& x, const G& g) {
+        add_contraction(gY, g, times(w, x));
     }
 };
 
 // f = Y x, with a matrix Y and a vector x
-struct ByMatrix : Degrees<1, 2, 1> {
+struct ByMatrix : Bilinear<ByMatrix, 1, 2, 1> {
     template <class W, class X, class Y>
     static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
         add_contraction(out, y, times(w, x));
     }
 
-    template <bool OF_Y, class W, class X, class Y, class G>
-    static INLINE auto differentiate(const W& w, const X& x, const Y& y, const G& g, Vector* gx, Vector* gY) {
-        if constexpr (OF_Y) add_pair(gY, times(w, x), g);
-        auto h = zeros_like<3>(g[0], y[0]);
-        add_contraction(h.at, y, g);
-        return add_inner(w, x, h, gx);
+    template <class To, class Y, class G>
+    static INLINE void by_x(To* h, const Y& y, const G& g) {
+        add_contraction(h, y, g);
+    }
+
+    template <class W, class X, class G>
+    static INLINE void by_Y(Vector* gY, const W& w, const X& x, const G& g) {
+        add_pair(gY, times(w, x), g);
     }
 };
 
 // f = x Y, with a matrix x and a vector Y
-struct OnVector : Degrees<2, 1, 1> {
+struct OnVector : Bilinear<OnVector, 2, 1, 1> {
     template <class W, class X, class Y>
     static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
         add_contraction(out, times(w, x), y);
     }
 
-    template <bool OF_Y, class W, class X, class Y, class G>
-    static INLINE auto differentiate(const W& w, const X& x, const Y& y, const G& g, Vector* gx, Vector* gY) {
-        if constexpr (OF_Y) add_contraction(gY, x, times(w, g));
-        auto h = zeros_like<5>(g[0], y[0]);
-        add_pair(h.at, y, g);
-        return add_inner(w, x, h, gx);
+    template <class To, class Y, class G>
+    static INLINE void by_x(To* h, const Y& y, const G& g) {
+        add_pair(h, y, g);
+    }
+
+    template <class W, class X, class G>
+    static INLINE void by_Y(Vector* gY, const W& w, const X& x, const G& g) {
+        add_contraction(gY, x, times(w, g));
     }
 };
 
 // f = product(Y, x)
-struct Multiplying : Degrees<2, 2, 2> {
+struct Multiplying : Bilinear<Multiplying, 2, 2, 2> {
     template <class W, class X, class Y>
     static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
         add_product(out, y, times(w, x));
     }
 
-    template <bool OF_Y, class W, class X, class Y, class G>
-    static INLINE auto differentiate(const W& w, const X& x, const Y& y, const G& g, Vector* gx, Vector* gY) {
-        if constexpr (OF_Y) add_product(gY, times(w, x), g);
-        auto h = zeros_like<5>(g[0], y[0]);
-        add_product(h.at, y, g);
-        return add_inner(w, x, h, gx);
+    template <class To, class Y, class G>
+    static INLINE void by_x(To* h, const Y& y, const G& g) {
+        add_product(h, y, g);
+    }
+
+    template <class W, class X, class G>
+    static INLINE void by_Y(Vector* gY, const W& w, const X& x, const G& g) {
+        add_product(gY, times(w, x), g);
     }
 };
 
