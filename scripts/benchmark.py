@@ -8,8 +8,9 @@
     python scripts/benchmark.py o3            its building blocks
     python scripts/benchmark.py knots         no time, but the errors of its radial splines
 
-What is compared runs in turn in one process, ours, theirs, ours, ..., and medians are compared, so
-that a machine whose speed drifts slows all alike. `train` and `evaluate` compare with the same
+What is compared runs in turn in one process, ours, theirs, ours, ..., each again and again for
+100 ms (`--turn 0` for single calls), and medians are compared, so that a machine whose speed drifts
+slows all alike. `train` and `evaluate` compare with the same
 network written in e3nn's modules, which gives the same energies and forces for the same weights.
 Every command writes its results to a file with `--json FILE` and draws them with `--plot FILE.png`;
 its other options: `python scripts/benchmark.py train --help`. Needs e3nn
@@ -141,7 +142,14 @@ def _common() -> argparse.ArgumentParser:
 
 def _comparison() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--repeats", type=int, default=15)
+    options.add_argument("--repeats", type=int, default=15, help="turns of each, of which medians")
+    options.add_argument(
+        "--turn",
+        type=float,
+        default=100.0,
+        metavar="MS",
+        help="how long one is called again and again before the next; 0 for single calls",
+    )
     options.add_argument(
         "--jit-mode",
         choices=["eager", "script", "inductor"],
@@ -188,7 +196,7 @@ def _frames() -> argparse.ArgumentParser:
 
 
 def _timed(comparisons: Iterable[Comparison], options: argparse.Namespace) -> list[Timing]:
-    timings = [measure(comparison, options.repeats) for comparison in comparisons]
+    timings = [measure(comparison, options.repeats, options.turn) for comparison in comparisons]
     print(table(timings))
     return timings
 

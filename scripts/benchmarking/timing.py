@@ -40,18 +40,34 @@ class Timing(NamedTuple):
         return {**self._asdict(), "ratios": self.ratios}
 
 
-def measure(comparison: Comparison, repeats: int) -> Timing:
-    """Run all columns in turn, twice to warm up and then ``repeats`` times."""
+def measure(comparison: Comparison, repeats: int, turn: float) -> Timing:
+    """Give all columns a turn one after the other, twice to warm up and then ``repeats`` times.
+
+    A turn is one call, or as many as it takes to fill ``turn`` milliseconds, of which the mean
+    counts. A short call would otherwise be measured on caches that the other columns have emptied,
+    which nothing does to it where it is used.
+    """
     times: dict[str, list[float]] = {column: [] for column in comparison.runs}
     for repeat in range(repeats + WARM_UP):
         for column, run in comparison.runs.items():
-            start = time.perf_counter()
-            run()
+            mean = _mean_of_turn(run, turn)
             if repeat >= WARM_UP:
-                times[column].append(1e3 * (time.perf_counter() - start))
+                times[column].append(mean)
     return Timing(
         comparison.name, {column: statistics.median(kept) for column, kept in times.items()}
     )
+
+
+def _mean_of_turn(run: Callable[[], object], turn: float) -> float:
+    """Mean milliseconds of the calls that fill so many, at least one."""
+    start = time.perf_counter()
+    calls = 0
+    while True:
+        run()
+        calls += 1
+        passed = 1e3 * (time.perf_counter() - start)
+        if passed >= turn:
+            return passed / calls
 
 
 def table(timings: Sequence[Timing]) -> str:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -80,6 +81,27 @@ def test_comparisons(
     assert [row["name"] for row in written["results"]] == [timing.name for timing in timings] != []
     assert all(row["medians"].keys() == {"molnet", "e3nn"} for row in written["results"])
     assert image.read_bytes().startswith(PNG)
+
+
+def test_turns_of_many_calls(on_path: None) -> None:
+    """Short work is called until its turn is over, long work once; times are of one call."""
+    from benchmarking.timing import WARM_UP, Comparison, measure
+
+    calls = {"short": 0, "long": 0}
+
+    def sleep(column: str, seconds: float) -> None:
+        calls[column] += 1
+        time.sleep(seconds)
+
+    work = {"short": lambda: sleep("short", 0.002), "long": lambda: sleep("long", 0.02)}
+    timing = measure(Comparison("sleep", work), repeats=1, turn=15)
+    turns = 1 + WARM_UP
+    assert calls["long"] == turns
+    assert turns < calls["short"] <= 8 * turns
+    assert 2 <= timing.medians["short"] < 15
+    calls["short"] = 0
+    measure(Comparison("sleep", work), repeats=1, turn=0)
+    assert calls["short"] == turns
 
 
 def test_energies_alone(run: Callable[..., list], capsys: pytest.CaptureFixture[str]) -> None:
