@@ -17,6 +17,7 @@ from molnet.kernels.layered import (
     LayerWeights,
 )
 from molnet.kernels.plan import Block, Path, Plan
+from molnet.kernels.radial import RadialTables
 from molnet.kernels.readout import read_out, reads_out
 from molnet.kernels.weights import Weights
 
@@ -34,6 +35,7 @@ __all__ = [
     "LayerWeights",
     "Path",
     "Plan",
+    "RadialTables",
     "RowGroups",
     "Weights",
     "apply_blockwise",

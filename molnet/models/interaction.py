@@ -16,13 +16,16 @@ from molnet.kernels import (
     Edges,
     Layer,
     LayerWeights,
+    RadialTables,
     RowGroups,
     Weights,
     compiled,
 )
+from molnet.nn.activation import normalize2mom
 from molnet.nn.convolution import Convolution
 from molnet.nn.gate import Gate
 from molnet.nn.mlp import FullyConnectedNet
+from molnet.nn.mlp import Layer as MLPLayer
 from molnet.nn.species_linear import SpeciesLinear
 from molnet.o3.irreps import Irrep, Irreps
 from molnet.o3.linear import Linear
@@ -53,23 +56,18 @@ class RadialWeights(nn.Module):
     ) -> list[Tensor]:
         """Several networks at the same P distances, with a matrix before the last layer.
 
-        Their hidden layers are evaluated at once: so small a product takes less time than the call.
-
         Args:
             networks: alike but for their ``weight_numel``.
-            bessel: functions of the distances ``[P, n]``.
-            interpolation: ``[Q, P]``, takes the place of the envelope.
+            bessel: functions of the distances ``[P, n]``, constant.
+            interpolation: ``[Q, P]``, takes the place of the envelope; constant.
 
         Returns:
             ``[Q, weight_numel]`` of each network.
         """
-        *hidden, last = zip(*(network.mlp for network in networks), strict=True)
-        x = bessel.expand(len(networks), *bessel.shape)
-        for layers in hidden:
-            x = layers[0](x, torch.stack([layer.weight for layer in layers]))  # (T, P, width)
-        # The matrix is smaller than the weights of the last layer, which it is scaled for.
-        rows = (interpolation * last[0].scale @ x).unbind()
-        return [y @ layer.weight for layer, y in zip(last, rows, strict=True)]
+        layers = [cast(Sequence[MLPLayer], network.mlp) for network in networks]
+        scales = tuple(layer.scale for layer in layers[0])
+        tables = RadialTables(bessel, interpolation, scales, normalize2mom(silu).cst)
+        return tables([[layer.weight for layer in of_network] for of_network in layers])
 
     def forward(self, bessel: Tensor, envelope: Tensor) -> Tensor:
         """Weights ``[P, weight_numel]`` from functions ``[P, n]`` and the envelope ``[P, 1]``."""

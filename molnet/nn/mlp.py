@@ -34,16 +34,9 @@ class Layer(torch.nn.Module):
         scale = (max(self.h_in, 1) * self.var_in) ** -0.5
         return scale * self.var_out**0.5 if self.act is None else scale
 
-    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Map ``[..., h_in]`` to ``[..., h_out]``.
-
-        Args:
-            x: inputs.
-            weight: ``[h_in, h_out]``, by default the layer's own. The weights of T networks,
-                ``[T, h_in, h_out]``, map ``[T, P, h_in]`` to ``[T, P, h_out]``.
-        """
-        weight = self.weight if weight is None else weight
-        x = x @ (weight * self.scale)
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[..., h_in]`` to ``[..., h_out]``."""
+        x = x @ (self.weight * self.scale)
         if self.act is None:
             return x
         x = self.act(x)

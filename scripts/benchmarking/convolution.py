@@ -13,6 +13,7 @@ from benchmarking.timing import Comparison
 from molnet import nn, o3
 from molnet.graph import edge_vectors
 from molnet.kernels import CompiledEdgeBasis, Edges, Weights
+from molnet.models.interaction import RadialWeights
 from molnet.nn.convolution import Convolution
 from molnet.nn.spline import CubicSpline
 
@@ -48,13 +49,11 @@ def convolution_comparisons(graph: Batch, cutoff: float, channels: int) -> Itera
     )
     at_knots, interpolation = basis(spline.knots()).to(x), spline.interpolation().to(x)
     sizes = [8, 64, 64, convolution.weight_numel]
-    radial = nn.FullyConnectedNet(sizes, torch.nn.functional.silu)
-
-    *layers, last = radial
-    hidden = torch.nn.Sequential(*layers)
+    n, *hidden, numel = sizes
+    radial = RadialWeights(n, hidden, numel)
 
     def ours() -> Tensor:
-        table = last(interpolation @ hidden(at_knots))
+        (table,) = RadialWeights.tables([radial], at_knots, interpolation)
         if edge_basis.serves(vectors):
             _, factors, rows = edge_basis(vectors)  # with harmonics, as the network has them
         else:

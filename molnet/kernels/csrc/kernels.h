@@ -118,6 +118,11 @@ void edge_basis_tangent(const EdgeBasis*, const Real* vectors, const Real* t, Re
 
 void blockwise_map(const Blocks*, const Rows*, int64_t weight_numel, const Real* x, const Real* weight, Real* y);
 
+void blockwise_outer(const Blocks*, const Rows*, int64_t weight_numel, const Real* x, const Real* g, Real* gW);
+
+void blockwise_both(const Blocks*, const Rows*, int64_t weight_numel, const Real* x, const Real* g,
+                    const Blocks* transposed, const Real* weight, Real* gx, Real* gW);
+
 void blockwise_packed_map(const Blocks*, const Rows*, int64_t weight_numel, const Real* x, const Real* W, Real* y);
 
 void blockwise_packed_both(const Blocks*, const Rows*, int64_t weight_numel, const Real* x, const Real* g,

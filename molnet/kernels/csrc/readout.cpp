@@ -8,6 +8,7 @@
 
 #include "functions.h"
 #include "kernels.h"
+#include "product.h"
 #include "threads.h"
 
 namespace {
@@ -25,13 +26,11 @@ struct Readout {
 extern "C" {
 
 void readout(const Readout* read, double* energies, Real* gradient) {
-    const int64_t nodes = read->nodes, hidden = read->hidden, size = hidden * read->inputs;
-    const Block forwards{1, 0, read->inputs, 0, hidden, 0, 1, 0, 1}, backwards{1, 0, hidden, 0, read->inputs, 0, 0, 0, 1};
-    const Blocks map{read->inputs, hidden, 1, 1, &forwards}, transposed{hidden, read->inputs, 1, 1, &backwards};
-    const Rows onto{nodes, 1, nullptr, nullptr, read->threads, 1}, rows{nodes, 1, nullptr, nullptr, read->threads, 0};
+    const int64_t nodes = read->nodes, hidden = read->hidden;
+    const Product first(nodes, read->inputs, hidden, 1, read->threads, true);
     const Numbers h(nodes * hidden, false), values(nodes, false);
     for (int64_t n = 0; n < nodes; ++n) std::copy_n(read->b, hidden, h.data() + n * hidden);
-    blockwise_map(&map, &onto, size, read->s, read->W, h.data());
+    first.map(read->s, read->W, h.data(), true);
     over_range(nodes, worthwhile(read->threads, nodes * hidden * 16), [&](int64_t first, int64_t last) {
         for (int64_t n = first; n < last; ++n) {
             Vector sum{};
@@ -48,7 +47,7 @@ void readout(const Readout* read, double* energies, Real* gradient) {
     std::fill_n(energies, read->structures, 0.0);
     for (int64_t n = 0; n < nodes; ++n)
         energies[read->structure[n]] += read->scale * values.data()[n] + read->constants[n];
-    blockwise_map(&transposed, &rows, size, h.data(), read->W, gradient);
+    first.to_x(h.data(), read->W, gradient);
 }
 
 }  // extern "C"
