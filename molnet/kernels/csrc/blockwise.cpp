@@ -97,12 +97,12 @@ void tile(const Real* const* from, const Real* panel, int64_t mul_in, Real* cons
 using Tile = void (*)(const Real* const*, const Real*, int64_t, Real* const*, int64_t, int64_t, Store);
 constexpr Tile TILES[] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>};
 
-// sums[r][:COLUMNS] += sum over rows of x[row][r] g[row][:COLUMNS], for R values of r.
+// sums[r][:COLUMNS] (+)= sum over rows of x[row][r] g[row][:COLUMNS], for R values of r.
 template <int R>
-void outer_tile(const Real* x, int64_t along_x, const Real* g, int64_t along_g, int64_t rows, Real* sums) {
-    Vector sum[R][2];
+void outer_tile(const Real* x, int64_t along_x, const Real* g, int64_t along_g, int64_t rows, Real* sums, bool adds) {
+    Vector sum[R][2] = {};
     UNROLL
-    for (int r = 0; r < R; ++r)
+    for (int r = 0; r < R && adds; ++r)
         sum[r][0] = load(sums + r * COLUMNS), sum[r][1] = load(sums + r * COLUMNS + WIDTH);
     for (int64_t row = 0; row < rows; ++row, x += along_x, g += along_g) {
         const Vector left = load(g), right = load(g + WIDTH);
@@ -117,24 +117,29 @@ void outer_tile(const Real* x, int64_t along_x, const Real* g, int64_t along_g, 
         store(sums + r * COLUMNS, sum[r][0]), store(sums + r * COLUMNS + WIDTH, sum[r][1]);
 }
 
-using OuterTile = void (*)(const Real*, int64_t, const Real*, int64_t, int64_t, Real*);
+using OuterTile = void (*)(const Real*, int64_t, const Real*, int64_t, int64_t, Real*, bool);
 constexpr OuterTile OUTER_TILES[] = {nullptr,       outer_tile<1>, outer_tile<2>, outer_tile<3>,
                                      outer_tile<4>, outer_tile<5>, outer_tile<6>};
 
 // Nodes of one group in the order, few enough for their features to stay in the nearest cache.
 struct Run {
     int64_t group, first, last;
+    bool begins;  // whether it is the first of the group
 };
 
 // Call `body(block, run)` for nodes `first .. last` of the order, block by block, so that weights stay in
-// a core's own cache while the nodes pass by.
+// a core's own cache while the nodes pass by. A group without nodes is one empty run.
 template <class Body>
 void over_runs(const Map& map, int64_t first, int64_t last, Body body) {
     for (int64_t i = 0; i < map.blocks; ++i)
         for (int64_t group = 0; group < map.groups; ++group) {
-            const int64_t end = std::min(last, map.start(group + 1));
-            for (int64_t n = std::max(first, map.start(group)); n < end; n += NODES_AT_ONCE)
-                body(i, Run{group, n, std::min(end, n + NODES_AT_ONCE)});
+            const int64_t start = std::max(first, map.start(group));
+            const int64_t end = std::max(start, std::min(last, map.start(group + 1)));
+            int64_t n = start;
+            do {
+                body(i, Run{group, n, std::min(end, n + NODES_AT_ONCE), n == start});
+                n += NODES_AT_ONCE;
+            } while (n < end);
         }
 }
 
@@ -196,8 +201,8 @@ int64_t packed_size(const Map& map) {
     return NODES_AT_ONCE * size;
 }
 
-// Add what a run of nodes contributes to the gradient gW of the panels of a block. Rows are packed
-// first: in the features their distance is such that they contend for cache lines.
+// Add what a run of nodes contributes to the gradient gW of the panels of a block; the first run of a group
+// writes it. Rows are packed first: in the features their distance is such that they contend for cache lines.
 void outer_run(const Map& map, const Block& b, const Run& run, const Real* x, const Real* g, Real* gW,
                Real* packed) {
     const int64_t rows = (run.last - run.first) * b.components, columns = panels(b) * COLUMNS;
@@ -214,7 +219,8 @@ void outer_run(const Map& map, const Block& b, const Run& run, const Real* x, co
     for (int64_t panel = 0; panel < panels(b); ++panel, gW += b.mul_in * COLUMNS)
         for (int64_t u = 0; u < b.mul_in; u += ROWS)
             OUTER_TILES[std::min(ROWS, b.mul_in - u)](
-                x_rows + u, b.mul_in, g_rows + panel * COLUMNS, columns, rows, gW + u * COLUMNS);
+                x_rows + u, b.mul_in, g_rows + panel * COLUMNS, columns, rows, gW + u * COLUMNS,
+                !run.begins);
 }
 
 // Results that no block writes.
@@ -223,12 +229,12 @@ void clear_uncovered(const Map& map, Real* y) {
 }
 
 // Sweep over runs of nodes in threads and add up gradients of the weights: `body(block, run, sums,
-// packed)` adds to those of a block's panels.
+// packed)` adds to those of a block's panels, or writes them.
 template <class Body>
 void add_outer(const Map& map, Real* gW, Body body) {
     const Panels panels = map.panels();
     const int64_t size = map.groups * panels.size(), threads = map.worthwhile_threads();
-    const Numbers sums(threads * size);
+    const Numbers sums(threads * size, false);
     in_parallel(threads, [&](int64_t thread) {
         const Numbers packed(packed_size(map));
         over_runs(map, map.nodes * thread / threads, map.nodes * (thread + 1) / threads,
