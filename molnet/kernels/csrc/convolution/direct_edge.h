@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <array>
 #include <type_traits>
 
 #include "direct.h"
@@ -29,6 +30,15 @@ struct OnEdge {
         for (int j = 0; j < HARMONICS; ++j) Y[j] = number(of.Y, of.y, place + j);
         UNROLL
         for (int t = 0; t < SPLINE_TERMS; ++t) B[t] = direct.factor * number(of.B, of.b, edge * SPLINE_TERMS + t);
+    }
+
+    // One edge or two from there on.
+    template <int N>
+    static INLINE std::array<OnEdge, N> some(const Arrays& of, const DirectPath& direct, int64_t first) {
+        if constexpr (N == 1)
+            return {OnEdge(of, direct, first)};
+        else
+            return {OnEdge(of, direct, first), OnEdge(of, direct, first + 1)};
     }
 
     // w = B T

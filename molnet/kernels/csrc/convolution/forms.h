@@ -58,11 +58,13 @@ INLINE void add_product(To* to, const Components<A, 5>& c, const Components<B, 5
 template <int IN_, int HARMONIC_, int OUT_>
 struct Degrees {
     static constexpr int IN = IN_, HARMONIC = HARMONIC_, OUT = OUT_;
+    static constexpr int AT_ONCE = 1;  // edges that a receiver takes in at once: two where there is little to compute
 };
 
 // f = Y x, with the harmonic of l = 0
 template <int L>
 struct Isotropic : Degrees<L, 0, L> {
+    static constexpr int AT_ONCE = 2;
     template <class W, class X, class Y>
     static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
         add_times(out, w * y[0], x);
@@ -80,6 +82,7 @@ struct Isotropic : Degrees<L, 0, L> {
 // f = x Y, with x of l = 0
 template <int L>
 struct Raising : Degrees<0, L, L> {
+    static constexpr int AT_ONCE = 2;
     template <class W, class X, class Y>
     static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
         add_times(out, w * x[0], y);
@@ -97,6 +100,7 @@ struct Raising : Degrees<0, L, L> {
 // f = Y·x
 template <int L>
 struct Contracting : Degrees<L, L, 0> {
+    static constexpr int AT_ONCE = L < 2 ? 2 : 1;
     template <class W, class X, class Y>
     static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
         add(*out, w, dot(y, x));
