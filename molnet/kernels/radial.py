@@ -75,7 +75,7 @@ class RadialTables:
         first, *_ = networks = self._of_networks(weights)
         layers = len(self.scales)
         arrays = (
-            (ctypes.c_int64 * layers)(*(len(weight) for weight in first)),
+            (ctypes.c_int64 * layers)(*(weight.shape[0] for weight in first)),
             (ctypes.c_int64 * len(networks))(*(last.shape[1] for *_, last in networks)),
             (ctypes.c_double * layers)(*self.scales),
             _addresses([self.inputs, self.interpolation]),
@@ -84,7 +84,7 @@ class RadialTables:
         struct = _RadialStruct(
             len(networks),
             layers - 1,
-            *(len(constant) for constant in (self.inputs, self.interpolation)),
+            *(constant.shape[0] for constant in (self.inputs, self.interpolation)),
             torch.get_num_threads(),
             self.factor,
             *(ctypes.addressof(array) for array in arrays),
@@ -101,7 +101,7 @@ class _Tables(Function):
         kept = of.inputs.new_empty(kernels.radial_kept(ctypes.byref(struct)))
         struct.kept = kept.data_ptr()
         last = weights[len(of.scales) - 1 :: len(of.scales)]
-        tables = [kept.new_empty(len(of.interpolation), weight.shape[1]) for weight in last]
+        tables = [kept.new_empty(of.interpolation.shape[0], weight.shape[1]) for weight in last]
         kernels.radial_forward(ctypes.byref(struct), _addresses(tables))
         ctx.of = of
         ctx.save_for_backward(kept, *weights)

@@ -49,6 +49,7 @@ class RadialWeights(nn.Module):
     def __init__(self, num_radial: int, hidden: list[int], weight_numel: int) -> None:
         super().__init__()
         self.mlp = FullyConnectedNet([num_radial, *hidden, weight_numel], silu)
+        self.factor = normalize2mom(silu).cst
 
     @staticmethod
     def tables(
@@ -66,7 +67,7 @@ class RadialWeights(nn.Module):
         """
         layers = [cast(Sequence[MLPLayer], network.mlp) for network in networks]
         scales = tuple(layer.scale for layer in layers[0])
-        tables = RadialTables(bessel, interpolation, scales, normalize2mom(silu).cst)
+        tables = RadialTables(bessel, interpolation, scales, networks[0].factor)
         return tables([[layer.weight for layer in of_network] for of_network in layers])
 
     def forward(self, bessel: Tensor, envelope: Tensor) -> Tensor:
