@@ -18,7 +18,7 @@ from molnet.kernels.layered import (
 )
 from molnet.kernels.plan import Block, Path, Plan
 from molnet.kernels.radial import RadialTables
-from molnet.kernels.readout import read_out, reads_out
+from molnet.kernels.readout import ReadOut
 from molnet.kernels.weights import Weights
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Path",
     "Plan",
     "RadialTables",
+    "ReadOut",
     "RowGroups",
     "Weights",
     "apply_blockwise",
@@ -44,6 +45,4 @@ __all__ = [
     "close",
     "convolve",
     "net_inflow",
-    "read_out",
-    "reads_out",
 ]

@@ -16,7 +16,7 @@ from torch_geometric.utils import softmax
 
 from molnet.graph.elements import ATOMIC_NUMBERS, MASSES
 from molnet.graph.geometry import exact_dtype
-from molnet.kernels import read_out, reads_out
+from molnet.kernels import ReadOut
 from molnet.models.network import Features
 from molnet.o3.constants import Constants
 from molnet.o3.irreps import Irrep, Irreps
@@ -94,30 +94,39 @@ class Extensive(Head):
 
     def forward(self, features: Features, graph: Batch) -> Tensor:
         """Totals ``[G]``, float64 wherever the device has it."""
-        return self._totals(self.readout(features.scalars), graph)
+        if (kernel := self._kernel(features, graph)) is not None:
+            return kernel(features.scalars, *self._layers, self._references_of(graph))
+        return self._totals(self._learned(features.scalars), graph)
 
     def with_gradient(self, features: Features, graph: Batch) -> tuple[Tensor, Tensor]:
         """The totals, and the gradient of their sum by the scalars, not recorded by autograd."""
-        first, act, last = cast(tuple[nn.Linear, nn.Module, nn.Linear], tuple(self.readout))
-        if type(self).forward is not Extensive.forward or type(act) is not nn.SiLU:
-            with torch.enable_grad():
-                scalars = features.scalars.detach().requires_grad_()
-                totals = self(Features(scalars, features.tensors), graph)
-                (gradient,) = torch.autograd.grad(totals.sum(), scalars)
-            return totals.detach(), gradient
-        if reads_out(features.scalars):
-            places = graph.batch, len(graph.ptr) - 1
-            constants = self._references_of(graph)
-            return read_out(features.scalars, first, last, self.scale, constants, *places)
-        hidden = first(features.scalars)
-        slope = (self.scale * last.weight).expand_as(hidden)
-        of_hidden = torch.ops.aten.silu_backward(slope, hidden)
-        return self._totals(last(act(hidden)), graph), of_hidden @ first.weight
+        if (kernel := self._kernel(features, graph)) is not None:
+            references = self._references_of(graph)
+            return kernel.with_gradient(features.scalars, *self._layers, references)
+        with torch.inference_mode(False), torch.enable_grad():
+            # A copy, since what inference mode made cannot be differentiated.
+            scalars = features.scalars.clone().requires_grad_()
+            learned = self._learned(scalars)
+            (gradient,) = torch.autograd.grad(learned.sum(), scalars)
+        return self._totals(learned.detach(), graph), gradient
 
-    def _totals(self, read: Tensor, graph: Batch) -> Tensor:
-        learned = self.scale * read.squeeze(1)  # (N,)
+    def _learned(self, scalars: Tensor) -> Tensor:
+        return self.scale * self.readout(scalars).squeeze(1)  # (N,)
+
+    def _totals(self, learned: Tensor, graph: Batch) -> Tensor:
         references = self._references_of(graph)
         return sum_over_structures(learned.to(references.dtype) + references, graph)
+
+    @property
+    def _layers(self) -> tuple[nn.Linear, nn.Linear]:
+        first, _, last = cast(tuple[nn.Linear, nn.Module, nn.Linear], tuple(self.readout))
+        return first, last
+
+    def _kernel(self, features: Features, graph: Batch) -> ReadOut | None:
+        """What reads out, where there are kernels."""
+        if type(self.readout[1]) is not nn.SiLU or not ReadOut.serves(features.scalars):
+            return None
+        return ReadOut(self.scale, graph.batch, len(graph.ptr) - 1)
 
     def _references_of(self, graph: Batch) -> Tensor:
         device = graph.species.device
