@@ -140,11 +140,10 @@ class Interaction(nn.Module):
         Args:
             table: of its radial functions, see :meth:`Network.tables`.
         """
-        own = self.self_connection
         return LayerWeights(
             cast(Tensor, self.linear_in.weight),
             cast(Tensor, self.linear_out.weight),
-            own.flat_weights() if own.weights else None,
+            self.self_connection.weight,
             table,
         )
 

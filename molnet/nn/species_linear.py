@@ -32,40 +32,39 @@ class SpeciesLinear(nn.Module):
         for irreps in (self.irreps_in, self.irreps_out):
             if irreps != irreps.sort().irreps.simplify():
                 raise ValueError(f"expected sorted and simplified irreps, got {irreps}")
-        targets = {ir: mul for mul, ir in self.irreps_out}
-        self.weights = nn.ParameterDict(
-            {
-                str(ir): nn.Parameter(torch.randn(num_species, mul, targets[ir]))
-                for mul, ir in self.irreps_in
-                if ir in targets
-            }
-        )
         self.map = self._blockwise_map()
+        numel = sum(block.mul_in * block.mul_out for block in self.map.blocks)
+        self.weight = nn.Parameter(torch.randn(num_species, numel)) if numel else None
 
     def _blockwise_map(self) -> BlockwiseMap:
-        starts_in, starts_out = (
-            {entry.ir: part.start for entry, part in zip(irreps, irreps.slices(), strict=True)}
-            for irreps in (self.irreps_in, self.irreps_out)
-        )
+        """One block for each irrep of the input that the output has too."""
+        targets = {
+            entry.ir: (entry.mul, part.start)
+            for entry, part in zip(self.irreps_out, self.irreps_out.slices(), strict=True)
+        }
         blocks = []
         start_weight = 0
-        for mul, ir in self.irreps_in:
-            if str(ir) not in self.weights:
+        for (mul, ir), part in zip(self.irreps_in, self.irreps_in.slices(), strict=True):
+            if ir not in targets:
                 continue
-            mul_out = self.weights[str(ir)].shape[2]
+            mul_out, start_out = targets[ir]
+            alpha = 1 / math.sqrt(mul)
             blocks.append(
-                MapBlock(
-                    ir.dim,
-                    starts_in[ir],
-                    mul,
-                    starts_out[ir],
-                    mul_out,
-                    start_weight,
-                    1 / math.sqrt(mul),
-                )
+                MapBlock(ir.dim, part.start, mul, start_out, mul_out, start_weight, alpha)
             )
             start_weight += mul * mul_out
         return BlockwiseMap(tuple(blocks), self.irreps_in.dim, self.irreps_out.dim)
+
+    def weight_views(self) -> dict[str, Tensor]:
+        """The weights of each irrep, views ``[num_species, mul_in, mul_out]``."""
+        if self.weight is None:
+            return {}
+        mapped = [ir for _, ir in self.irreps_in if ir in {out for _, out in self.irreps_out}]
+        views = {}
+        for ir, block in zip(mapped, self.map.blocks, strict=True):
+            part = self.weight.narrow(1, block.start_weight, block.mul_in * block.mul_out)
+            views[str(ir)] = part.unflatten(1, (block.mul_in, block.mul_out))
+        return views
 
     def forward(self, x: Tensor, species: RowGroups, onto: Tensor | None = None) -> Tensor:
         """Map features ``[N, irreps_in.dim]`` of nodes that are grouped by species.
@@ -80,10 +79,6 @@ class SpeciesLinear(nn.Module):
             ``[N, irreps_out.dim]``.
         """
         check_features(x, self.irreps_in, "features of SpeciesLinear")
-        if not self.weights:
+        if self.weight is None:
             return x.new_zeros(x.shape[0], self.irreps_out.dim) if onto is None else onto
-        return apply_blockwise(self.map, x, self.flat_weights(), species, onto)
-
-    def flat_weights(self) -> Tensor:
-        """The weights of each species in the order of :attr:`map`, ``[num_species, numel]``."""
-        return torch.cat([weight.flatten(1) for weight in self.weights.values()], dim=1)
+        return apply_blockwise(self.map, x, self.weight, species, onto)

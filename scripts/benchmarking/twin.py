@@ -110,9 +110,10 @@ class TwinLayer(nn.Module):
         self.linear_out.weight.copy_(ours.linear_out.weight)
         for layer, values in zip(self.radial, ours.radial.mlp.parameters(), strict=True):
             layer.weight.copy_(values)
+        of_irreps = ours.self_connection.weight_views()
         for _, path, weight in self.self_connection.weight_views(yield_instruction=True):
-            values = ours.self_connection.weights[str(self.irreps_in[path.i_in1].ir)]  # (S, C, C)
-            weight.copy_(math.sqrt(values.shape[0]) * values.transpose(0, 1))
+            own = of_irreps[str(self.irreps_in[path.i_in1].ir)]  # (S, C, C)
+            weight.copy_(math.sqrt(own.shape[0]) * own.transpose(0, 1))
 
 
 class Twin(nn.Module):

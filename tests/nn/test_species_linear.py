@@ -27,7 +27,7 @@ def test_equals_a_map_chosen_atom_by_atom(species: list[int]) -> None:
     with torch.no_grad():
         for instruction, view in zip(product.instructions, product.weight_views(), strict=True):
             ir = product.irreps_in1[instruction.i_in1].ir
-            ours = linear.weights[str(ir)]  # [S, U, V]
+            ours = linear.weight_views()[str(ir)]  # [S, U, V]
             view.copy_(ours.permute(1, 0, 2) * ours.shape[1] ** -0.5)
     one_hot = torch.nn.functional.one_hot(index, 3).double()
     expected = product(x, one_hot) if species else x.new_zeros(0, Irreps(IRREPS_OUT).dim)

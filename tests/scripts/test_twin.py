@@ -98,7 +98,7 @@ def test_other_weights_are_told_apart(twin_of: Callable, frames: list[Atoms]) ->
     model = make(1)
     twin = twin_of(model)
     with torch.no_grad():
-        model.network.interactions[0].self_connection.weights["0e"][0, 0, 0] += 1e-3
+        model.network.interactions[0].self_connection.weight_views()["0e"][0, 0, 0] += 1e-3
     graph = from_atoms(frames, model.cutoff, torch.float64)
     assert (twin(graph)["energy"] - model(graph)["energy"]).abs().max() > 1e-8
 
