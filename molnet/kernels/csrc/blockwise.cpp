@@ -243,20 +243,22 @@ void add_outer(const Map& map, Real* gW, Body body) {
                   });
     });
     over_range(panels.rows(), threads, [&](int64_t first, int64_t last) {
-        panels.over_rows(
-            first, last, [&](int64_t at, int64_t to, int64_t stride, int64_t width, Real alpha) {
-                const Real* row = sums.data() + at;
+        panels.over_rows(first, last, [&](const Panels::Part& part) {
+            const Real* row = sums.data() + part.at;
+            Real* to = gW + part.weight;
+            for (int64_t u = 0; u < part.rows; ++u, row += COLUMNS, to += part.along_rows) {
                 Vector left = load(row), right = load(row + WIDTH);
                 for (int64_t thread = 1; thread < threads; ++thread) {
-                    row += size;
-                    left += load(row), right += load(row + WIDTH);
+                    const Real* other = row + thread * size;
+                    left += load(other), right += load(other + WIDTH);
                 }
                 Real numbers[COLUMNS];
-                Real* const here = stride == 1 && width == COLUMNS ? gW + to : numbers;
-                store(here, alpha * left), store(here + WIDTH, alpha * right);
-                if (here != numbers) return;
-                for (int64_t v = 0; v < width; ++v) gW[to + v * stride] = numbers[v];
-            });
+                Real* const here = part.along_columns == 1 && part.width == COLUMNS ? to : numbers;
+                store(here, part.alpha * left), store(here + WIDTH, part.alpha * right);
+                if (here != numbers) continue;
+                for (int64_t v = 0; v < part.width; ++v) to[v * part.along_columns] = numbers[v];
+            }
+        });
     });
 }
 

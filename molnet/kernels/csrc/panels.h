@@ -37,8 +37,14 @@ class Panels {
 
     int64_t rows() const { return groups_ * size() / COLUMNS; }
 
-    // Call `body(place in the panels, place in the weights, distance of columns there, width, alpha)`
-    // for the rows `first .. last` of all panels.
+    // Rows of a panel side by side, and their weights: the first, and how far it is to those of the next row and
+    // of the next column.
+    struct Part {
+        int64_t at, rows, width, weight, along_rows, along_columns;
+        Real alpha;
+    };
+
+    // Call `body(part)` for the rows `first .. last` of all panels.
     template <class Body>
     void over_rows(int64_t first, int64_t last, Body body) const {
         int64_t row = 0;
@@ -48,27 +54,41 @@ class Panels {
                 const int64_t along_u = b.transposed ? 1 : b.mul_out;
                 const int64_t along_v = b.transposed ? b.mul_in : 1;
                 for (int64_t panel = 0; panel < panels(b); ++panel, row += b.mul_in) {
-                    const int64_t v = panel * COLUMNS, width = std::min(COLUMNS, b.mul_out - v);
-                    const int64_t end = std::min(b.mul_in, last - row);
-                    for (int64_t u = std::max(int64_t(0), first - row); u < end; ++u)
-                        body((row + u) * COLUMNS,
-                             group * weight_numel_ + b.start_weight + u * along_u + v * along_v, along_v,
-                             width, Real(b.alpha));
+                    const int64_t v = panel * COLUMNS, u = std::max(int64_t(0), first - row);
+                    const int64_t rows = std::min(b.mul_in, last - row) - u;
+                    if (rows <= 0) continue;
+                    const int64_t weight = group * weight_numel_ + b.start_weight + u * along_u + v * along_v;
+                    body(Part{(row + u) * COLUMNS, rows, std::min(COLUMNS, b.mul_out - v), weight, along_u, along_v,
+                              Real(b.alpha)});
                 }
             }
     }
 
     // Fill rows `first .. last` of the panels W.
     void pack_rows(const Real* weight, int64_t first, int64_t last, Real* W) const {
-        over_rows(first, last, [&](int64_t at, int64_t from, int64_t stride, int64_t width, Real alpha) {
-            Real* row = W + at;
-            if (stride == 1 && width == COLUMNS) {
-                store(row, alpha * load(weight + from));
-                store(row + WIDTH, alpha * load(weight + from + WIDTH));
-                return;
+        over_rows(first, last, [&](const Part& part) {
+            const Real* from = weight + part.weight;
+            Real* row = W + part.at;
+            int64_t u = 0;
+            if (part.width == COLUMNS && part.along_rows == 1)
+                for (; u + WIDTH <= part.rows; u += WIDTH, from += WIDTH, row += WIDTH * COLUMNS)
+                    for (int64_t v = 0; v < COLUMNS; v += WIDTH) {
+                        Vector square[WIDTH];
+                        UNROLL
+                        for (int i = 0; i < WIDTH; ++i)
+                            square[i] = part.alpha * load(from + (v + i) * part.along_columns);
+                        transpose(square);
+                        UNROLL
+                        for (int i = 0; i < WIDTH; ++i) store(row + i * COLUMNS + v, square[i]);
+                    }
+            for (; u < part.rows; ++u, from += part.along_rows, row += COLUMNS) {
+                if (part.width == COLUMNS && part.along_columns == 1) {
+                    store(row, part.alpha * load(from)), store(row + WIDTH, part.alpha * load(from + WIDTH));
+                    continue;
+                }
+                for (int64_t v = 0; v < part.width; ++v) row[v] = part.alpha * from[v * part.along_columns];
+                std::fill(row + part.width, row + COLUMNS, Real(0));
             }
-            for (int64_t v = 0; v < width; ++v) row[v] = alpha * weight[from + v * stride];
-            std::fill(row + width, row + COLUMNS, Real(0));
         });
     }
 

@@ -101,23 +101,41 @@ inline void over_vectors(int64_t length, Body body) {
     if (c < length) body(c, Part{length - c});
 }
 
+// Lanes of a and b mixed: lane i of the result is a[i] where the bit D of i is clear and b[i ^ D] where it is set;
+// `crossed` the other way round, a[i ^ D] and b[i].
+template <int D, bool CROSSED>
+inline Vector mix(Vector a, Vector b) {
+#if defined(__clang__)
+    Vector mixed;
+    for (int i = 0; i < WIDTH; ++i) mixed[i] = i & D ? b[CROSSED ? i : i ^ D] : a[CROSSED ? i ^ D : i];
+    return mixed;
+#else
+    Mask lanes;
+    UNROLL
+    for (int i = 0; i < WIDTH; ++i) lanes[i] = i & D ? WIDTH + (CROSSED ? i : i ^ D) : CROSSED ? i ^ D : i;
+    return __builtin_shuffle(a, b, lanes);
+#endif
+}
+
+// Exchange rows and columns of a square of numbers.
+template <int D = 1>
+inline void transpose(Vector* rows) {
+    if constexpr (D < WIDTH) {
+        UNROLL
+        for (int i = 0; i < WIDTH; ++i) {
+            if (i & D) continue;
+            const Vector a = rows[i], b = rows[i | D];
+            rows[i] = mix<D, false>(a, b), rows[i | D] = mix<D, true>(a, b);
+        }
+        transpose<2 * D>(rows);
+    }
+}
+
 // One step of a transposing sum: lane i of the result is a[i] + a[i ^ D] where the bit D of i is
 // clear, and the same of b where it is set.
 template <int D>
 inline Vector fold(Vector a, Vector b) {
-    Mask straight, crossed;
-    UNROLL
-    for (int i = 0; i < WIDTH; ++i) {
-        straight[i] = i & D ? WIDTH + i : i;
-        crossed[i] = i & D ? WIDTH + (i ^ D) : i ^ D;
-    }
-#if defined(__clang__)
-    Vector sum;
-    for (int i = 0; i < WIDTH; ++i) sum[i] = i & D ? b[i] + b[i ^ D] : a[i] + a[i ^ D];
-    return sum;
-#else
-    return __builtin_shuffle(a, b, straight) + __builtin_shuffle(a, b, crossed);
-#endif
+    return mix<D, false>(a, b) + mix<D, true>(a, b);
 }
 
 // The totals of WIDTH vectors, each in its lane.
