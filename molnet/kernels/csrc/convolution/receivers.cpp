@@ -1,5 +1,7 @@
 // The convolution and its change along tangents: the sweeps in order of receivers. See sweep.h.
 
+#include <numeric>
+
 #include "sweep.h"
 
 namespace {
@@ -139,8 +141,8 @@ struct DoubleForward {
 template <class Kind>
 void to_receivers(const Arrays& arrays) {
     with_tables<Kind>(arrays, [](const Arrays& of) {
-        std::vector<int64_t> order(of.s.edges);
-        for (int64_t e = 0; e < of.s.edges; ++e) order[e] = e;
+        std::vector<int64_t> order(of.s.paths > 0 ? of.s.edges : 0);  // direct paths need none
+        std::iota(order.begin(), order.end(), 0);
         const int64_t* starts = of.s.receiver_starts;
         over_nodes(of.s.nodes, starts, of.s.threads, [&](int64_t, int64_t first, int64_t last) {
             sweep_any<Kind>(of, starts, order.data(), first, last);
