@@ -10,8 +10,8 @@
 
 What is compared runs in turn in one process, ours, theirs, ours, ..., each again and again for
 100 ms (`--turn 0` for single calls), and medians are compared, so that a machine whose speed drifts
-slows all alike. `train` and `evaluate` compare with the same
-network written in e3nn's modules, which gives the same energies and forces for the same weights.
+slows all alike. `train` and `evaluate` compare with the same network written in e3nn's modules,
+which gives the same energies and forces for the same weights.
 Every command writes its results to a file with `--json FILE` and draws them with `--plot FILE.png`;
 its other options: `python scripts/benchmark.py train --help`. Needs e3nn
 (`pip install -e ".[dev]"`).

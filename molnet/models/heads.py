@@ -100,6 +100,12 @@ class Extensive(Head):
 
     def with_gradient(self, features: Features, graph: Batch) -> tuple[Tensor, Tensor]:
         """The totals, and the gradient of their sum by the scalars, not recorded by autograd."""
+        if type(self).forward is not Extensive.forward:
+            with torch.enable_grad():
+                scalars = features.scalars.detach().requires_grad_()
+                totals = self(Features(scalars, features.tensors), graph)
+                (gradient,) = torch.autograd.grad(totals.sum(), scalars)
+            return totals.detach(), gradient
         if (kernel := self._kernel(features, graph)) is not None:
             references = self._references_of(graph)
             return kernel.with_gradient(features.scalars, *self._layers, references)

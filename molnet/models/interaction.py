@@ -49,7 +49,7 @@ class RadialWeights(nn.Module):
     def __init__(self, num_radial: int, hidden: list[int], weight_numel: int) -> None:
         super().__init__()
         self.mlp = FullyConnectedNet([num_radial, *hidden, weight_numel], silu)
-        self.factor = normalize2mom(silu).cst
+        self.factor = normalize2mom(silu).cst  # of the activation in the hidden layers
 
     @staticmethod
     def tables(

@@ -243,20 +243,20 @@ void add_outer(const Map& map, Real* gW, Body body) {
                   });
     });
     over_range(panels.rows(), threads, [&](int64_t first, int64_t last) {
-        panels.over_rows(first, last, [&](const Panels::Part& part) {
-            const Real* row = sums.data() + part.at;
-            Real* to = gW + part.weight;
-            for (int64_t u = 0; u < part.rows; ++u, row += COLUMNS, to += part.along_rows) {
+        panels.over_rows(first, last, [&](const Panels::Strip& strip) {
+            const Real* row = sums.data() + strip.at;
+            Real* to = gW + strip.weight;
+            for (int64_t u = 0; u < strip.rows; ++u, row += COLUMNS, to += strip.along_rows) {
                 Vector left = load(row), right = load(row + WIDTH);
                 for (int64_t thread = 1; thread < threads; ++thread) {
                     const Real* other = row + thread * size;
                     left += load(other), right += load(other + WIDTH);
                 }
                 Real numbers[COLUMNS];
-                Real* const here = part.along_columns == 1 && part.width == COLUMNS ? to : numbers;
-                store(here, part.alpha * left), store(here + WIDTH, part.alpha * right);
+                Real* const here = strip.along_columns == 1 && strip.width == COLUMNS ? to : numbers;
+                store(here, strip.alpha * left), store(here + WIDTH, strip.alpha * right);
                 if (here != numbers) continue;
-                for (int64_t v = 0; v < part.width; ++v) to[v * part.along_columns] = numbers[v];
+                for (int64_t v = 0; v < strip.width; ++v) to[v * strip.along_columns] = numbers[v];
             }
         });
     });

@@ -39,12 +39,12 @@ class Panels {
 
     // Rows of a panel side by side, and their weights: the first, and how far it is to those of the next row and
     // of the next column.
-    struct Part {
+    struct Strip {
         int64_t at, rows, width, weight, along_rows, along_columns;
         Real alpha;
     };
 
-    // Call `body(part)` for the rows `first .. last` of all panels.
+    // Call `body(strip)` for the rows `first .. last` of all panels.
     template <class Body>
     void over_rows(int64_t first, int64_t last, Body body) const {
         int64_t row = 0;
@@ -58,7 +58,7 @@ class Panels {
                     const int64_t rows = std::min(b.mul_in, last - row) - u;
                     if (rows <= 0) continue;
                     const int64_t weight = group * weight_numel_ + b.start_weight + u * along_u + v * along_v;
-                    body(Part{(row + u) * COLUMNS, rows, std::min(COLUMNS, b.mul_out - v), weight, along_u, along_v,
+                    body(Strip{(row + u) * COLUMNS, rows, std::min(COLUMNS, b.mul_out - v), weight, along_u, along_v,
                               Real(b.alpha)});
                 }
             }
@@ -66,28 +66,28 @@ class Panels {
 
     // Fill rows `first .. last` of the panels W.
     void pack_rows(const Real* weight, int64_t first, int64_t last, Real* W) const {
-        over_rows(first, last, [&](const Part& part) {
-            const Real* from = weight + part.weight;
-            Real* row = W + part.at;
+        over_rows(first, last, [&](const Strip& strip) {
+            const Real* from = weight + strip.weight;
+            Real* row = W + strip.at;
             int64_t u = 0;
-            if (part.width == COLUMNS && part.along_rows == 1)
-                for (; u + WIDTH <= part.rows; u += WIDTH, from += WIDTH, row += WIDTH * COLUMNS)
+            if (strip.width == COLUMNS && strip.along_rows == 1)
+                for (; u + WIDTH <= strip.rows; u += WIDTH, from += WIDTH, row += WIDTH * COLUMNS)
                     for (int64_t v = 0; v < COLUMNS; v += WIDTH) {
                         Vector square[WIDTH];
                         UNROLL
                         for (int i = 0; i < WIDTH; ++i)
-                            square[i] = part.alpha * load(from + (v + i) * part.along_columns);
+                            square[i] = strip.alpha * load(from + (v + i) * strip.along_columns);
                         transpose(square);
                         UNROLL
                         for (int i = 0; i < WIDTH; ++i) store(row + i * COLUMNS + v, square[i]);
                     }
-            for (; u < part.rows; ++u, from += part.along_rows, row += COLUMNS) {
-                if (part.width == COLUMNS && part.along_columns == 1) {
-                    store(row, part.alpha * load(from)), store(row + WIDTH, part.alpha * load(from + WIDTH));
+            for (; u < strip.rows; ++u, from += strip.along_rows, row += COLUMNS) {
+                if (strip.width == COLUMNS && strip.along_columns == 1) {
+                    store(row, strip.alpha * load(from)), store(row + WIDTH, strip.alpha * load(from + WIDTH));
                     continue;
                 }
-                for (int64_t v = 0; v < part.width; ++v) row[v] = part.alpha * from[v * part.along_columns];
-                std::fill(row + part.width, row + COLUMNS, Real(0));
+                for (int64_t v = 0; v < strip.width; ++v) row[v] = strip.alpha * from[v * strip.along_columns];
+                std::fill(row + strip.width, row + COLUMNS, Real(0));
             }
         });
     }
