@@ -19,7 +19,8 @@ def test_forces_are_finite_differences(model: Model, ethanol: Atoms, crystal: At
     step = 1e-4
     for atoms in (ethanol, crystal):
         forces = model.predict([atoms])[0]["forces"]
-        assert np.abs(forces).max() > 0.01
+        # Of weights drawn at random: a thousand times what the comparison below leaves open.
+        assert np.abs(forces).max() > 1e-3
         for atom, axis in [(0, 0), (1, 2)]:
             energies = []
             for sign in (1, -1):
