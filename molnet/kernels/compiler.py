@@ -57,6 +57,18 @@ def kernels_for(x: Tensor, l_max: int = USUAL_L) -> ctypes.CDLL | None:
     return library(REAL[x.dtype], l_max) if served else None
 
 
+def kernels_serve(x: Tensor) -> bool:
+    """Whether kernels may take this tensor: there are some, and its numbers are in memory.
+
+    While `torch.compile` traces or a transform of `torch.func` is at work they are not.
+    """
+    return (
+        kernels_for(x) is not None
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
 def library(real: str, l_max: int = USUAL_L) -> ctypes.CDLL | None:
     """The kernels for the C++ type ``real``, or None where there are none.
 

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from molnet.kernels.compiler import kernels_for
+from molnet.kernels.compiler import kernels_for, kernels_serve
 from molnet.kernels.engine import Function, as_inputs, wanted_gradients
 
 LARGEST_L = 4
@@ -81,12 +81,7 @@ class CompiledEdgeBasis:
 
     def serves(self, vectors: Tensor) -> bool:
         """Whether there are kernels for these vectors here."""
-        return (
-            self.l_max <= LARGEST_L
-            and not torch.compiler.is_compiling()
-            and not torch._C._are_functorch_transforms_active()
-            and kernels_for(vectors) is not None
-        )
+        return self.l_max <= LARGEST_L and kernels_serve(vectors)
 
     def __call__(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Harmonics, spline basis and rows ``[E]`` of vectors ``[E, 3]``."""

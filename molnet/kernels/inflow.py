@@ -3,10 +3,9 @@
 import ctypes
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from molnet.kernels.compiler import kernels_for
+from molnet.kernels.compiler import kernels_for, kernels_serve
 from molnet.kernels.engine import Function
 
 
@@ -21,11 +20,7 @@ def net_inflow(values: Tensor, senders: Tensor, receivers: Tensor, num_nodes: in
     Returns:
         ``[N, D]``.
     """
-    if (
-        kernels_for(values) is None
-        or torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()
-    ):
+    if not kernels_serve(values):
         total = values.new_zeros(num_nodes, values.shape[1])
         return total.index_add(0, receivers, values).index_add(0, senders, values, alpha=-1)
     return _Inflow.apply(values, senders, receivers, num_nodes)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from molnet.kernels.compiler import kernels_for
+from molnet.kernels.compiler import kernels_for, kernels_serve
 from molnet.kernels.engine import Function, as_inputs, differentiated
 
 
@@ -48,12 +48,8 @@ class RadialTables:
         return list(_Tables.apply(self, *weights))
 
     def _serves(self) -> bool:
-        return (
-            kernels_for(self.inputs) is not None
-            and not torch.is_autocast_enabled(self.inputs.device.type)
-            and not torch.compiler.is_compiling()
-            and not torch._C._are_functorch_transforms_active()
-        )
+        autocast = torch.is_autocast_enabled(self.inputs.device.type)
+        return not autocast and kernels_serve(self.inputs)
 
     def _in_pytorch(self, weights: Sequence[Tensor]) -> list[Tensor]:
         """The same for any device and dtype, and to be differentiated any number of times."""

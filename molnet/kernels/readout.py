@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, silu
 
-from molnet.kernels.compiler import kernels_for
+from molnet.kernels.compiler import kernels_for, kernels_serve
 from molnet.kernels.engine import Function, as_inputs, differentiated, wanted_gradients
 
 
@@ -44,11 +44,7 @@ class ReadOut:
     @staticmethod
     def serves(scalars: Tensor) -> bool:
         """Whether there are kernels for these scalars here."""
-        return (
-            kernels_for(scalars) is not None
-            and not torch.compiler.is_compiling()
-            and not torch._C._are_functorch_transforms_active()
-        )
+        return kernels_serve(scalars)
 
     def __call__(
         self, scalars: Tensor, first: torch.nn.Linear, last: torch.nn.Linear, constants: Tensor

@@ -28,7 +28,7 @@ struct Radial {
 
     const Real* weight(int64_t network, int64_t layer) const { return weights[network * (hidden + 1) + layer]; }
 
-    // Layer i of a network but the last; of the last, the product with all weights.
+    // The products of a hidden layer, which one thread does, of the last layer, and before it.
     Product product(int64_t layer) const { return {points, widths[layer], widths[layer + 1], scales[layer], 1}; }
     Product last(int64_t network) const { return {rows, widths[hidden], functions[network], scales[hidden], threads}; }
     Product interpolate() const { return {rows, points, widths[hidden], 1, 1}; }

@@ -111,11 +111,10 @@ void readout_along(const Readout* readout, const double* of_energies, const Real
     });
     std::fill_n(by_energies, of.structures, 0.0);
     for (int64_t n = 0; n < of.nodes; ++n) by_energies[of.structure[n]] += of.scale * values.data()[n];
-    const Product first(of.nodes, of.inputs, of.hidden, 1, of.threads, true);
     const int64_t weights = of.inputs * of.hidden;
     const Numbers through_h(weights, false);
-    first.to_both(of.s, of_h.data(), of.W, by_s, through_h.data());
-    first.to_W(t, q.data(), by_W);
+    of.first().to_both(of.s, of_h.data(), of.W, by_s, through_h.data());
+    of.first().to_W(t, q.data(), by_W);
     for (int64_t i = 0; i < weights; ++i) by_W[i] += through_h.data()[i];
     of.sum(of_h.data(), by_b), of.sum(of_v.data(), by_v);
 }
