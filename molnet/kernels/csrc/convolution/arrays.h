@@ -10,6 +10,7 @@
 #include "../vectors.h"
 
 struct DirectPath;
+struct Bundle;
 
 // Every array that a sweep may read or write. Of the gradients, gY, gB and gT are null where nobody
 // wants them; so is the tangent u where it is zero.
@@ -28,6 +29,8 @@ struct Arrays {
     // Paths that are not among those of `s`, and a kernel for each form: see direct.h.
     const DirectPath* direct;
     int64_t directs;
+    const Bundle* bundle;  // of more of them
+    int64_t bundles;
     void (*const* run_direct)(const Arrays&, const DirectPath&, int64_t);
 };
 

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "arrays.h"
 
@@ -24,6 +25,20 @@ struct DirectPath {
 
 // The path, if there are such kernels for it; they do whole vectors of channels.
 std::optional<DirectPath> direct_path(const Convolution&, const Path&);
+
+// Paths from one irrep whose messages are made together where harmonics are those of one vector, and path by path
+// where they are not: see bundles.h.
+struct Bundle {
+    std::vector<DirectPath> paths;
+    std::vector<int64_t> outputs;  // where each sum goes in the row of a receiver
+    std::vector<Real> factors;     // of each
+};
+
+// Takes whole bundles out of the paths.
+std::vector<Bundle> take_bundles(std::vector<DirectPath>& paths);
+
+// The messages of the bundles, summed at the receivers first .. last.
+void receive_bundles(const Arrays& of, int64_t first, int64_t last);
 
 // What is done with a path at one node.
 using DirectKernel = void (*)(const Arrays&, const DirectPath&, int64_t);

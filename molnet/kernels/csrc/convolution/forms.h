@@ -21,15 +21,26 @@ namespace {
 constexpr Real ROOT_OF_THIRD = Real(0.57735026918962576451);  // 1 / sqrt(3)
 constexpr Real HALF_ROOT_OF_3 = Real(0.86602540378443864676);  // sqrt(3) / 2
 
-// The symmetric product of two vectors without its trace, added to what is there.
-template <class To, class A, class B>
-INLINE void add_pair(To* to, const Components<A, 3>& a, const Components<B, 3>& b) {
+// (-a0, 2 a1, -a2) / sqrt(3): what a vector does to the yy of a matrix, and that to the vector.
+template <class A>
+INLINE Components<A, 3> thirds(const Components<A, 3>& a) {
     const auto r = times(ROOT_OF_THIRD, a);
+    return {-r[0], r[1] + r[1], -r[2]};
+}
+
+// The symmetric product of two vectors without its trace, added to what is there; t are the thirds of a.
+template <class To, class A, class B>
+INLINE void add_pair(To* to, const Components<A, 3>& a, const Components<A, 3>& t, const Components<B, 3>& b) {
     add(to[0], a[0], b[2]), add(to[0], a[2], b[0]);
     add(to[1], a[0], b[1]), add(to[1], a[1], b[0]);
-    add(to[2], r[1] + r[1], b[1]), add(to[2], -r[0], b[0]), add(to[2], -r[2], b[2]);
+    add(to[2], t[0], b[0]), add(to[2], t[1], b[1]), add(to[2], t[2], b[2]);
     add(to[3], a[1], b[2]), add(to[3], a[2], b[1]);
     add(to[4], a[2], b[2]), add(to[4], -a[0], b[0]);
+}
+
+template <class To, class A, class B>
+INLINE void add_pair(To* to, const Components<A, 3>& a, const Components<B, 3>& b) {
+    add_pair(to, a, thirds(a), b);
 }
 
 // A matrix times a vector, likewise.
@@ -39,6 +50,15 @@ INLINE void add_contraction(To* to, const Components<A, 5>& c, const Components<
     add(to[0], c[0], a[2]), add(to[0], c[1], a[1]), add(to[0], -(r + c[4]), a[0]);
     add(to[1], c[1], a[0]), add(to[1], c[3], a[2]), add(to[1], r + r, a[1]);
     add(to[2], c[0], a[0]), add(to[2], c[3], a[1]), add(to[2], c[4] - r, a[2]);
+}
+
+// The same where it is the vector whose thirds are known.
+template <class To, class A, class B>
+INLINE void add_contraction(
+    To* to, const Components<A, 5>& c, const Components<B, 3>& a, const Components<B, 3>& t) {
+    add(to[0], c[0], a[2]), add(to[0], c[1], a[1]), add(to[0], c[2], t[0]), add(to[0], c[4], -a[0]);
+    add(to[1], c[1], a[0]), add(to[1], c[3], a[2]), add(to[1], c[2], t[1]);
+    add(to[2], c[0], a[0]), add(to[2], c[3], a[1]), add(to[2], c[2], t[2]), add(to[2], c[4], a[2]);
 }
 
 // The symmetric product of two matrices without its trace, up to a factor, likewise.

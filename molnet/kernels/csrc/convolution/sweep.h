@@ -63,8 +63,9 @@ Kernel kernel_for(const Path& p) {
 
 constexpr int64_t LINE = 64 / sizeof(Real);  // numbers in a cache line
 
-// Run the kernels of all direct paths for every node of `first .. last`.
+// Run the kernels of all direct paths for every node of `first .. last`, in bundles where there are any.
 void over_direct_paths(const Arrays& of, int64_t first, int64_t last) {
+    if (of.bundles > 0) receive_bundles(of, first, last);
     if (of.directs == 0) return;
     for (int64_t node = first; node < last; ++node) {
         // Every path adds to a few lines of a row; they are on their way here before the first one does.
