@@ -76,8 +76,8 @@ def run(
         raise RuntimeError("the compiled convolution was called on a machine without it")
     coupling = coupling.contiguous()
     struct = ConvolutionStruct.of(plan, coupling, weights.table, weights.basis.shape[1])
-    struct.nodes, struct.edges = len(edges.receiver_starts) - 1, len(weights.rows)
-    for field, index in (*edges._asdict().items(), ("rows", weights.rows)):
+    struct.nodes, struct.edges = edges.receiver_starts.shape[0] - 1, weights.rows.shape[0]
+    for field, index in zip((*Edges._fields, "rows"), (*edges, weights.rows), strict=True):
         setattr(struct, field, index.data_ptr())
     struct.threads = torch.get_num_threads()
     given = [None if tensor is None else tensor.contiguous() for tensor in inputs]

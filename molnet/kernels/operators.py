@@ -30,7 +30,8 @@ from molnet.kernels.engine import Function, as_inputs, differentiated, wanted_gr
 from molnet.kernels.plan import Block, Path, Plan
 from molnet.kernels.weights import Weights
 
-# What every operator takes after the tensors it is differentiated by: constants, then the plan.
+# What every operator takes after the tensors it is differentiated by: constants, then the plan, which
+# schemas hold as lists of integers.
 _CONSTANTS = (
     "Tensor coupling, Tensor rows, Tensor senders, Tensor receivers, Tensor receiver_starts, "
     "Tensor by_sender, Tensor sender_starts"
@@ -50,27 +51,32 @@ def convolve(
 ) -> Tensor:
     """The same as :func:`molnet.kernels.reference.convolve`, by compiled kernels."""
     return _call("forward")(
-        x, harmonics, weights.basis, weights.table, coupling, weights.rows, *edges, *_flat(plan)
-    )
-
-
-def _flat(plan: Plan) -> tuple[list[int], list[int], list[int]]:
-    """A plan as lists of integers, as operators take them."""
-    return (
-        [number for block in plan.inputs for number in block],
-        list(plan.output_dims),
-        [int(number) for path in plan.paths for number in path],
+        x, harmonics, weights.basis, weights.table, coupling, weights.rows, *edges, plan
     )
 
 
 def _unpack(B: Tensor, T: Tensor, rest: Sequence[Any]) -> tuple[Tensor, Weights, Edges, Plan]:
-    """Coupling, weights, edges and plan again, from what an operator takes."""
-    coupling, rows, *edges = rest[:_NUM_CONSTANTS]
-    return coupling, Weights(B, T, rows), Edges(*edges), _plan_of(rest)
+    """Coupling, weights, edges and plan again, from what a function takes."""
+    coupling, rows, *edges, plan = rest[: _NUM_CONSTANTS + 1]
+    return coupling, Weights(B, T, rows), Edges(*edges), plan
 
 
-def _plan_of(rest: Sequence[Any]) -> Plan:
-    return _plan(*(tuple(numbers) for numbers in rest[_NUM_CONSTANTS : _NUM_CONSTANTS + 3]))
+def to_schema(arguments: Sequence[Any]) -> list[Any]:
+    """Arguments of a function as those of its operator: the plan as lists of integers."""
+    (place,) = (i for i, argument in enumerate(arguments) if isinstance(argument, Plan))
+    plan = arguments[place]
+    lists = [
+        [number for block in plan.inputs for number in block],
+        list(plan.output_dims),
+        [int(number) for path in plan.paths for number in path],
+    ]
+    return [*arguments[:place], *lists, *arguments[place + 1 :]]
+
+
+def _of_schema(arguments: Sequence[Any], place: int) -> tuple[Any, ...]:
+    """Arguments of an operator as those of its function; the plan begins at ``place``."""
+    lists = (tuple(numbers) for numbers in arguments[place : place + 3])
+    return *arguments[:place], _plan(*lists), *arguments[place + 3 :]
 
 
 @cache
@@ -87,7 +93,7 @@ def _plan(inputs: tuple[int, ...], output_dims: tuple[int, ...], paths: tuple[in
 
 
 def _new_output(x: Tensor, rest: Sequence[Any]) -> Tensor:
-    return x.new_empty(x.shape[0], _plan_of(rest).output_size)
+    return x.new_empty(x.shape[0], rest[_NUM_CONSTANTS].output_size)
 
 
 def _new_gradients(
@@ -229,7 +235,8 @@ def _backward_of_double_backward(
 def _call(name: str) -> Callable[..., Any]:
     """One of the operators; without a compiler as a plain function, which is called much faster."""
     if torch.compiler.is_compiling():
-        return getattr(torch.ops.molnet, f"convolution_{name}")
+        operator = getattr(torch.ops.molnet, f"convolution_{name}")
+        return lambda *arguments: operator(*to_schema(arguments))
     return _functions[name].apply
 
 
@@ -243,27 +250,34 @@ def _register(
     """Define one operator: schema, CPU kernel, fake implementation and autograd rule."""
     operator = f"convolution_{name}"
     _operators.define(f"{operator}{signature}")
-    num_lists = 3 + ("wanted" in signature)
+    num_tensors = signature.partition("->")[0].count("Tensor")
+    num_real = num_tensors - _NUM_CONSTANTS
 
     def save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs[: len(inputs) - num_lists])
-        ctx.lists = inputs[-num_lists:]
+        ctx.save_for_backward(*inputs[:num_tensors])
+        ctx.others = inputs[num_tensors:]
 
     def differentiate(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
-        tensors = ctx.saved_tensors
-        num_real = len(tensors) - _NUM_CONSTANTS
-        nothing = [None] * (_NUM_CONSTANTS + num_lists)
+        nothing = [None] * (len(ctx.needs_input_grad) - num_real)
         if all(gradient is None for gradient in gradients):
             return *[None] * num_real, *nothing
-        rest = (*tensors[num_real:], *ctx.lists)
+        tensors = ctx.saved_tensors
+        rest = (*tensors[num_real:], *ctx.others)
         wanted = wanted_gradients(ctx)[:num_real]
         return *backward(tensors[:num_real], rest, wanted, *gradients), *nothing
 
-    _operators.impl(operator, kernel, "CPU")
-    torch.library.register_fake(f"molnet::{operator}", fake, lib=_operators)
+    def of_schema(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *arguments: function(*_of_schema(arguments, num_tensors))
+
+    def save_of_schema(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        save(ctx, _of_schema(inputs, num_tensors), output)
+
+    qualified = f"molnet::{operator}"
+    _operators.impl(operator, of_schema(kernel), "CPU")
+    torch.library.register_fake(qualified, of_schema(fake), lib=_operators)
     torch.library.register_autograd(
-        f"molnet::{operator}", differentiate, setup_context=save, lib=_operators
+        qualified, differentiate, setup_context=save_of_schema, lib=_operators
     )
     rules: dict[str, Callable[..., Any]] = {
         "forward": kernel,

@@ -141,7 +141,7 @@ def test_what_is_not_wanted_does_not_matter(name: str, channels: int) -> None:
     g = torch.randn(5, problem.plan.output_size, dtype=torch.float64)
     tangents = [torch.randn_like(tensor) for tensor in problem.tensors[:3]]
     arguments = [g, *problem.tensors, *([*tangents, None] if "double" in name else [])]
-    rest = (problem.coupling, problem.rows, *problem.edges, *operators._flat(problem.plan))
+    rest = (problem.coupling, problem.rows, *problem.edges, problem.plan)
     operator = getattr(torch.ops.molnet, f"convolution_{name}")
 
     def gradients(*tensors: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ def test_what_is_not_wanted_does_not_matter(name: str, channels: int) -> None:
 
     expected = torch.autograd.grad(gradients(*problem.tensors), problem.tensors)
     for wanted in product([False, True], repeat=3):
-        of_x, *others = operator(*arguments, *rest, wanted)
+        of_x, *others = operator(*operators.to_schema([*arguments, *rest, wanted]))
         torch.testing.assert_close(of_x, expected[0], rtol=1e-11, atol=1e-11)
         for asked, ours, theirs in zip(wanted, others, expected[1:], strict=True):
             if asked:
@@ -194,7 +194,7 @@ def test_registration() -> None:
     """Schema, fake implementation and autograd rule of every operator, as PyTorch checks them."""
     problem = Problem(PLANS["unequal channels"], 4, 7, 4, torch.float64)
     tensors = problem.tensors
-    rest = (problem.coupling, problem.rows, *problem.edges, *operators._flat(problem.plan))
+    rest = (problem.coupling, problem.rows, *problem.edges, problem.plan)
     g = torch.randn(4, problem.plan.output_size, dtype=torch.float64, requires_grad=True)
     tangents = [torch.randn_like(tensor, requires_grad=True) for tensor in tensors]
     for name, arguments in {
@@ -206,7 +206,7 @@ def test_registration() -> None:
         wanted = [[True, True, False]] if "backward" in name else []
         torch.library.opcheck(
             getattr(torch.ops.molnet, f"convolution_{name}").default,
-            (*arguments, *rest, *wanted),
+            tuple(operators.to_schema([*arguments, *rest, *wanted])),
             test_utils=("test_schema", "test_autograd_registration", "test_faketensor"),
         )
 
