@@ -30,8 +30,8 @@ from molnet.kernels.engine import Function, as_inputs, differentiated, wanted_gr
 from molnet.kernels.plan import Block, Path, Plan
 from molnet.kernels.weights import Weights
 
-# What every operator takes after the tensors it is differentiated by: constants, then the plan, which
-# schemas hold as lists of integers.
+# What every operator takes after the tensors it is differentiated by: constants, then the plan, in
+# schemas as lists of integers.
 _CONSTANTS = (
     "Tensor coupling, Tensor rows, Tensor senders, Tensor receivers, Tensor receiver_starts, "
     "Tensor by_sender, Tensor sender_starts"

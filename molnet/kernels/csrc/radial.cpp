@@ -28,10 +28,14 @@ struct Radial {
 
     const Real* weight(int64_t network, int64_t layer) const { return weights[network * (hidden + 1) + layer]; }
 
-    // The products of a hidden layer, which one thread does, of the last layer, and before it.
-    Product product(int64_t layer) const { return {points, widths[layer], widths[layer + 1], scales[layer], 1}; }
+    // The products of a hidden layer, of the last layer, and before it. Where there are several networks each thread
+    // does hidden layers of its own.
+    Product product(int64_t layer) const {
+        return {points, widths[layer], widths[layer + 1], scales[layer], threads_of_network()};
+    }
     Product last(int64_t network) const { return {rows, widths[hidden], functions[network], scales[hidden], threads}; }
-    Product interpolate() const { return {rows, points, widths[hidden], 1, 1}; }
+    Product interpolate() const { return {rows, points, widths[hidden], 1, threads_of_network()}; }
+    int64_t threads_of_network() const { return networks > 1 ? 1 : threads; }
 
     // What is kept of each network: values and slopes of each hidden layer, [points, width], and y.
     int64_t size(int64_t layer) const { return points * widths[layer + 1]; }
