@@ -13,7 +13,7 @@
 
 namespace {
 
-constexpr int64_t EDGES_AT_ONCE = 256, MOST_PATHS = 4;
+constexpr int64_t EDGES_AT_ONCE = 400, MOST_PATHS = 4;
 
 // An edge at its receiver: where the features of its sender start, and which weights it has.
 struct Arrival {
@@ -42,8 +42,7 @@ class Receivers {
 
     // Take the next receivers of `from .. end`; says whether all their edges have a direction.
     bool set(int64_t from, int64_t end) {
-        first = from, last = from + 1;
-        while (last < end && starts_[last + 1] - starts_[first] <= EDGES_AT_ONCE) ++last;
+        first = from, last = end_from(from, end);
         arrivals.resize(starts_[last] - starts_[first]), sources.clear();
         next_.assign(starts_ + first, starts_ + last);
         Arrival* arrival = arrivals.data();
@@ -62,6 +61,14 @@ class Receivers {
     }
 
   private:
+    // Where to stop: rather between molecules than within one, as edges back are looked for on this side only.
+    int64_t end_from(int64_t from, int64_t end) const {
+        int64_t node = from + 1, between = end;
+        for (; node < end && starts_[node + 1] - starts_[from] <= EDGES_AT_ONCE; ++node)
+            if (starts_[node] < starts_[node + 1] && of_.s.senders[starts_[node]] >= node) between = node;
+        return node < end ? std::min(node, between) : end;
+    }
+
     // The edge from a node to one before it, if it is found: edges of a receiver are mostly in order of senders.
     int64_t edge_back(int64_t node, int64_t receiver) {
         int64_t& e = next_[receiver - first];
