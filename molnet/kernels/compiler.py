@@ -63,9 +63,9 @@ def kernels_serve(x: Tensor) -> bool:
     While `torch.compile` traces or a transform of `torch.func` is at work they are not.
     """
     return (
-        kernels_for(x) is not None
-        and not torch.compiler.is_compiling()
+        not torch.compiler.is_compiling()  # first, as what follows cannot be traced
         and not torch._C._are_functorch_transforms_active()
+        and kernels_for(x) is not None
     )
 
 
