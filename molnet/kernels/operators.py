@@ -57,7 +57,7 @@ def convolve(
 
 def _unpack(B: Tensor, T: Tensor, rest: Sequence[Any]) -> tuple[Tensor, Weights, Edges, Plan]:
     """Coupling, weights, edges and plan again, from what a function takes."""
-    coupling, rows, *edges, plan = rest[: _NUM_CONSTANTS + 1]
+    coupling, rows, *edges, plan = rest
     return coupling, Weights(B, T, rows), Edges(*edges), plan
 
 

@@ -41,9 +41,15 @@ struct Direction {
     static bool is_near(Real a, Real b) { return std::abs(a - b) <= 32 * std::numeric_limits<Real>::epsilon(); }
 };
 
-struct FromScalars {
-    using Paths = List<Isotropic<0>, Raising<1>, Raising<2>>;
-    static constexpr int IN = 1, OUT = 9, PATHS = 3;
+// The paths of a bundle, and how many components come in and, of all of them, out.
+template <class First, class... Form>
+struct Together {
+    using Paths = List<First, Form...>;
+    static constexpr int PATHS = 1 + sizeof...(Form), IN = 2 * First::IN + 1;
+    static constexpr int OUT = (2 * First::OUT + 1) + (... + (2 * Form::OUT + 1));
+};
+
+struct FromScalars : Together<Isotropic<0>, Raising<1>, Raising<2>> {
     static constexpr Real SCALES[] = {1, 1, 1};
 
     static INLINE void send(
@@ -54,9 +60,7 @@ struct FromScalars {
     }
 };
 
-struct FromVectors {
-    using Paths = List<Isotropic<1>, Contracting<1>, Pairing, ByMatrix>;
-    static constexpr int IN = 3, OUT = 12, PATHS = 4;
+struct FromVectors : Together<Isotropic<1>, Contracting<1>, Pairing, ByMatrix> {
     static constexpr Real SCALES[] = {1, 1, 1, 2 * KAPPA};
 
     static INLINE void send(
@@ -70,9 +74,7 @@ struct FromVectors {
     }
 };
 
-struct FromMatrices {
-    using Paths = List<Isotropic<2>, OnVector, Contracting<2>, Multiplying>;
-    static constexpr int IN = 5, OUT = 14, PATHS = 4;
+struct FromMatrices : Together<Isotropic<2>, OnVector, Contracting<2>, Multiplying> {
     static constexpr Real SCALES[] = {1, 1, KAPPA, 2 * HALF_ROOT_OF_3 * KAPPA};
 
     static INLINE void send(

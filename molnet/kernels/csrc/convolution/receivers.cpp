@@ -141,11 +141,14 @@ struct DoubleForward {
 template <class Kind>
 void to_receivers(const Arrays& arrays) {
     with_tables<Kind>(arrays, [](Arrays of) {
-        std::vector<DirectPath> directs(of.direct, of.direct + of.directs);
+        std::vector<DirectPath> directs;
         std::vector<Bundle> bundles;
-        if (!Kind::HAS_TANGENTS) bundles = take_bundles(directs);
-        of.direct = directs.data(), of.directs = directs.size();
-        of.bundle = bundles.data(), of.bundles = bundles.size();
+        if constexpr (!Kind::HAS_TANGENTS) {
+            directs.assign(of.direct, of.direct + of.directs);
+            bundles = take_bundles(directs);
+            of.direct = directs.data(), of.directs = directs.size();
+            of.bundle = bundles.data(), of.bundles = bundles.size();
+        }
         std::vector<int64_t> order(of.s.paths > 0 ? of.s.edges : 0);  // direct paths need none
         std::iota(order.begin(), order.end(), 0);
         const int64_t* starts = of.s.receiver_starts;
