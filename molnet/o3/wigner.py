@@ -53,8 +53,9 @@ def so3_generators(
 
     D^l(rotation by θ about axis a) = exp(θ X_a).
 
-    >>> so3_generators(1)[1].tolist()  # d/dθ Ry(θ) at θ = 0
-    [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]
+    >>> d_Ry = torch.tensor([[0.0, 0, 1], [0, 0, 0], [-1, 0, 0]])  # d/dθ Ry(θ) at θ = 0
+    >>> torch.allclose(so3_generators(1)[1], d_Ry)
+    True
     """
     dtype = dtype or torch.get_default_dtype()
     return torch.tensor(_so3_generators(l), dtype=dtype, device=device)
