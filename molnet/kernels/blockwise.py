@@ -11,6 +11,7 @@ come from one sweep, :class:`_Both`.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -94,7 +95,7 @@ class _Map(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, *groups = ctx.saved_tensors
-        to_x, to_weight = wanted_gradients(ctx)[:2]
+        to_x, to_weight = islice(wanted_gradients(ctx), 2)
         to_onto = grad if ctx.needs_input_grad[5] else None
         if to_x and to_weight:
             by_x, by_weight = _Both.apply(x, grad, weight, ctx.linear, *groups)
@@ -147,7 +148,7 @@ class _Outer(Function):
     @staticmethod
     def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
         x, grad, *groups = ctx.saved_tensors
-        to_x, to_grad = wanted_gradients(ctx)[:2]
+        to_x, to_grad = islice(wanted_gradients(ctx), 2)
         return (
             _Map.apply(grad, weight, ctx.linear.transposed, *groups, None) if to_x else None,
             _Map.apply(x, weight, ctx.linear, *groups, None) if to_grad else None,
@@ -192,7 +193,7 @@ class _Both(Function):
     def backward(ctx: Any, of_x: Tensor, of_weight: Tensor) -> tuple[Tensor | None, ...]:
         x, grad, weight, *groups = ctx.saved_tensors
         linear = ctx.linear
-        to_x, to_grad, to_weight = wanted_gradients(ctx)[:3]
+        to_x, to_grad, to_weight = islice(wanted_gradients(ctx), 3)
         by_grad = (
             _Map.apply(of_x, weight, linear, *groups, None)
             + _Map.apply(x, of_weight, linear, *groups, None)

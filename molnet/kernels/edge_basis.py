@@ -161,7 +161,7 @@ class _Backward(Function):
 
     @staticmethod
     def backward(ctx: Any, t: Tensor) -> tuple[Tensor | None, ...]:
-        if wanted_gradients(ctx)[0]:
+        if next(wanted_gradients(ctx)):
             return *_differentiated(ctx.basis, ctx.saved_tensors, t), None
         vectors, *_ = ctx.saved_tensors
         return None, *_Tangent.apply(vectors, t, ctx.basis), None
@@ -182,7 +182,7 @@ class _Tangent(Function):
         vectors, t = ctx.saved_tensors
         v = _Backward.apply(vectors, of_Y, of_B, ctx.basis)
         by_vectors = None
-        if wanted_gradients(ctx)[0]:
+        if next(wanted_gradients(ctx)):
             by_vectors, *_ = _differentiated(ctx.basis, (vectors, of_Y, of_B), t)
         return by_vectors, v, None
 

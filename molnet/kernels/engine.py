@@ -1,6 +1,6 @@
 """What functions of our own need of PyTorch's engine of differentiation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -54,8 +54,10 @@ def close(source: Tensor) -> None:
     source.grad_fn.closed = True  # type: ignore[union-attr]
 
 
-def wanted_gradients(ctx: Any) -> list[bool]:
+def wanted_gradients(ctx: Any) -> Iterator[bool]:
     """For each tensor that a function took, whether this backward pass needs its gradient.
+
+    One after another, as each is looked up: who asks for no more than the first pays for no more.
 
     ``ctx.needs_input_grad`` says which inputs require gradients at all: while forces are computed,
     weights do too, though nobody asked for their gradients. The engine knows better, as it is about
@@ -65,7 +67,7 @@ def wanted_gradients(ctx: Any) -> list[bool]:
     Args:
         ctx: of the function whose backward pass runs.
     """
-    return [node is not None and _runs(node) for node, _ in ctx.next_functions]
+    return (node is not None and _runs(node) for node, _ in ctx.next_functions)
 
 
 def _runs(node: Any) -> bool:

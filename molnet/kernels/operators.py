@@ -19,6 +19,7 @@ are ``wanted``; the others come out empty.
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import torch
@@ -264,7 +265,7 @@ def _register(
             return *[None] * num_real, *nothing
         tensors = ctx.saved_tensors
         rest = (*tensors[num_real:], *ctx.others)
-        wanted = wanted_gradients(ctx)[:num_real]
+        wanted = list(islice(wanted_gradients(ctx), num_real))
         return *backward(tensors[:num_real], rest, wanted, *gradients), *nothing
 
     def of_schema(function: Callable[..., Any]) -> Callable[..., Any]:

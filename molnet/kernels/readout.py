@@ -15,6 +15,7 @@ What goes further, and second derivatives that start from weights, is left to Py
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -143,13 +144,13 @@ class _Energies(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         of, (*tensors, h) = ctx.of, ctx.saved_tensors
-        _, _, *to_weights = wanted_gradients(ctx)
+        trains = any(islice(wanted_gradients(ctx), 2, None))
         if not torch.is_grad_enabled():
             saved = [*tensors, h]
-            if any(to_weights):
+            if trains:
                 return None, None, *of.gradients(g.contiguous(), saved)
             return None, None, of.gradient(g.contiguous(), saved), *[None] * 4
-        if any(to_weights):
+        if trains:
             inputs = as_inputs(tensors)
             return None, None, *differentiated([of._in_pytorch(*inputs)], inputs, [g])
         return None, None, _Gradient.apply(of, g, *tensors, h), *[None] * 4

@@ -90,6 +90,10 @@ class Interaction(nn.Module):
         irreps_hidden: features to come out, as far as they can be reached.
         num_species: number of species.
         num_radial, radial_hidden: see :class:`RadialWeights`.
+
+    Attributes:
+        irreps_out: outgoing features.
+        scalars: where the even scalars are among them.
     """
 
     def __init__(
@@ -122,11 +126,8 @@ class Interaction(nn.Module):
         self.linear_out = Linear(self.convolution.irreps_out, self.gate.irreps_in, layout="ir_mul")
         self.self_connection = SpeciesLinear(num_species, irreps_in, self.gate.irreps_in)
         self.irreps_out = self.gate.irreps_out
-
-    @property
-    def scalars(self) -> slice:
-        """Where the even scalars are among the outgoing features."""
-        return self.irreps_out.slices()[[ir for _, ir in self.irreps_out].index(Irrep("0e"))]
+        outgoing = [ir for _, ir in self.irreps_out]
+        self.scalars = self.irreps_out.slices()[outgoing.index(Irrep("0e"))]
 
     def has_kernels(self, like: Tensor) -> bool:
         """Whether there are kernels for features like these, so that :meth:`as_layer` works."""

@@ -98,7 +98,8 @@ class Propagation(Function):
     ) -> tuple[Tensor | None, ...]:
         setting, (vectors, *tensors) = ctx.setting, ctx.saved_tensors
         weights, kept = _saved(tensors)
-        to_vectors, *to_weights = wanted_gradients(ctx)
+        wanted = wanted_gradients(ctx)
+        to_vectors, trains = next(wanted), any(wanted)
         given = of_scalars, of_features
         if not torch.is_grad_enabled():
             of_vectors, of_x, of_weights = setting.layers.backwards(
@@ -108,10 +109,10 @@ class Propagation(Function):
                 *given,
                 of_steps,
                 to_vectors=to_vectors,
-                trains=any(to_weights),
+                trains=trains,
             )
             return of_vectors, of_x, None, *(_flat(of_weights) or [None] * len(weights))
-        if any(to_weights):
+        if trains:
             inputs = as_inputs([vectors, kept.x, *weights])
             of_vectors, of_x, *of_weights = _of_recorded(setting, inputs, given, by=inputs)
             return of_vectors, of_x, None, *of_weights
@@ -145,7 +146,8 @@ class _Gradient(Function):
         setting = ctx.setting
         vectors, of_scalars, of_features, adjoints, *tensors = ctx.saved_tensors
         weights, kept = _saved(tensors)
-        to_vectors, *wanted = wanted_gradients(ctx)
+        wanted = wanted_gradients(ctx)
+        to_vectors = next(wanted)
         if not torch.is_grad_enabled() and not to_vectors:
             *changes, of_steps, of_weights = setting.layers.along(
                 setting.graph, vectors, kept, adjoints, t
@@ -158,9 +160,8 @@ class _Gradient(Function):
 
         learned = [kept.x, *weights]
         # What stays constant costs nothing: Hessians are rows of this.
-        asked = iter(wanted)
         tensors = of_scalars, of_features, *weights, *kept
-        (_, _, *to_weights), to_kept = _saved([t is not None and next(asked) for t in tensors])
+        (_, _, *to_weights), to_kept = _saved([t is not None and next(wanted) for t in tensors])
         if torch.is_grad_enabled() or any(to_weights) or to_kept.x:
             learned = as_inputs(learned)
         else:
