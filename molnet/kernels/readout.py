@@ -144,7 +144,7 @@ class _Energies(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         of, (*tensors, h) = ctx.of, ctx.saved_tensors
-        trains = any(islice(wanted_gradients(ctx), 2, None))
+        trains = any(islice(wanted_gradients(ctx), 2, None))  # after constants and scalars
         if not torch.is_grad_enabled():
             saved = [*tensors, h]
             if trains:
