@@ -9,12 +9,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted([*(ROOT / "molnet").rglob("*.py"), *(ROOT / "scripts").glob("*.py")])
 
-FOR_ALL = {"__version__", "cache", "properties", "units"}
+FOR_ALL = {"__version__", "cache", "properties", "stored", "units"}
 
 MAY_IMPORT = {
     "cache": set(),
     "units": set(),
     "properties": set(),
+    "stored": set(),
     "kernels": set(),
     "o3": {"kernels"},
     "nn": {"kernels", "o3"},

@@ -2,7 +2,10 @@
 
 import hashlib
 import io
+import math
 import os
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -63,14 +66,7 @@ class GrowingArray:
         }
 
     def _write_header(self) -> None:
-        npy.write_array_header_1_0(
-            self._file,
-            {
-                "descr": npy.dtype_to_descr(self.dtype),
-                "fortran_order": False,
-                "shape": (self.length, *self.row_shape),
-            },
-        )
+        self._file.write(_header(self.dtype, (self.length, *self.row_shape)))
 
     def __enter__(self) -> Self:
         return self
@@ -89,23 +85,52 @@ class GrowingArray:
         self._file.raw.close()
 
 
-def open_array(path: Path, entry: dict[str, Any]) -> np.ndarray:
-    """Maps an array into memory, read-only, after comparing it with its manifest entry.
+def open_array(path: Path, dtype: np.typing.DTypeLike, shape: Sequence[int]) -> np.ndarray:
+    """Maps an array into memory, read-only. Nothing is allocated, whatever the file holds.
+
+    Args:
+        path: a file that :class:`GrowingArray` wrote.
+        dtype: what it must hold.
+        shape: of the whole array.
 
     Raises:
-        ValueError: the file is absent, cut short, or not what the manifest says.
+        ValueError: the file is absent, cut short, or holds something else.
     """
-    expected = f"expected {tuple(entry['shape'])} of {entry['dtype']}"
-    if not path.is_file():
-        raise ValueError(f"{path.name} is missing ({expected})")
-    shape = tuple(entry["shape"])
-    if 0 in shape:
-        return np.empty(shape, dtype=entry["dtype"])  # an empty file cannot be mapped
+    dtype, shape = np.dtype(dtype), tuple(shape)
+    expected = f"expected {shape} of {dtype.str}"
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path.name} is damaged ({expected}): {error}") from error
-    if array.shape != shape or array.dtype.str != entry["dtype"]:
-        raise ValueError(f"{path.name} holds {array.shape} of {array.dtype.str}, {expected}")
-    # A plain array over the same map: indexing np.memmap costs several times more.
-    return array.view(np.ndarray)
+        status = path.lstat()
+    except OSError as error:
+        raise ValueError(f"{path.name} is missing ({expected})") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{path.name} is no regular file ({expected})")
+    header = _header(dtype, shape)
+    size = len(header) + math.prod(shape) * dtype.itemsize
+    if status.st_size != size:
+        raise ValueError(
+            f"{path.name} is damaged ({expected}): it has {status.st_size:,} bytes, not {size:,}"
+        )
+    with open(path, "rb") as file:
+        if file.read(len(header)) != header:
+            raise ValueError(f"{path.name} is damaged, or holds another array ({expected})")
+    if 0 in shape:
+        return np.empty(shape, dtype)  # an empty array cannot be mapped
+    # A plain array over the map: indexing np.memmap costs several times more.
+    return np.memmap(path, dtype, "r", len(header), shape).view(np.ndarray)
+
+
+def array_checksum(array: np.ndarray) -> str:
+    """The SHA-256 of an array's elements, as :meth:`GrowingArray.finish` returns it."""
+    return hashlib.sha256(array.data).hexdigest()
+
+
+def _header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
+    """What stands in the file before the elements, in NumPy's format 1.0."""
+    header = io.BytesIO()
+    description = {
+        "descr": npy.dtype_to_descr(dtype),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    npy.write_array_header_1_0(header, description)
+    return header.getvalue()

@@ -32,12 +32,6 @@ def store_folder(cache: str | Path | None, name: str, settings: Mapping[str, Any
     return cache_folder(cache) / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}-{digest}"
 
 
-def file_checksum(path: str | Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Names the folder, and the way out, in an operating-system error met while writing there.

@@ -11,7 +11,8 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from molnet import __version__
-from molnet.datasets.cache import file_checksum, writing
+from molnet.datasets.cache import writing
+from molnet.stored import file_checksum
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0  # seconds without a byte

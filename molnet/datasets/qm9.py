@@ -32,11 +32,12 @@ from ase.data import atomic_numbers
 from tqdm.auto import tqdm
 
 from molnet.cache import cache_folder
-from molnet.datasets.cache import file_checksum, store_folder
+from molnet.datasets.cache import store_folder
 from molnet.datasets.download import RemoteFile, download
 from molnet.datasets.qm9_orientation import turn_into_frame_of_geometry
 from molnet.datasets.store import FORMAT_VERSION, ArrayStore, StoreWriter
 from molnet.properties import get_property
+from molnet.stored import file_checksum
 from molnet.units import conversion_factor
 
 MOLECULES = 130_831
@@ -118,7 +119,9 @@ class Source:
     expected: int | None = None
 
 
-def open_qm9(source: str | Path = "auto", cache: str | Path | None = None) -> ArrayStore:
+def open_qm9(
+    source: str | Path = "auto", cache: str | Path | None = None, verify: bool = False
+) -> ArrayStore:
     """The store of QM9; built, with a progress bar, when first used.
 
     Labels, in internal units: ``mu alpha homo lumo gap r2 zpve u0 u h g cv``, ``charges``
@@ -132,8 +135,10 @@ def open_qm9(source: str | Path = "auto", cache: str | Path | None = None) -> Ar
             files. A user's own files may hold any part of QM9.
         cache: folder for the store and the download; see
             :func:`molnet.cache.cache_folder`.
+        verify: see :meth:`molnet.datasets.store.ArrayStore.open`.
 
     Raises:
+        StoreError: the store is damaged.
         QM9Error: the source is not there, not whole, or not readable; says which file and line.
         DownloadError, ChecksumError: see :func:`molnet.datasets.download.download`.
         OSError: the store cannot be written.
@@ -147,7 +152,7 @@ def open_qm9(source: str | Path = "auto", cache: str | Path | None = None) -> Ar
     folder = store_folder(cache, "qm9", settings)
     if not folder.is_dir():
         _build(folder, chosen)
-    return ArrayStore.open(folder)
+    return ArrayStore.open(folder, verify)
 
 
 def _source(source: str | Path, cache: str | Path | None) -> Source:

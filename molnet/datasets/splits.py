@@ -3,10 +3,14 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-FORMAT_VERSION = 1
+from molnet.stored import check_seal, read_object, sealed, write_whole
+
+FORMAT_VERSION = 2
+PARTS = ("train", "validation", "test")
 
 
 class SplitError(ValueError):
@@ -110,7 +114,7 @@ def save_split(path: str | Path, split: Split, checksum: str) -> None:
         "dataset_checksum": checksum,
         **{name: part.tolist() for name, part in split.parts.items()},
     }
-    Path(path).write_text(json.dumps(content) + "\n")
+    write_whole(Path(path), json.dumps(sealed(content)) + "\n")
 
 
 def load_split(path: str | Path, n: int, checksum: str | None = None) -> Split:
@@ -125,31 +129,53 @@ def load_split(path: str | Path, n: int, checksum: str | None = None) -> Split:
         FileNotFoundError: no such file.
         SplitError: the file is damaged, or of another data set.
     """
-    try:
-        content = json.loads(Path(path).read_text())
-        version, made_for = content["format_version"], content["dataset_checksum"]
-        parts = {
-            name: np.array(content[name], dtype=np.int64)
-            for name in ("train", "validation", "test")
-        }
-        seed = content["seed"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise SplitError(f"{path} is not a split file: {error!r}") from error
-    if version > FORMAT_VERSION:
-        raise SplitError(
-            f"{path} has format version {version}; this molnet reads up to {FORMAT_VERSION}. "
-            "Upgrade molnet."
-        )
+    content = _read(Path(path))
+    made_for = content["dataset_checksum"]
     if checksum is not None and checksum != made_for:
         raise SplitError(
             f"{path} was made for another data set (checksum {made_for[:16]}..., expected "
             f"{checksum[:16]}...). Use it with that data set, or draw a new split."
         )
-    together = np.concatenate(list(parts.values()))
-    if len(np.unique(together)) != len(together) or (
-        len(together) and not 0 <= together.min() <= together.max() < n
-    ):
+    together = [index for name in PARTS for index in content[name]]
+    if len(set(together)) != len(together) or not all(0 <= index < n for index in together):
         raise SplitError(
             f"{path}: expected indices from 0 to {n - 1}, each at most once. Draw a new split."
         )
-    return Split(**parts, seed=seed)
+    parts = {name: np.array(content[name], dtype=np.int64) for name in PARTS}
+    return Split(**parts, seed=content["seed"])
+
+
+def checksum_of_data(path: str | Path) -> str:
+    """The checksum of the data set that a split was drawn of.
+
+    Raises:
+        FileNotFoundError, SplitError: as :func:`load_split`.
+    """
+    return str(_read(Path(path))["dataset_checksum"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = read_object(path)
+        version = content.get("format_version")
+        if type(version) is int and version > FORMAT_VERSION:
+            raise ValueError(
+                f"it has format version {version}; this molnet reads {FORMAT_VERSION}: upgrade it"
+            )
+        check_seal(content, path.name)
+        wrong = [
+            *(name for name in PARTS if not _is_list_of_indices(content.get(name))),
+            *(key for key in ("seed", "dataset_checksum") if key not in content),
+        ]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: missing, or no list of indices")
+    except ValueError as error:
+        raise SplitError(
+            f"{path} is not a split file, or is damaged: {error}. Draw a new split: a training run "
+            "writes its own."
+        ) from error
+    return content
+
+
+def _is_list_of_indices(value: Any) -> bool:
+    return isinstance(value, list) and all(type(index) is int for index in value)

@@ -13,10 +13,10 @@ structures stand one after the other; structure i owns rows ``offsets[i]:offsets
 ==================  ================  ===========================================================
 
 Nothing is pickled, nothing is loaded before it is indexed, and a store may be far larger than
-memory. Forked worker processes share the pages; spawned ones open the folder again.
+memory. Forked worker processes share the pages; spawned ones map the files again. The arrays are
+compared with their checksums on first use, see :mod:`molnet.datasets.verification`.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -31,18 +31,27 @@ from ase.data import chemical_symbols
 from numpy.typing import ArrayLike
 
 from molnet import __version__
+from molnet.datasets import verification
 from molnet.datasets.arrays import GrowingArray, open_array
 from molnet.datasets.cache import atomic_folder, writing
 from molnet.datasets.edges import EdgeTable, open_edges
+from molnet.datasets.manifest import (
+    FORMAT_VERSION,
+    PERIODIC,
+    arrays_of,
+    damage_explained,
+    elements_of,
+    identity_of,
+    layout,
+    properties_of,
+    read_manifest,
+)
+from molnet.datasets.manifest import StoreError as StoreError
 from molnet.properties import Property
+from molnet.stored import sealed
 
-FORMAT_VERSION = 1
 FLUSHED_STRUCTURES = 4096
 FLUSHED_ATOMS = 200_000
-
-
-class StoreError(ValueError):
-    """A folder is not a store, is damaged or incomplete, or was written by a newer version."""
 
 
 class ArrayStore:
@@ -71,38 +80,80 @@ class ArrayStore:
         self.offsets = arrays["offsets"]
         self.cells = arrays.get("cells")
         self.pbc = arrays.get("pbc")
-        self.properties = {
-            name: Property(**(fields | {"shape": tuple(fields["shape"])}))
-            for name, fields in manifest["properties"].items()
-        }
+        self.properties = properties_of(manifest)
         self.labels = {name: arrays[f"label-{name}"] for name in self.properties}
+        self._verifies = False
+        self._verified: set[float] = set()  # cutoffs whose edges need no other look
 
     @classmethod
-    def open(cls, path: str | Path) -> "ArrayStore":
-        """Opens a store; only the manifest and the arrays' headers are read.
+    def open(cls, path: str | Path, verify: bool = False) -> "ArrayStore":
+        """Opens a store whose arrays are those that were written.
+
+        Their checksums are compared when the store is opened for the first time, and again when a
+        file has changed (see :mod:`molnet.datasets.verification`); otherwise only the manifest and
+        the arrays' headers are read.
+
+        Args:
+            path: the folder.
+            verify: compare all checksums in any case, those of edge tables too.
 
         Raises:
-            StoreError: the folder is not a whole store of a version that is known here.
+            StoreError: the folder is not a whole store of the version that is known here.
         """
         path = Path(path)
-        manifest = _read_manifest(path)
-        try:
+        with damage_explained(path):
+            store = cls._mapped(path)
+            arrays = store._arrays()
+            verification.verify(path, store.manifest, arrays, store._check, always=verify)
+        store._verifies = verify
+        return store
+
+    @classmethod
+    def _mapped(cls, path: Path) -> "ArrayStore":
+        """A store whose arrays are taken as they are; for another process of the same program."""
+        with damage_explained(path):
+            manifest = read_manifest(path)
             arrays = {
-                name: open_array(path / f"{name}.npy", entry)
-                for name, entry in manifest["arrays"].items()
+                name: open_array(path / f"{name}.npy", dtype, shape)
+                for name, (dtype, shape) in arrays_of(manifest, properties_of(manifest)).items()
             }
             return cls(path, manifest, arrays)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"the array store {path} is damaged: {error}. Delete this folder; "
-                "it is built again from its source."
-            ) from error
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """Every array under the name of its file."""
+        known = {
+            "positions": self.positions,
+            "species": self.species,
+            "offsets": self.offsets,
+            "cells": self.cells,
+            "pbc": self.pbc,
+            **{f"label-{name}": values for name, values in self.labels.items()},
+        }
+        return {name: array for name, array in known.items() if array is not None}
+
+    def _check(self) -> None:
+        """What :class:`StoreWriter` sees to, in case that somebody else wrote the store."""
+        if self.checksum != identity_of(self.manifest["arrays"]):
+            raise ValueError("manifest.json: the checksum is not that of the arrays")
+        verification.check_offsets(self.offsets, len(self.species), least=1)
+        counts = verification.count_species(self.species)
+        if (
+            counts[0]
+            or self.elements != elements_of(counts)
+            or sum(self.elements.values()) != len(self.species)
+        ):
+            raise ValueError("species.npy: the elements are not those in manifest.json")
+        if self.pbc is not None and (self.pbc.view(np.uint8) > 1).any():
+            raise ValueError("pbc.npy: expected zeros and ones")
+        for name, array in self._arrays().items():
+            if array.dtype == np.float64 and name != "label-stress":  # NaN without a volume
+                verification.check_finite(name, array)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ArrayStore.open, (self.path,)  # a copy in another process maps the same files
+        return ArrayStore._mapped, (self.path,)  # a copy in another process maps the same files
 
     def __repr__(self) -> str:
         return (
@@ -121,8 +172,15 @@ class ArrayStore:
         return dict(self.manifest["elements"])
 
     def edges(self, cutoff: float) -> EdgeTable:
-        """All pairs closer than ``cutoff`` Å; found once, then kept in the store's folder."""
-        return open_edges(self, cutoff)
+        """All pairs closer than ``cutoff`` Å; found once, then kept in the store's folder.
+
+        Raises:
+            ValueError: see :func:`molnet.datasets.edges.open_edges`.
+        """
+        cutoff = float(cutoff)
+        table = open_edges(self, cutoff, self._verifies and cutoff not in self._verified)
+        self._verified.add(cutoff)
+        return table
 
 
 class StoreWriter:
@@ -158,20 +216,14 @@ class StoreWriter:
         self._clear_buffers()
 
     def __enter__(self) -> Self:
-        rows: dict[str, tuple[type, tuple[int, ...]]] = {
-            "positions": (np.float64, (3,)),
-            "species": (np.uint8, ()),
-            "offsets": (np.int64, ()),
-            "cells": (np.float64, (3, 3)),
-            "pbc": (np.bool_, (3,)),
-        }
-        for name, property in self.properties.items():
-            rows[f"label-{name}"] = (np.float64, property.shape)
+        arrays = layout(0, 0, self.properties.values())
         with ExitStack() as stack:
             self._partial = stack.enter_context(atomic_folder(self.folder))
             self._files = {
-                name: stack.enter_context(GrowingArray(self._partial / f"{name}.npy", dtype, shape))
-                for name, (dtype, shape) in rows.items()
+                name: stack.enter_context(
+                    GrowingArray(self._partial / f"{name}.npy", dtype, tuple(rows))
+                )
+                for name, (dtype, (_, *rows)) in arrays.items()
             }
             self._files["offsets"].append(np.zeros(1, dtype=np.int64))
             self._stack = stack.pop_all()  # stays open until the writer's own block ends
@@ -305,26 +357,22 @@ class StoreWriter:
             raise ValueError(f"no structure was added to {self.folder}")
         arrays = {name: file.finish() for name, file in self._files.items()}
         if not self._any_periodic:
-            for name in ("cells", "pbc"):
+            for name in PERIODIC:
                 del arrays[name]
                 (self._partial / f"{name}.npy").unlink()
-        identity = json.dumps(arrays, sort_keys=True)
         manifest = {
             "format_version": FORMAT_VERSION,
             "molnet": __version__,
             "structures": self.structures,
             "atoms": self._atoms,
-            "elements": {
-                chemical_symbols[number]: int(self._element_counts[number])
-                for number in np.flatnonzero(self._element_counts)
-            },
-            "checksum": hashlib.sha256(identity.encode()).hexdigest(),
+            "elements": elements_of(self._element_counts),
+            "checksum": identity_of(arrays),
             "properties": {name: asdict(p) for name, p in self.properties.items()},
             "source": self.source,
             "arrays": arrays,
         }
         with writing(self.folder.parent), open(self._partial / "manifest.json", "w") as file:
-            json.dump(manifest, file, indent=1)
+            json.dump(sealed(manifest), file, indent=1)
             file.flush()
             os.fsync(file.fileno())
 
@@ -334,26 +382,3 @@ def _check_finite(name: str, rows: np.ndarray, owner: np.ndarray) -> None:
     if not finite.all():
         row = int(np.argwhere(~finite)[0][0])
         raise ValueError(f"structure {owner[row]}: {name} must be finite, got {rows[row]}")
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    file = path / "manifest.json"
-    if not file.is_file():
-        raise StoreError(
-            f"{path} is not an array store: it has no manifest.json. Expected a folder that "
-            "molnet built; delete it if a build was interrupted there."
-        )
-    try:
-        manifest = json.loads(file.read_text())
-        version = manifest["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{file} is damaged ({error}). Delete {path} to build it again."
-        ) from error
-    if version > FORMAT_VERSION:
-        raise StoreError(
-            f"{path} has format version {version}, written by molnet {manifest.get('molnet')}; "
-            f"this molnet ({__version__}) reads up to {FORMAT_VERSION}. Upgrade molnet, or choose "
-            "another cache folder with MOLNET_CACHE or dataset.cache=FOLDER."
-        )
-    return dict(manifest)

@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 from tqdm.auto import tqdm
 
-from molnet.datasets.cache import file_checksum, store_folder
+from molnet.datasets.cache import store_folder
 from molnet.datasets.labels import LabelKey, has_volume, parse_label_keys, places, read_label
 from molnet.datasets.store import FORMAT_VERSION, ArrayStore, StoreWriter
 from molnet.graph.frames import (
@@ -24,6 +24,7 @@ from molnet.graph.frames import (
 )
 from molnet.graph.neighbours import StructureError, find_neighbours
 from molnet.properties import Property
+from molnet.stored import file_checksum
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def open_structures(
     name: str = "structures",
     cache: str | Path | None = None,
     declared: dict[str, Property] | None = None,
+    verify: bool = False,
 ) -> ArrayStore:
     """The store of one or several structure files; built, with a progress bar, when first used.
 
@@ -63,6 +65,7 @@ def open_structures(
         name: the first part of the store's folder name.
         cache: folder for the store; see :func:`molnet.cache.cache_folder`.
         declared: properties beyond :data:`molnet.properties.PROPERTIES`.
+        verify: see :meth:`molnet.datasets.store.ArrayStore.open`.
 
     Returns:
         The store. ``manifest["source"]`` holds the files with their checksums and frame counts,
@@ -74,6 +77,7 @@ def open_structures(
         StructureFileError: a file or a frame cannot be read or is not sound (two atoms at the same
             place, a number that is not finite, a label of the wrong shape), or labels are missing;
             with file and frame.
+        StoreError: the store is damaged.
         OSError: the store cannot be written.
     """
     keys = parse_label_keys(labels, declared)
@@ -93,7 +97,7 @@ def open_structures(
     folder = store_folder(cache, name, settings)
     if not folder.is_dir():
         _build(folder, files, keys, source)
-    store = ArrayStore.open(folder)
+    store = ArrayStore.open(folder, verify)
     _report(store)
     return store
 

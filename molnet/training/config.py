@@ -45,6 +45,7 @@ class DataConfig:
     kind: str = MISSING
     name: str = MISSING
     cache: str | None = None
+    verify: bool = False
     train_size: int | float = MISSING
     validation_size: int | float = MISSING
     test_size: int | float | None = None

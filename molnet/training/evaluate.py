@@ -1,6 +1,5 @@
 """Errors of a saved model on a data set."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from molnet.datasets.dataset import GraphDataset
-from molnet.datasets.splits import load_split
+from molnet.datasets.splits import checksum_of_data, load_split
 from molnet.datasets.store import ArrayStore
 from molnet.models import Model, load_model
 from molnet.training.config import (
@@ -103,9 +102,7 @@ def _part(split: str, store: ArrayStore, run_folder: Path) -> tuple[str, np.ndar
     """Name and indices of the structures to compare with."""
     path = run_folder / "split.json"
     if split == "auto":
-        is_the_same = (
-            path.is_file() and json.loads(path.read_text())["dataset_checksum"] == store.checksum
-        )
+        is_the_same = path.is_file() and checksum_of_data(path) == store.checksum
         split = "test" if is_the_same else "all"
     if split == "all":
         return "all", np.arange(len(store))

@@ -23,7 +23,7 @@ def open_store(
         ValueError: the data cannot be used; the message names file and frame.
     """
     if isinstance(dataset, QM9Config):
-        return open_qm9(dataset.source, dataset.cache)
+        return open_qm9(dataset.source, dataset.cache, dataset.verify)
     if not isinstance(dataset, StructuresConfig):
         raise TypeError(f"expected a StructuresConfig or QM9Config, got {dataset!r}")
     labels = {}
@@ -42,7 +42,9 @@ def open_store(
                 f"of the values in your files, e.g. eV"
             )
         labels[name] = {"key": label.key, "unit": label.unit}
-    return open_structures(dataset.path, labels, dataset.name, dataset.cache, declared)
+    return open_structures(
+        dataset.path, labels, dataset.name, dataset.cache, declared, dataset.verify
+    )
 
 
 def draw_split(store: ArrayStore, dataset: DataConfig) -> Split:

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molnet.datasets.splits import SplitError, load_split, random_split, save_split
+from molnet.datasets.splits import (
+    SplitError,
+    checksum_of_data,
+    load_split,
+    random_split,
+    save_split,
+)
+from molnet.stored import sealed
 
 
 @given(
@@ -96,14 +103,51 @@ def test_a_split_of_other_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SplitError, match="expected indices from 0 to 19"):
         load_split(path, 20)
     content = json.loads(path.read_text())
-    path.write_text(json.dumps(content | {"test": content["train"]}))
+    path.write_text(json.dumps(sealed(content | {"test": content["train"]})))
     with pytest.raises(SplitError, match="each at most once"):
         load_split(path, 30)
-    path.write_text(json.dumps(content | {"format_version": 2}))
-    with pytest.raises(SplitError, match="format version 2"):
-        load_split(path, 30)
-    path.write_text('{"train": [1, 2')
-    with pytest.raises(SplitError, match="not a split file"):
+    path.write_text(json.dumps(content | {"format_version": 9}))
+    with pytest.raises(SplitError, match="format version 9"):
         load_split(path, 30)
     with pytest.raises(FileNotFoundError):
         load_split(tmp_path / "none.json", 30)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 8}, "has changed since it was written"),
+        ({"test": [0, 1]}, "has changed since it was written"),
+    ],
+)
+def test_an_edited_split_is_refused(tmp_path: Path, change: dict, message: str) -> None:
+    path = tmp_path / "split.json"
+    save_split(path, random_split(30, 20, 5, seed=7), "abc")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    for read in (lambda: load_split(path, 30), lambda: checksum_of_data(path)):
+        with pytest.raises(SplitError, match=f"{message}.*Draw a new split"):
+            read()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"train": [1, 2', "", "[]", "null", "[" * 100_000, "\0", '{"content_sha256": 1}'],
+)
+def test_what_is_no_split_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "split.json"
+    path.write_text(text)
+    with pytest.raises(SplitError, match=r"split\.json is not a split file, or is damaged"):
+        load_split(path, 30)
+
+
+@pytest.mark.parametrize("train", ["0", {"0": 1}, [0.5], [True], ["0"], [[0]], None])
+def test_indices_are_whole_numbers(tmp_path: Path, train: object) -> None:
+    path = tmp_path / "split.json"
+    save_split(path, random_split(30, 20, 5, seed=7), "abc")
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(sealed(content | {"train": train})))
+    with pytest.raises(SplitError, match="train: missing, or no list of indices"):
+        load_split(path, 30)
+    path.write_text(json.dumps(sealed(content | {"train": [10**30]})))
+    with pytest.raises(SplitError, match="expected indices from 0 to 29"):
+        load_split(path, 30)

@@ -1,0 +1,104 @@
+"""Whether the arrays of a store are still those that were written.
+
+All elements are compared with the checksums in the manifest when a folder is opened for the first
+time. What is found sound is noted in ``verified.json`` beside the arrays: size, times of change and
+inode of each file. As long as these stay, opening costs nothing; a folder that cannot be written is
+verified each time.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from molnet.datasets.arrays import array_checksum
+from molnet.stored import SEAL, check_seal, read_object, sealed, write_whole
+
+NOTE = "verified.json"
+SHOWN_AFTER = 2.0  # seconds after which a progress bar is shown
+CHUNK = 1 << 20  # rows that are looked at at once
+
+
+def verify(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    check: Callable[[], None],
+    always: bool = False,
+) -> None:
+    """Compare the arrays with the manifest, unless that was done before and nothing has changed.
+
+    Args:
+        folder: of the arrays.
+        manifest: sealed; its ``arrays`` hold the ``sha256`` of each.
+        arrays: by name.
+        check: called for what a checksum cannot tell, such as the range of indices; raises
+            ValueError.
+        always: compare in any case.
+
+    Raises:
+        ValueError: an array has changed since it was written.
+    """
+    state = _state(folder, manifest, arrays)  # before reading, so that later changes are noticed
+    if not always and _noted(folder) == state:
+        return
+    size = sum(array.nbytes for array in arrays.values())
+    with tqdm(
+        total=size, desc=f"verifying {folder.name}", unit="B", unit_scale=True, delay=SHOWN_AFTER
+    ) as progress:
+        for name, array in arrays.items():
+            if array_checksum(array) != manifest["arrays"][name]["sha256"]:
+                raise ValueError(f"{name}.npy has changed since it was written (SHA-256)")
+            progress.update(array.nbytes)
+    check()
+    with suppress(OSError):  # a folder that is only read is verified each time
+        write_whole(folder / NOTE, json.dumps(sealed(state)))
+
+
+def check_finite(name: str, array: np.ndarray) -> None:
+    """Raise ValueError where an array holds NaN or infinity."""
+    for start in range(0, len(array), CHUNK):
+        rows = array[start : start + CHUNK]
+        if not np.isfinite(rows).all():
+            row = start + int(np.argwhere(~np.isfinite(rows))[0][0])
+            raise ValueError(f"{name}.npy: expected finite numbers, got {array[row]} in row {row}")
+
+
+def check_offsets(offsets: np.ndarray, total: int, least: int) -> None:
+    """Raise ValueError unless offsets rise from 0 to ``total`` by ``least`` or more."""
+    in_range = offsets[0] == 0 <= offsets.min() and offsets.max() <= total == offsets[-1]
+    if not in_range or (np.diff(offsets) < least).any():
+        raise ValueError(f"offsets.npy: expected numbers that rise from 0 to {total}")
+
+
+def count_species(species: np.ndarray) -> np.ndarray:
+    """The number of atoms [256] by atomic number."""
+    counts = np.zeros(256, dtype=np.int64)
+    for start in range(0, len(species), CHUNK):
+        counts += np.bincount(species[start : start + CHUNK], minlength=256)
+    return counts
+
+
+def _state(
+    folder: Path, manifest: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    files = {}
+    for name in arrays:
+        status = os.stat(folder / f"{name}.npy")
+        files[name] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    return {"manifest": manifest[SEAL], "files": files}
+
+
+def _noted(folder: Path) -> dict[str, Any] | None:
+    try:
+        noted = read_object(folder / NOTE)
+        check_seal(noted, NOTE)
+    except (OSError, ValueError):
+        return None  # nothing is lost: the arrays are verified again
+    del noted[SEAL]
+    return noted
