@@ -9,6 +9,9 @@ BOHR_ANGSTROM = 0.52917721067
 AVOGADRO = 6.022140857e23
 ELEMENTARY_CHARGE = 1.6021766208e-19
 SPEED_OF_LIGHT = 299792458.0
+PLANCK = 6.626070040e-34
+BOLTZMANN = 1.38064852e-23
+WAVENUMBER = 1e2 * PLANCK * SPEED_OF_LIGHT / ELEMENTARY_CHARGE  # of 1 cm^-1, in eV
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,22 @@ SPEED_OF_LIGHT = 299792458.0
         ("J", "C*J/C", 1.0),
         ("meV", "eV", 1e-3),
         ("1", "1", 1.0),
+        ("ppm", "1", 1e-6),
+        ("ppm", "ppm", 1.0),
+        ("cm^-1", "eV", WAVENUMBER),
+        ("1/cm", "kJ/mol", WAVENUMBER * ELEMENTARY_CHARGE * AVOGADRO / 1e3),
+        ("1000 cm⁻¹", "meV", 1e6 * WAVENUMBER),
+        ("cm^-1/Bohr", "eV/Å", WAVENUMBER / BOHR_ANGSTROM),
+        ("cm^-1", "1/Å", 1e-8),
+        ("cm^-1", "m^-1", 1e2),
+        ("mEh/Bohr", "eV/Å", 1e-3 * HARTREE_EV / BOHR_ANGSTROM),
+        ("Ry/bohr", "eV/Å", HARTREE_EV / 2 / BOHR_ANGSTROM),
+        ("ea0", "e*Bohr", 1.0),
+        ("eÅ", "e*Å", 1.0),
+        ("300 kB K", "eV", 300 * BOLTZMANN / ELEMENTARY_CHARGE),
+        ("THz", "1/ps", 1.0),
+        ("V/Å", "eV/(e Å)", 1.0),
+        ("aJ", "J", 1e-18),
         ("1000", "1", 1000.0),
         ("0.5 eV", "eV", 0.5),
     ],
@@ -46,10 +65,18 @@ def test_conversion_agrees_with_the_constants(source: str, target: str, expected
 @pytest.mark.parametrize(
     "spelling",
     ["eV/Å", "eV/A", "eV/Ang", "eV Å^-1", "eV*Å**-1", "eV·Å⁻¹", " eV / angstrom ", "eV/\u212b",
-     "eV/A\u030a", "(eV)/(Å)", "1/(Å/eV)"],
+     "eV/A\u030a", "(eV)/(Å)", "1/(Å/eV)", "eV Å-1", "eV A-1"],
 )  # fmt: skip
 def test_spellings_of_one_unit_agree(spelling: str) -> None:
     assert conversion_factor(spelling, "eV/Å") == pytest.approx(1.0, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "unit"),
+    [("cm-1", "cm^-1"), ("kcal mol-1 Å-1", "kcal/(mol Å)"), ("Bohr3", "Bohr^3"), ("a0", "Bohr")],
+)
+def test_a_number_right_after_a_name_is_its_power(spelling: str, unit: str) -> None:
+    assert conversion_factor(spelling, unit) == pytest.approx(1.0, rel=1e-15)
 
 
 def test_division_binds_the_next_factor_only() -> None:
@@ -72,6 +99,15 @@ def test_division_binds_the_next_factor_only() -> None:
         ("eV^0.5", "whole number"),
         ("eV/Å$", "unexpected"),
         ("0", "unknown unit '0'"),
+        ("eV+1", "unknown unit"),
+        ("au", "Write Hartree for an energy, Bohr for a length"),
+        ("Ry/a.u.", "stands for a unit of its own for every quantity"),
+        ("meV/atom", "those of whole structures. Multiply by the number of atoms"),
+        ("K", "for an energy k_B T write 'kB K'"),
+        ("THz", "1 THz = 33.356 cm"),
+        ("kcal", "Write kcal/mol"),
+        ("kJ", "Write kJ/mol"),
+        ("kcal*mol", r"write brackets: kcal/\(mol Å\)"),
     ],
 )
 def test_what_is_no_unit_is_refused(unit: str, message: str) -> None:
@@ -85,7 +121,17 @@ def test_a_number_in_place_of_a_unit_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "target"), [("eV", "eV/Å"), ("kcal", "mol K"), ("Debye", "e"), ("GPa", "eV")]
+    ("source", "target"),
+    [
+        ("eV", "eV/Å"),
+        ("kcal", "mol K"),
+        ("Debye", "e"),
+        ("GPa", "eV"),
+        ("ppm", "eV"),
+        ("1/Å", "eV"),  # only cm^-1 is anybody's energy
+        ("cm", "eV"),
+        ("kcal/mol·Å", "eV/Å"),
+    ],
 )
 def test_different_quantities_are_not_converted(source: str, target: str) -> None:
     with pytest.raises(UnitError, match="dimension"):
