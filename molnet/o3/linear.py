@@ -100,7 +100,7 @@ class Linear(PathWeights):
             shape = (self.bias_numel,) if f_out is None else (f_out, self.bias_numel)
             self.bias = torch.nn.Parameter(torch.zeros(shape))
         else:
-            self.register_parameter("bias", None)
+            self.register_buffer("bias", torch.empty(0), persistent=False)
             forget_when_loading(self, placeholders=["bias"])
 
         self._groups = _group_paths(paths, irreps_out)
@@ -163,10 +163,10 @@ class Linear(PathWeights):
 
     def _add_bias(self, outputs: dict[int, Tensor], bias: Tensor | None) -> None:
         bias = self.bias if bias is None else bias
-        if bias is None or bias.shape[-1] != self.bias_numel:
+        if bias.shape[-1] != self.bias_numel:
             raise ValueError(
                 f"{self!r} needs biases of shape [..., {self.bias_numel}], "
-                f"got {'none' if bias is None else list(bias.shape)}"
+                f"got {list(bias.shape) if bias.numel() else 'none'}"
             )
         for i, part in enumerate(bias.split(self._bias_sizes, -1)):
             if self._bias_sizes[i] > 0:

@@ -19,7 +19,8 @@ class PathWeights(torch.nn.Module):
     The weights of the paths follow each other in ``weight``, each flattened from its
     ``path_shape``. They are *internal* (a parameter, drawn from a normal distribution) or given at
     each call; *shared* (``[weight_numel]``, one set for the whole batch) or one set for each
-    element of the batch (``[..., weight_numel]``).
+    element of the batch (``[..., weight_numel]``). Without internal weights, ``weight`` is an empty
+    tensor, as in e3nn.
 
     Args:
         path_shapes: shape of the weights of each instruction; None for one without weights.
@@ -31,7 +32,7 @@ class PathWeights(torch.nn.Module):
 
     irreps_out: Irreps
     instructions: Sequence[Any]
-    weight: Tensor | None
+    weight: Tensor
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class PathWeights(torch.nn.Module):
         if internal_weights and self.weight_numel > 0:
             self.weight = torch.nn.Parameter(torch.randn(*prefix_shape, self.weight_numel))
         else:
-            self.register_parameter("weight", None)
+            self.register_buffer("weight", torch.empty(0), persistent=False)
             forget_when_loading(self, placeholders=["weight"])
         forget_when_loading(self, constants=["output_mask", "_compiled_main*"])
 
@@ -84,12 +85,12 @@ class PathWeights(torch.nn.Module):
     def _given_or_own(self, weight: Tensor | None, reference: Tensor) -> Tensor:
         """The weights to use: those passed to forward, else the module's own."""
         if weight is None:
-            if self.weight_numel > 0 and self.weight is None:
+            if self.weight.numel() < self.weight_numel:
                 raise ValueError(
                     f"{self!r} has internal_weights=False: pass weights of shape "
                     f"[{'' if self.shared_weights else '..., '}{self.weight_numel}] to forward"
                 )
-            if self.weight is None:
+            if self.weight_numel == 0:
                 return reference.new_empty(*self._prefix_shape, 0)
             return self.weight
         if weight.shape[-1] != self.weight_numel:
@@ -132,7 +133,7 @@ class PathWeights(torch.nn.Module):
 
     def _own_or_raise(self, weight: Tensor | None) -> Tensor:
         weight = self.weight if weight is None else weight
-        if weight is None:
+        if weight.numel() < self.weight_numel:
             raise ValueError(f"{self!r} holds no weights: pass the weights to look at")
         return weight
 

@@ -14,17 +14,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def su2_generators(j: int) -> Tensor:
-    """Generators of SU(2) for integer j in the basis |m⟩, m = −j … j, complex128 [3, 2j+1, 2j+1].
+def su2_generators(j: float) -> Tensor:
+    """Generators of SU(2) in the basis |m⟩, m = −j … j, complex128 [3, 2j+1, 2j+1].
 
     (X0, X1, X2) = ((J₊ + J₋)/2, i·Jz, −i(J₊ − J₋)/2), where the ladder matrices carry the signs
     that make all three anti-Hermitian; they obey [X0, X1] = X2 and its cyclic permutations.
 
-    >>> X = su2_generators(2)
+    Args:
+        j: a whole number or half of an odd one, not negative: 0, 1/2, 1, 3/2 …
+
+    Raises:
+        ValueError: if j is anything else.
+
+    >>> X = su2_generators(1 / 2)
     >>> torch.allclose(X[0] @ X[1] - X[1] @ X[0], X[2])
     True
     """
-    return torch.tensor(_su2_generators(j))
+    if not (2 * j >= 0 and (2 * j) % 1 == 0):
+        raise ValueError(f"expected j = 0, 1/2, 1, 3/2 ..., got {j!r}")
+    return torch.tensor(_su2_generators(float(j)))
 
 
 def change_basis_real_to_complex(
@@ -164,12 +172,11 @@ def _clebsch_gordan(l1: int, l2: int, l3: int) -> NDArray[np.float64]:
 
 
 @cache
-def _su2_generators(j: int) -> NDArray[np.complex128]:
-    _require_degrees(j)
-    m = np.arange(-j, j)
-    ladder = np.sqrt(j * (j + 1) - m * (m + 1))
+def _su2_generators(j: float) -> NDArray[np.complex128]:
+    m = np.arange(2 * j + 1) - j
+    ladder = np.sqrt(j * (j + 1) - m[:-1] * m[1:])
     up, down = np.diag(-ladder, -1), np.diag(ladder, 1)
-    return np.stack([(up + down) / 2, np.diag(1j * np.arange(-j, j + 1)), -0.5j * (up - down)])
+    return np.stack([(up + down) / 2, np.diag(1j * m), -0.5j * (up - down)])
 
 
 @cache

@@ -144,7 +144,7 @@ def test_attributes_and_printed_forms(name, given, options):
         value, expected = getattr(ours, attribute), getattr(theirs, attribute)
         if isinstance(expected, torch.nn.Parameter):
             assert value.shape == expected.shape
-        elif isinstance(expected, torch.Tensor):  # empty where there are no weights: None here
-            assert value is None if expected.numel() == 0 else torch.equal(value, expected)
+        elif isinstance(expected, torch.Tensor):
+            assert torch.equal(value, expected)
         elif isinstance(expected, bool | int | float | e3nn_o3.Irreps):
             assert value == expected

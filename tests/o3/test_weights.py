@@ -1,5 +1,6 @@
 """Weights by path, and which components of an output they reach."""
 
+import copy
 import itertools
 import random
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from e3nn import o3 as e3nn
 
+from molnet import o3
 from molnet.o3 import ElementwiseTensorProduct, Irreps, Linear, TensorProduct
 
 ENTRIES = ["2x0e", "0x0e", "3x1o", "1x0o", "2x2e", "0x1o"]
@@ -66,3 +68,47 @@ def test_a_product_without_weights_holds_none():
     assert weighted.internal_weights
     assert not plain.internal_weights
     assert list(plain.parameters()) == []
+
+
+WITHOUT = [
+    ("TensorProduct", ("2x0e", "2x0e", "2x0e", [(0, 0, 0, "uuu", False)]), {}),
+    (
+        "TensorProduct",
+        ("2x0e", "2x0e", "2x0e", [(0, 0, 0, "uuu", True)]),
+        {"shared_weights": False},
+    ),
+    ("FullyConnectedTensorProduct", ("2x0e", "1o", "2x1o"), {"internal_weights": False}),
+    ("ElementwiseTensorProduct", ("2x1o", "2x0e"), {}),
+    ("FullTensorProduct", ("2x1o", "1o"), {}),
+    ("TensorSquare", ("2x1o",), {}),
+    ("Linear", ("2x0e", "2x0e"), {"internal_weights": False, "shared_weights": False}),
+    ("Linear", ("2x0e", "2x1o"), {"f_in": 2, "f_out": 3}),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "options"), WITHOUT)
+def test_weights_that_do_not_exist_are_an_empty_tensor_as_in_e3nn(name, given, options):
+    ours, theirs = getattr(o3, name)(*given, **options), getattr(e3nn, name)(*given, **options)
+    assert ours.weight.shape == theirs.weight.shape == (0,)
+    ours.weight[:] = 1.0
+    ours.weight.data.fill_(1.0)
+    assert ours.double().weight.dtype == torch.float64
+    assert copy.deepcopy(ours).weight.shape == (0,)
+    assert list(ours.parameters()) == []
+    assert list(ours.state_dict()) == []
+    ours.load_state_dict(theirs.state_dict())
+    if ours.weight_numel == 0:
+        assert list(ours.weight_views()) == []
+    else:
+        with pytest.raises(ValueError, match="holds no weights: pass the weights to look at"):
+            list(ours.weight_views())
+        with pytest.raises(ValueError, match="internal_weights=False: pass weights of shape"):
+            ours(*(torch.randn(4, irreps.dim).double() for irreps in inputs_of(ours)))
+
+
+def inputs_of(module):
+    return [
+        getattr(module, name)
+        for name in ("irreps_in", "irreps_in1", "irreps_in2")
+        if hasattr(module, name)
+    ]

@@ -85,6 +85,26 @@ def test_D_agrees_with_e3nn(l):
     torch.testing.assert_close(single, expected.float(), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("j", [0, 0.5, 1, 1.5, 2.5, 3, 5.5])
+def test_generators_of_su2(j, float64):
+    X, Y, Z = X_all = o3.su2_generators(j)
+    torch.testing.assert_close(X_all, e3nn.su2_generators(j))
+    torch.testing.assert_close(X @ Y - Y @ X, Z, atol=1e-14, rtol=0)
+    torch.testing.assert_close(Y @ Z - Z @ Y, X, atol=1e-14, rtol=0)
+    squared = -j * (j + 1) * torch.eye(int(2 * j + 1), dtype=torch.complex128)
+    torch.testing.assert_close(X @ X + Y @ Y + Z @ Z, squared, atol=1e-13, rtol=0)
+    # A turn by 2π is minus one for half-integers, and one for integers.
+    turn = torch.linalg.matrix_exp(2 * torch.pi * Y)
+    sign = (-1) ** int(2 * j)
+    torch.testing.assert_close(turn, sign * torch.eye(len(turn)).to(turn), atol=1e-13, rtol=0)
+
+
+@pytest.mark.parametrize("j", [-0.5, -1, 0.3, float("nan"), float("inf")])
+def test_spins_that_do_not_exist_are_refused(j):
+    with pytest.raises(ValueError, match=r"expected j = 0, 1/2, 1"):
+        o3.su2_generators(j)
+
+
 @pytest.mark.parametrize("l", [1, 4, 11])
 def test_D_is_a_representation(l):
     A, B = o3.rand_matrix(2, 4, dtype=torch.float64)
