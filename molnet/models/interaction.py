@@ -142,8 +142,8 @@ class Interaction(nn.Module):
             table: of its radial functions, see :meth:`Network.tables`.
         """
         return LayerWeights(
-            cast(Tensor, self.linear_in.weight),
-            cast(Tensor, self.linear_out.weight),
+            self.linear_in.weight,
+            self.linear_out.weight,
             self.self_connection.weight,
             table,
         )

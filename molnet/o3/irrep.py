@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # Irreps is made of what this file defines
 
 IrrepLike: TypeAlias = "Irrep | MulIrrep | str | tuple[int, int]"
 
+
 _TERM = re.compile(r"\s*(?:(?P<mul>\d+)\s*x\s*)?(?P<l>\d+)\s*(?P<p>[eoy])\s*")
 
 
@@ -223,3 +224,10 @@ def _integer(value: Any, what: str) -> int:
         return index(value)
     except TypeError:
         raise ValueError(f"expected an integer {what}, got {value!r}") from None
+
+
+def __getattr__(name: str) -> "Irrep":
+    """Irreps by name: ``from molnet.o3.irrep import l1o`` gives ``Irrep("1o")``."""
+    if re.fullmatch(r"l\d+[eoy]", name) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return Irrep(name[1:])

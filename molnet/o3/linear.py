@@ -61,7 +61,7 @@ class Linear(PathWeights):
     torch.Size([10, 8])
     """
 
-    bias: Tensor | None
+    bias: Tensor
 
     def __init__(
         self,

@@ -206,3 +206,11 @@ def test_whole_inversions():
         Irreps("0e + 0o + 1e").D_from_matrix(-torch.eye(3)).diagonal().round(),
         torch.tensor([1.0, -1.0, 1.0, 1.0, 1.0]),
     )
+
+
+def test_irreps_by_name():
+    from molnet.o3.irrep import l1o, l12y
+
+    assert (l1o, l12y) == (Irrep("1o"), Irrep("12y"))
+    with pytest.raises(ImportError, match="l1x"):
+        from molnet.o3.irrep import l1x  # noqa: F401
