@@ -3,7 +3,8 @@
 import difflib
 import logging
 import warnings
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from molnet.graph.frames import (
     read_frames,
     resolve_paths,
 )
-from molnet.graph.neighbours import StructureError, find_neighbours
+from molnet.graph.neighbours import StructureError
+from molnet.graph.plausibility import drop_placeholder_cell, implausible
 from molnet.properties import Property
 from molnet.stored import file_checksum
 
@@ -42,6 +44,7 @@ def open_structures(
     cache: str | Path | None = None,
     declared: dict[str, Property] | None = None,
     verify: bool = False,
+    accept_implausible: bool = False,
 ) -> ArrayStore:
     """The store of one or several structure files; built, with a progress bar, when first used.
 
@@ -66,6 +69,8 @@ def open_structures(
         cache: folder for the store; see :func:`molnet.cache.cache_folder`.
         declared: properties beyond :data:`molnet.properties.PROPERTIES`.
         verify: see :meth:`molnet.datasets.store.ArrayStore.open`.
+        accept_implausible: take structures whose distances or density no matter has, see
+            :func:`molnet.graph.plausibility.implausible`, with a warning.
 
     Returns:
         The store. ``manifest["source"]`` holds the files with their checksums and frame counts,
@@ -75,8 +80,8 @@ def open_structures(
         FileNotFoundError: a file is not there.
         UnitError: a unit is missing, unknown, or of another kind than the property.
         StructureFileError: a file or a frame cannot be read or is not sound (two atoms at the same
-            place, a number that is not finite, a label of the wrong shape), or labels are missing;
-            with file and frame.
+            place, a number that is not finite, a label of the wrong shape) or not plausible, or
+            labels are missing; with file and frame.
         StoreError: the store is damaged.
         OSError: the store cannot be written.
     """
@@ -93,16 +98,23 @@ def open_structures(
         "format_version": FORMAT_VERSION,
         "files": [file["sha256"] for file in source["files"]],
         "labels": [repr(key) for key in keys],
+        "accept_implausible": accept_implausible,
     }
     folder = store_folder(cache, name, settings)
     if not folder.is_dir():
-        _build(folder, files, keys, source)
+        _build(folder, files, keys, source, accept_implausible)
     store = ArrayStore.open(folder, verify)
     _report(store)
     return store
 
 
-def _build(folder: Path, files: list[Path], keys: list[LabelKey], source: dict[str, Any]) -> None:
+def _build(
+    folder: Path,
+    files: list[Path],
+    keys: list[LabelKey],
+    source: dict[str, Any],
+    accept_implausible: bool,
+) -> None:
     tally = _Tally(keys)
     properties = [key.quantity for key in keys]
     for file in files:
@@ -116,10 +128,11 @@ def _build(folder: Path, files: list[Path], keys: list[LabelKey], source: dict[s
         for file, entry in zip(files, source["files"], strict=True):
             progress.set_description(f"reading {file.name}")
             entry["frames"] = 0
+            remarks: Counter[str] = Counter()
             for frame, atoms in enumerate(read_frames(file)):
                 place = frame_name(file, frame)
                 try:
-                    _check_geometry(atoms)
+                    remarks.update(_remarks(atoms, file, accept_implausible))
                     found = {key.name: read_label(atoms, key) for key in keys}
                 except (StructureFileError, StructureError) as error:
                     raise StructureFileError(f"{place}: {error}") from error
@@ -133,21 +146,29 @@ def _build(folder: Path, files: list[Path], keys: list[LabelKey], source: dict[s
                     )
                 entry["frames"] += 1
                 progress.update()
+            entry["remarks"] = dict(remarks)
         tally.raise_if_missing()
         for name, entry in source["labels"].items():
             entry["count"] = tally.found[name]
             entry["rms"] = (tally.squares[name] / max(tally.found[name], 1)) ** 0.5
 
 
-def _check_geometry(atoms: Atoms) -> None:
-    if len(atoms) == 0:
-        raise StructureFileError("the structure has no atoms. Leave it out.")
-    if (atoms.numbers < 1).any():
-        raise StructureFileError(
-            f"atom {int(np.argmin(atoms.numbers))} (counted from 0) is no element (symbol X). "
-            "Correct this frame or leave it out."
-        )
-    find_neighbours(atoms.positions, atoms.cell.array, atoms.pbc, cutoff=3.0)
+def _remarks(atoms: Atoms, file: Path, accept_implausible: bool) -> Iterator[str]:
+    """What the user should know of a structure, whose placeholder of a cell is removed.
+
+    Raises:
+        StructureError: the structure is not sound.
+        StructureFileError: it is implausible, and the user has not accepted that.
+    """
+    if note := drop_placeholder_cell(atoms, file):
+        yield note
+    if doubt := implausible([atoms]).get(0):
+        if not accept_implausible:
+            raise StructureFileError(
+                f"{doubt} If the structure is meant to be like this, set "
+                "dataset.accept_implausible=true."
+            )
+        yield "implausible distances or density, accepted"
 
 
 class _Tally:
@@ -160,6 +181,7 @@ class _Tally:
         self.squares = dict.fromkeys(self.found, 0.0)
         self.missing = dict.fromkeys(self.found, 0)
         self.examples: dict[str, list[str]] = {name: [] for name in self.found}
+        self.isolated: dict[str, dict[str, float]] = {name: {} for name in self.found}
         self.keys_seen: set[str] = set()
 
     def is_complete(
@@ -175,6 +197,9 @@ class _Tally:
             elif name not in ("stress", "virial") or has_volume(atoms):
                 complete = False
                 self.missing[name] += 1
+                energy = values.get("energy")
+                if len(atoms) == 1 and energy is not None:
+                    self.isolated[name].setdefault(str(atoms.symbols), float(energy))
                 if self.missing[name] <= 3:
                     self.examples[name].append(place)
         if self.frames <= LOOKED_AT_FIRST:
@@ -192,7 +217,18 @@ class _Tally:
                     f"{name} is missing in {count} of {self.frames} frames: "
                     f"{'; '.join(self.examples[name])}{'; ...' if count > 3 else ''}. Add it "
                     "there, leave these frames out, or leave this label out."
+                    + self._isolated_atoms(name)
                 )
+
+    def _isolated_atoms(self, name: str) -> str:
+        """What to do with frames of one atom, whose energies have a place of their own."""
+        if not self.isolated[name]:
+            return ""
+        energies = ", ".join(f"{atom}: {value:.6f}" for atom, value in self.isolated[name].items())
+        return (
+            f" Frames of isolated atoms are among them: their energies (eV) go to "
+            f"'target.references.energy={{{energies}}}'."
+        )
 
     def _raise_if_never_found(self) -> None:
         for key in self.keys:
@@ -211,6 +247,9 @@ class _Tally:
 
 def _report(store: ArrayStore) -> None:
     """Logs what was found, and warns of magnitudes that only a wrong unit explains."""
+    for file in store.manifest["source"]["files"]:
+        for remark, count in file["remarks"].items():
+            logger.warning("%s, %d of %d frames: %s", file["path"], count, file["frames"], remark)
     for name, label in store.manifest["source"]["labels"].items():
         found = f"{label['count']} of {len(store)} structures"
         logger.info("%s: %s, %r in %s", name, found, label["key"], label["unit"])

@@ -5,6 +5,7 @@ from molnet.graph.geometry import edge_vectors, exact_dtype, virial, volumes
 from molnet.graph.moving import DEFAULT_SKIN, MovingGraph
 from molnet.graph.neighbours import Neighbours, StructureError, find_neighbours
 from molnet.graph.neighbours_of_many import NeighboursOfMany, find_neighbours_of_many
+from molnet.graph.plausibility import drop_placeholder_cell, implausible
 from molnet.graph.structure import from_atoms
 
 __all__ = [
@@ -14,11 +15,13 @@ __all__ = [
     "NeighboursOfMany",
     "StructureError",
     "collate",
+    "drop_placeholder_cell",
     "edge_vectors",
     "exact_dtype",
     "find_neighbours",
     "find_neighbours_of_many",
     "from_atoms",
+    "implausible",
     "virial",
     "volumes",
 ]

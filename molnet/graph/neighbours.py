@@ -20,6 +20,10 @@ FAR = 40
 """Cutoffs that a structure may extend before empty space in it is left out of the search."""
 
 
+MOST_NEIGHBOURS = 20_000
+"""Neighbours of an atom beyond which a cell is wrong: thirty times those in a metal within 12 Å."""
+
+
 class StructureError(ValueError):
     """A structure that cannot be made into a graph.
 
@@ -57,7 +61,8 @@ def find_neighbours(
 
     Raises:
         StructureError: for positions or cells that are not finite, for a periodic direction
-            without a cell vector of its own, and for two atoms at the same place.
+            without a cell vector of its own, for a cell so small that an atom would have more than
+            :data:`MOST_NEIGHBOURS`, and for two atoms at the same place.
     """
     positions = np.asarray(positions, dtype=np.float64)
     pbc = np.asarray(pbc, dtype=bool)
@@ -65,6 +70,7 @@ def find_neighbours(
     check_cutoff(cutoff)
     _check_positions(positions)
     _check_cell(cell, pbc)
+    _check_density(len(positions), cell[pbc], cutoff)
 
     search = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True)
     if np.ptp(positions, axis=0).max(initial=0.0) > FAR * cutoff:
@@ -148,4 +154,18 @@ def _check_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> None:
         raise StructureError(
             f"the cell vectors of the periodic directions are not independent: "
             f"{cell[pbc].tolist()} Å. Correct the cell, or switch off pbc where it does not apply."
+        )
+
+
+def _check_density(atoms: int, periodic: NDArray[np.float64], cutoff: float) -> None:
+    """A cell of 0.01 Å would make a graph larger than any memory."""
+    if len(periodic) == 0:
+        return
+    volume = float(np.sqrt(np.linalg.det(periodic @ periodic.T)))  # or area, or length
+    sphere = (2, np.pi, 4 / 3 * np.pi)[len(periodic) - 1] * cutoff ** len(periodic)
+    if atoms * sphere > MOST_NEIGHBOURS * volume:
+        raise StructureError(
+            f"{atoms} atoms in the cell {periodic.tolist()} Å would have about "
+            f"{atoms * sphere / volume:.1g} neighbours each within {cutoff} Å. Correct the cell, "
+            "or leave it out if this is a molecule."
         )

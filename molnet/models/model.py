@@ -2,7 +2,8 @@
 
 import copy
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from molnet.graph import (
     edge_vectors,
     exact_dtype,
     from_atoms,
+    implausible,
     virial,
     volumes,
 )
@@ -39,6 +41,10 @@ class UnknownElementError(ValueError):
     def __init__(self, message: str, index: int) -> None:
         super().__init__(message)
         self.index = index
+
+
+def _warn(place: int, reason: str) -> None:
+    warnings.warn(f"structure {place}: {reason}", stacklevel=3)
 
 
 class Model(nn.Module):
@@ -165,13 +171,19 @@ class Model(nn.Module):
         return outputs
 
     def predict(
-        self, structures: Sequence[Atoms], batch_size: int = 32
+        self,
+        structures: Sequence[Atoms],
+        batch_size: int = 32,
+        doubt: Callable[[int, str], None] = _warn,
     ) -> list[dict[str, NDArray[Any]]]:
         """Predict structures given as ASE's atoms.
 
         Args:
             structures: any number of them.
             batch_size: how many to evaluate at once.
+            doubt: called with the place in the list, and with the reason, of a structure whose
+                predictions should not be trusted; by default a warning. See
+                :func:`molnet.graph.implausible`.
 
         Returns:
             For each structure its properties by name, in internal units (see
@@ -185,6 +197,8 @@ class Model(nn.Module):
         for start in range(0, len(structures), batch_size):
             chunk = structures[start : start + batch_size]
             try:
+                for place, reason in implausible(chunk).items():
+                    doubt(start + place, reason)
                 graph = from_atoms(chunk, self.cutoff, exact_dtype(self.device)).to(self.device)
                 with torch.no_grad():
                     outputs = model(graph)

@@ -1,6 +1,7 @@
 """A trained model as a calculator of ASE: for its optimisers, dynamics, vibrations and readers."""
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ase.calculators.calculator import all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
-from molnet.graph import DEFAULT_SKIN, MovingGraph
+from molnet.graph import DEFAULT_SKIN, MovingGraph, implausible
 from molnet.models import Model, frozen, load_model, state_of
 
 
@@ -60,6 +61,7 @@ class Calculator(ASECalculator):
         self._weights = list(model.parameters())
         self._frozen, self._state = frozen(model), state_of(self._weights)
         self.graph = MovingGraph(model.cutoff, skin, model.device)
+        self._judged: NDArray[np.int64] = np.array([], dtype=np.int64)  # atomic numbers
         self.implemented_properties = list(model.properties)
         if energy_name(model) is not None:
             self.implemented_properties += ["energy", "free_energy"]
@@ -75,6 +77,10 @@ class Calculator(ASECalculator):
             self.atoms = atoms.copy()
         self._follow_the_model()
         atoms = self.atoms
+        if not np.array_equal(atoms.numbers, self._judged):  # not again for each step of dynamics
+            for reason in implausible([atoms]).values():
+                warnings.warn(reason, stacklevel=4)
+            self._judged = atoms.numbers.copy()
         graph = self.graph(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
         with torch.no_grad():
             outputs = self._frozen(graph)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from molnet.graph import StructureError
+from molnet.graph import StructureError, drop_placeholder_cell
 from molnet.graph.frames import (
     StructureFileError,
     check_ending,
@@ -76,7 +76,9 @@ def predict_files(
         tqdm(total=total, unit=" structures", desc="predicting") as progress,
     ):
         for frames in _batches(_read(files), batch_size, max_atoms):
-            for frame, prediction in _predict(model, frames):
+            for frame, prediction, doubt in _predict(model, frames):
+                if doubt:
+                    summary.doubt(frame, doubt)
                 writer.write(frame, prediction)
                 summary.add(frame, prediction)
                 progress.update()
@@ -130,7 +132,12 @@ def _count(files: Sequence[Path]) -> int | None:
 
 def _read(files: Sequence[Path]) -> Iterator[Frame]:
     for file in files:
+        told = False
         for number, atoms in enumerate(read_frames(file)):
+            note = drop_placeholder_cell(atoms, file)
+            if note and not told:
+                logger.warning("%s: %s", frame_name(file, number), note)
+                told = True
             yield Frame(file, number, atoms)
 
 
@@ -153,16 +160,19 @@ def _batches(frames: Iterable[Frame], size: int, max_atoms: int) -> Iterator[lis
         yield batch
 
 
-def _predict(model: Model, frames: list[Frame]) -> Iterator[tuple[Frame, Prediction]]:
-    """Predictions of one batch; if a frame is at fault, those before it come first."""
+def _predict(model: Model, frames: list[Frame]) -> Iterator[tuple[Frame, Prediction, str | None]]:
+    """Predictions of one batch, and why one is doubtful; those before a faulty frame come first."""
     sound, fault = len(frames), None
+    doubts: dict[int, str] = {}
     while sound:
+        atoms = [frame.atoms for frame in frames[:sound]]
         try:
-            predictions = model.predict([frame.atoms for frame in frames[:sound]], sound)
+            predictions = model.predict(atoms, sound, doubts.__setitem__)
         except (StructureError, UnknownElementError) as error:
             sound, fault = error.index, error
             continue
-        yield from zip(frames[:sound], predictions, strict=True)
+        for place, prediction in enumerate(predictions):
+            yield frames[place], prediction, doubts.get(place)
         break
     if fault is not None:
         frame = frames[sound]

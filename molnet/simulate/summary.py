@@ -1,15 +1,22 @@
 """What a batch of predictions amounts to, gathered in constant memory."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from molnet.graph.frames import frame_name
 from molnet.models import Model
 from molnet.properties import Property
 from molnet.simulate.calculator import ase_results
 from molnet.simulate.writing import Frame, Prediction
+
+logger = logging.getLogger(__name__)
+
+DOUBTS_SHOWN = 3
+"""Of how many implausible structures the reason is told."""
 
 
 @dataclass
@@ -46,6 +53,7 @@ class Summary:
         output: where they are written.
         structures: how many.
         atoms: how many in all.
+        doubtful: how many structures are not plausible.
         seconds: time that reading, predicting and writing took.
         ranges: by row name and unit. Total energies are taken per atom, vectors by their norm,
             and tensors by a third of their trace.
@@ -58,6 +66,7 @@ class Summary:
     structures: int = 0
     atoms: int = 0
     seconds: float = 0.0
+    doubtful: int = 0
     ranges: dict[tuple[str, str], Range] = field(default_factory=dict)
     errors: dict[tuple[str, str], Range] = field(default_factory=dict)
 
@@ -70,6 +79,12 @@ class Summary:
             row, numbers = _in_one_number(property, value, len(frame.atoms))
             self.ranges.setdefault((row, property.unit), Range()).add(numbers)
         self._compare(frame, prediction)
+
+    def doubt(self, frame: Frame, reason: str) -> None:
+        """Takes note of predictions that should not be trusted; says so of the first few."""
+        self.doubtful += 1
+        if self.doubtful <= DOUBTS_SHOWN:
+            logger.warning("%s is not plausible: %s", frame_name(frame.path, frame.number), reason)
 
     def _compare(self, frame: Frame, prediction: Prediction) -> None:
         if frame.atoms.calc is None:
@@ -97,6 +112,8 @@ class Summary:
             numbers = (values.minimum, values.mean, values.maximum)
             table.append((name, unit, *(f"{number:.4f}" for number in numbers)))
         lines += _aligned(table)
+        if self.doubtful:
+            lines.append(f"not plausible, with predictions not to be trusted: {self.doubtful}")
         if self.errors:
             lines.append("against the labels of the input, taken to be in ASE's units (eV, Å):")
             table = [("error", "unit", "MAE", "count")]

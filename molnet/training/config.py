@@ -62,6 +62,7 @@ class StructuresConfig(DataConfig):
 
     path: Any = MISSING
     labels: dict[str, Label] = field(default_factory=dict)
+    accept_implausible: bool = False
 
 
 @dataclass

@@ -43,7 +43,13 @@ def open_store(
             )
         labels[name] = {"key": label.key, "unit": label.unit}
     return open_structures(
-        dataset.path, labels, dataset.name, dataset.cache, declared, dataset.verify
+        dataset.path,
+        labels,
+        dataset.name,
+        dataset.cache,
+        declared,
+        dataset.verify,
+        dataset.accept_implausible,
     )
 
 

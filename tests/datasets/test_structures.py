@@ -411,3 +411,45 @@ def test_implausible_magnitudes_are_pointed_out(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert isinstance(open_structures(tmp_path / "a.extxyz", FORCES), ArrayStore)
+
+
+# Structures that cannot be what the file says
+
+
+def test_a_wrong_unit_of_length_is_refused_unless_accepted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = waters(4)
+    for atoms in frames[2:]:
+        atoms.positions /= 10
+    path = tmp_path / "a.extxyz"
+    ase.io.write(path, frames)
+    message = r"a\.extxyz, frame 2: atoms 0 .* nm, not Å\? .*dataset\.accept_implausible=true"
+    with pytest.raises(StructureFileError, match=message):
+        open_structures(path, FORCES)
+    for _ in range(2):  # built, and opened again
+        caplog.clear()
+        assert len(open_structures(path, FORCES, accept_implausible=True)) == 4
+        assert "2 of 4 frames: implausible distances or density, accepted" in caplog.text
+    with pytest.raises(StructureFileError, match="accept_implausible"):
+        open_structures(path, FORCES)  # what was accepted once is asked again
+
+
+def test_a_placeholder_cell_is_no_cell(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    frames = waters(4)
+    for atoms in frames[1:]:
+        atoms.set_cell([1, 1, 1])
+        atoms.pbc = True
+    ase.io.write(tmp_path / "a.extxyz", frames)
+    store = open_structures(tmp_path / "a.extxyz", FORCES)
+    assert store.cells is None
+    assert "3 of 4 frames: the cell is a cube of 1 Å, which stands for no cell" in caplog.text
+
+
+def test_energies_of_isolated_atoms_have_a_place(tmp_path: Path) -> None:
+    atoms = [Atoms(symbol, info={"energy": energy}) for symbol, energy in (("H", -13), ("O", -400))]
+    ase.io.write(tmp_path / "a.extxyz", [*waters(2), *atoms])
+    with pytest.raises(StructureFileError, match="forces is missing in 2 of 4 frames") as caught:
+        open_structures(tmp_path / "a.extxyz", FORCES)
+    expected = "'target.references.energy={H: -13.000000, O: -400.000000}'"
+    assert expected in str(caught.value)

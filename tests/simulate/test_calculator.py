@@ -1,5 +1,6 @@
 """The calculator against ASE's Lennard-Jones potential: units, signs, order of components."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -163,3 +164,16 @@ def test_unknown_elements_and_broken_structures_are_named(make_model: MakeModel)
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         Calculator(tmp_path / "nowhere")
+
+
+def test_an_implausible_structure_is_pointed_out_once(make_model: MakeModel) -> None:
+    calculator = Calculator(make_model())
+    atoms = molecule("CH3OH")
+    atoms.positions /= 10
+    with pytest.warns(UserWarning, match="Is the unit of length nm"):
+        calculator.get_potential_energy(atoms)
+    atoms.positions[0, 0] += 1e-3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        calculator.get_potential_energy(atoms)  # the next step of dynamics
+        calculator.get_potential_energy(molecule("H2O"))

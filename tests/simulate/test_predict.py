@@ -5,6 +5,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
@@ -83,9 +84,9 @@ def test_batches_are_bounded(make_model: MakeModel, monkeypatch: pytest.MonkeyPa
     sizes: list[list[int]] = []
     predict = Model.predict
 
-    def spy(self: Model, atoms: list[Atoms], size: int) -> list[dict[str, np.ndarray]]:
+    def spy(self: Model, atoms: list[Atoms], *arguments: Any) -> list[dict[str, np.ndarray]]:
         sizes.append([len(one) for one in atoms])
-        return predict(self, atoms, size)
+        return predict(self, atoms, *arguments)
 
     monkeypatch.setattr(Model, "predict", spy)
     predict_files(make_model(), write("in.xyz"), "out.csv", batch_size=3, max_atoms=9)
@@ -294,10 +295,10 @@ def test_an_interruption_keeps_what_is_done(
     predict = Model.predict
     calls = iter(range(10))
 
-    def interrupted(self: Model, atoms: list[Atoms], size: int) -> list[dict[str, np.ndarray]]:
+    def interrupted(self: Model, *arguments: Any) -> list[dict[str, np.ndarray]]:
         if next(calls) == 2:
             raise KeyboardInterrupt
-        return predict(self, atoms, size)
+        return predict(self, *arguments)
 
     monkeypatch.setattr(Model, "predict", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -375,11 +376,57 @@ def test_input_is_streamed(make_model: MakeModel, monkeypatch: pytest.MonkeyPatc
 
     predict = Model.predict
 
-    def spy(self: Model, atoms: list[Atoms], size: int) -> list[dict[str, np.ndarray]]:
+    def spy(self: Model, *arguments: Any) -> list[dict[str, np.ndarray]]:
         behind.append(read_frames)
-        return predict(self, atoms, size)
+        return predict(self, *arguments)
 
     monkeypatch.setattr("molnet.simulate.predict.read_frames", counted)
     monkeypatch.setattr(Model, "predict", spy)
     predict_files(make_model(), write("in.xyz"), "out.csv", batch_size=10)
     assert behind == [11, 21, 31, 41, 50]
+
+
+def methanol_in_nm() -> Atoms:
+    atoms = molecule("CH3OH")
+    atoms.positions /= 10
+    return atoms
+
+
+def test_implausible_structures_are_named_and_counted(
+    make_model: MakeModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = [molecule("H2O"), *(methanol_in_nm() for _ in range(5)), molecule("CH4")]
+    summary = predict_files(make_model(), write("in.xyz", frames), batch_size=3)
+    assert summary.doubtful == 5
+    assert "not to be trusted: 5" in str(summary)
+    told = [record.getMessage() for record in caplog.records if "not plausible" in record.msg]
+    assert len(told) == 3
+    assert "in.xyz, frame 1 is not plausible: atoms 1 (O) and 3 (H) are 0.097 Å apart" in told[0]
+    assert "Is the unit of length nm, not Å?" in told[0]
+
+
+def test_sound_structures_raise_no_doubt(make_model: MakeModel) -> None:
+    summary = predict_files(make_model(), write("in.xyz"))
+    assert summary.doubtful == 0
+    assert "plausible" not in str(summary)
+
+
+def test_a_placeholder_cell_is_no_cell(
+    make_model: MakeModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    atoms = molecule("CH3OH")
+    write("molecule.xyz", [atoms])
+    atoms.set_cell([1, 1, 1])
+    atoms.pbc = True
+    write("placeholder.pdb", [atoms])
+    write("placeholder.extxyz", [atoms, atoms])
+    for name in ("molecule.xyz", "placeholder.pdb", "placeholder.extxyz"):
+        predict_files(make_model(), name, f"{name}.json")
+    (expected,) = json.loads(Path("molecule.xyz.json").read_text())["structures"]
+    for name in ("placeholder.pdb", "placeholder.extxyz"):
+        for found in json.loads(Path(f"{name}.json").read_text())["structures"]:
+            assert found["pbc"] == [False] * 3
+            assert "stress" not in found
+            assert found["energy"] == pytest.approx(expected["energy"], rel=0.01)  # PDB: 3 digits
+    told = [r.getMessage() for r in caplog.records if "stands for no cell" in r.getMessage()]
+    assert len(told) == 2
