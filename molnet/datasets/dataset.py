@@ -89,6 +89,7 @@ class GraphDataset(Dataset[Batch]):
             receivers=self.edges.receivers[edges],
             edge_counts=edge_counts,
             shifts=None if self.edges.shifts is None else self.edges.shifts[edges],
+            charge=None if store.charge is None else store.charge[chosen],
             labels={
                 property: store.labels[name][nodes if property.per == "atom" else chosen]
                 for name, property in self.properties.items()

@@ -14,9 +14,12 @@ from molnet.properties import Property
 from molnet.stored import check_seal, read_object, text_checksum
 from molnet.units import conversion_factor
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 PERIODIC = ("cells", "pbc")
 """Arrays of stores in which some structure is periodic."""
+
+CHARGED = ("charge",)
+"""Likewise where some structure has a total charge."""
 
 COUNTS = ("structures", "atoms")
 
@@ -35,6 +38,7 @@ def layout(
         "offsets": (np.int64, (structures + 1,)),
         "cells": (np.float64, (structures, 3, 3)),
         "pbc": (np.bool_, (structures, 3)),
+        "charge": (np.int32, (structures,)),
     }
     for entry in properties:
         rows = atoms if entry.per == "atom" else structures
@@ -104,8 +108,9 @@ def arrays_of(
     structures, atoms = (_count(name, manifest[name]) for name in COUNTS)
     arrays = layout(structures, atoms, properties.values())
     listed = manifest["arrays"]
-    if not set(PERIODIC) & listed.keys():
-        arrays = {name: entry for name, entry in arrays.items() if name not in PERIODIC}
+    for group in (PERIODIC, CHARGED):
+        if not set(group) & listed.keys():
+            arrays = {name: entry for name, entry in arrays.items() if name not in group}
     if listed.keys() != arrays.keys():
         raise ValueError(
             f"manifest.json lists the arrays {sorted(listed)}, expected {sorted(arrays)}"
@@ -118,6 +123,18 @@ def arrays_of(
                 f"{entry['shape']} of {entry['dtype']}"
             )
     return arrays
+
+
+def origin_of(manifest: Mapping[str, Any], index: int) -> str | None:
+    """File and frame of a structure, where the manifest tells them."""
+    frames = [(file["path"], file["frames"]) for file in manifest["source"].get("files", [])]
+    if sum(count for _, count in frames) != manifest["structures"]:
+        return None  # some frames are no structures of the set
+    for path, count in frames:
+        if index < count:
+            return f"{path}, frame {index}"
+        index -= count
+    return None
 
 
 def identity_of(arrays: Mapping[str, Any]) -> str:

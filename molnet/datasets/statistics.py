@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from molnet.datasets.charges import count_charges
 from molnet.datasets.dataset import GraphDataset, rows_of
 from molnet.datasets.references import fit_reference_energies
 
@@ -16,8 +17,8 @@ def compute_statistics(
 ) -> dict[str, Any]:
     """Means and scales of a training set, as plain numbers that fit into a JSON file.
 
-    ``{"mean_neighbours": ..., "targets": {name: {...}}, "notes": [...]}``, with for each property
-    of the data set, in its internal unit:
+    ``{"mean_neighbours": ..., "total_charges": [...], "targets": {name: {...}}, "notes": [...]}``,
+    with for each property of the data set, in its internal unit:
 
     - an extensive scalar: ``references`` by symbol and the ``residual_rmse`` that they leave (see
       :func:`~molnet.datasets.references.fit_reference_energies`); ``scale`` is the standard
@@ -35,7 +36,8 @@ def compute_statistics(
 
     Returns:
         That dictionary; ``mean_neighbours`` is the mean number of edges of an atom (1 when there
-        are none at all, so that it can be divided by); ``notes`` are sentences for the user.
+        are none at all, so that it can be divided by); ``total_charges`` are those that occur, in
+        e; ``notes`` are sentences for the user.
     """
     if len(train) == 0:
         raise ValueError("expected at least one training structure, got none")
@@ -71,6 +73,7 @@ def compute_statistics(
     atoms = int(train.node_counts.sum())
     return {
         "mean_neighbours": edges / atoms if edges else 1.0,
+        "total_charges": list(count_charges(train)),
         "targets": targets,
         "notes": notes,
     }

@@ -9,6 +9,7 @@ structures stand one after the other; structure i owns rows ``offsets[i]:offsets
 ``offsets``         [n + 1] int64
 ``cells``           [n, 3, 3] float64 rows are the cell vectors, Å; only with periodic structures
 ``pbc``             [n, 3] bool       only with periodic structures
+``charge``          [n] int32         total charges in e; only where one is not zero
 ``label-NAME``      float64           [n, *shape] or [ΣN, *shape], in the property's internal unit
 ==================  ================  ===========================================================
 
@@ -36,6 +37,7 @@ from molnet.datasets.arrays import GrowingArray, open_array
 from molnet.datasets.cache import atomic_folder, writing
 from molnet.datasets.edges import EdgeTable, open_edges
 from molnet.datasets.manifest import (
+    CHARGED,
     FORMAT_VERSION,
     PERIODIC,
     arrays_of,
@@ -65,6 +67,7 @@ class ArrayStore:
         offsets: [n + 1] int64; structure i owns the atoms ``offsets[i]:offsets[i + 1]``.
         cells: [n, 3, 3] float64, Å, zeros for molecules; None when no structure is periodic.
         pbc: [n, 3] bool; None when no structure is periodic.
+        charge: [n] int32, total charges in e; None when all are zero.
         labels: for each property [n, *shape] or [ΣN, *shape], float64, internal units. The stress
             is NaN where a structure has no volume.
         properties: the labelled properties by name.
@@ -80,6 +83,7 @@ class ArrayStore:
         self.offsets = arrays["offsets"]
         self.cells = arrays.get("cells")
         self.pbc = arrays.get("pbc")
+        self.charge = arrays.get("charge")
         self.properties = properties_of(manifest)
         self.labels = {name: arrays[f"label-{name}"] for name in self.properties}
         self._verifies = False
@@ -127,6 +131,7 @@ class ArrayStore:
             "offsets": self.offsets,
             "cells": self.cells,
             "pbc": self.pbc,
+            "charge": self.charge,
             **{f"label-{name}": values for name, values in self.labels.items()},
         }
         return {name: array for name, array in known.items() if array is not None}
@@ -212,6 +217,7 @@ class StoreWriter:
         self.structures = 0
         self._atoms = 0
         self._any_periodic = False
+        self._any_charged = False
         self._element_counts = np.zeros(256, dtype=np.int64)
         self._clear_buffers()
 
@@ -248,6 +254,7 @@ class StoreWriter:
         cell: ArrayLike | None = None,
         pbc: ArrayLike | None = None,
         labels: Mapping[str, Any] | None = None,
+        charge: int = 0,
     ) -> None:
         """Appends one structure.
 
@@ -259,6 +266,7 @@ class StoreWriter:
             labels: for each of the writer's properties its value, in the internal unit:
                 [*shape], or [N, *shape] for a property of atoms. A structure without a volume
                 (a molecule, or fewer than three cell vectors) needs no ``stress``; it becomes NaN.
+            charge: the total charge in e.
 
         Raises:
             ValueError: a wrong shape, no atoms, a label too many or too few, a number that is not
@@ -285,7 +293,9 @@ class StoreWriter:
         self._positions.append(positions)
         self._cells.append(cell)
         self._pbc.append(pbc)
+        self._charge.append(charge)
         self._any_periodic |= periodic
+        self._any_charged |= charge != 0
         self._buffered_atoms += atoms
         self.structures += 1
         if len(self._species) >= FLUSHED_STRUCTURES or self._buffered_atoms >= FLUSHED_ATOMS:
@@ -331,6 +341,7 @@ class StoreWriter:
         self._files["offsets"].append(self._atoms + np.cumsum(counts))
         self._files["cells"].append(np.array(self._cells, dtype=np.float64))
         self._files["pbc"].append(np.array(self._pbc, dtype=np.bool_))
+        self._files["charge"].append(np.array(self._charge, dtype=np.int32))
         for name, values in self._labels.items():
             if self.properties[name].per == "atom":
                 rows = np.concatenate(values)
@@ -348,6 +359,7 @@ class StoreWriter:
         self._positions: list[np.ndarray] = []
         self._cells: list[np.ndarray] = []
         self._pbc: list[np.ndarray] = []
+        self._charge: list[int] = []
         self._labels: dict[str, list[np.ndarray]] = {name: [] for name in self.properties}
         self._buffered_atoms = 0
 
@@ -356,10 +368,10 @@ class StoreWriter:
         if self.structures == 0:
             raise ValueError(f"no structure was added to {self.folder}")
         arrays = {name: file.finish() for name, file in self._files.items()}
-        if not self._any_periodic:
-            for name in PERIODIC:
-                del arrays[name]
-                (self._partial / f"{name}.npy").unlink()
+        unused = () if self._any_periodic else PERIODIC
+        for name in (*unused, *(() if self._any_charged else CHARGED)):
+            del arrays[name]
+            (self._partial / f"{name}.npy").unlink()
         manifest = {
             "format_version": FORMAT_VERSION,
             "molnet": __version__,

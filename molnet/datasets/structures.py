@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from molnet.datasets.cache import store_folder
 from molnet.datasets.labels import LabelKey, has_volume, parse_label_keys, places, read_label
 from molnet.datasets.store import FORMAT_VERSION, ArrayStore, StoreWriter
+from molnet.graph.charge import stated_spin, total_charge
 from molnet.graph.frames import (
     StructureFileError,
     check_ending,
@@ -133,6 +134,7 @@ def _build(
                 place = frame_name(file, frame)
                 try:
                     remarks.update(_remarks(atoms, file, accept_implausible))
+                    charge = tally.charge_of(atoms)
                     found = {key.name: read_label(atoms, key) for key in keys}
                 except (StructureFileError, StructureError) as error:
                     raise StructureFileError(f"{place}: {error}") from error
@@ -143,11 +145,14 @@ def _build(
                         atoms.cell.array,
                         atoms.pbc,
                         {key.quantity.name: found[key.name] for key in keys},
+                        charge,
                     )
                 entry["frames"] += 1
                 progress.update()
             entry["remarks"] = dict(remarks)
         tally.raise_if_missing()
+        source["total_charges"] = dict(sorted(tally.charges.items()))
+        source["spins"] = dict(sorted(tally.spins.items()))
         for name, entry in source["labels"].items():
             entry["count"] = tally.found[name]
             entry["rms"] = (tally.squares[name] / max(tally.found[name], 1)) ** 0.5
@@ -183,6 +188,15 @@ class _Tally:
         self.examples: dict[str, list[str]] = {name: [] for name in self.found}
         self.isolated: dict[str, dict[str, float]] = {name: {} for name in self.found}
         self.keys_seen: set[str] = set()
+        self.charges: Counter[str] = Counter()
+        self.spins: Counter[str] = Counter()
+
+    def charge_of(self, atoms: Atoms) -> int:
+        """The total charge of one frame; takes note of it, and of its spin."""
+        charge = total_charge(atoms)
+        self.charges["unclear" if np.isnan(charge) else f"{charge:+g}"] += 1
+        self.spins[stated_spin(atoms) or "not stated"] += 1
+        return 0 if np.isnan(charge) else int(charge)
 
     def is_complete(
         self, atoms: Atoms, values: Mapping[str, np.ndarray | None], place: str
@@ -260,3 +274,22 @@ def _report(store: ArrayStore) -> None:
                 f"implausible. Is {label['unit']!r} really the unit of {label['key']!r}?",
                 stacklevel=3,
             )
+    charges, spins = (store.manifest["source"][name] for name in ("total_charges", "spins"))
+    if set(charges) != {"+0"}:
+        logger.info("total charges in e: %s", _counts(charges))
+    if "unclear" in charges:
+        logger.warning(
+            "the initial charges of %d structures add up to no whole number: these structures are "
+            "taken as neutral. State info['charge'] where they are not.",
+            charges["unclear"],
+        )
+    if len(spins) > 1:
+        logger.warning(
+            "the structures differ in spin (%s), which molnet does not see: the same geometry with "
+            "another spin gets the same predictions",
+            _counts(spins),
+        )
+
+
+def _counts(found: Mapping[str, int]) -> str:
+    return ", ".join(f"{what} ({count:,} structures)" for what, count in found.items())

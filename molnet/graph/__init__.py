@@ -1,6 +1,7 @@
 """From atomic structures to graphs: neighbours, batches, cells and stress."""
 
 from molnet.graph.batch import collate
+from molnet.graph.charge import stated_spin, total_charge
 from molnet.graph.geometry import edge_vectors, exact_dtype, virial, volumes
 from molnet.graph.moving import DEFAULT_SKIN, MovingGraph
 from molnet.graph.neighbours import Neighbours, StructureError, find_neighbours
@@ -22,6 +23,8 @@ __all__ = [
     "find_neighbours_of_many",
     "from_atoms",
     "implausible",
+    "stated_spin",
+    "total_charge",
     "virial",
     "volumes",
 ]

@@ -24,6 +24,7 @@ def collate(
     receivers: NDArray[np.integer],
     edge_counts: NDArray[np.integer],
     shifts: NDArray[np.integer] | None = None,
+    charge: NDArray[np.number] | None = None,
     labels: Mapping[Property, NDArray[np.floating]] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Batch:
@@ -39,13 +40,14 @@ def collate(
         receivers: [E], likewise, ascending within each structure.
         edge_counts: [G], edges of each structure.
         shifts: [E, 3], whole-numbered; needed where a structure is periodic.
+        charge: [G], total charges in e; zero by default.
         labels: [G, ...] or [N, ...] for each property, in internal units.
-        dtype: of positions, cells, shifts and labels; total energies are float64 always.
+        dtype: of positions, cells, shifts, charges and labels; total energies are float64 always.
 
     Returns:
         A batch with ``species``, ``pos``, ``edge_index`` (senders, receivers), ``cell``, ``pbc``,
-        ``batch``, ``ptr``, the labels under their names, and ``shifts`` if any structure is
-        periodic.
+        ``charge``, ``batch``, ``ptr``, the labels under their names, and ``shifts`` if any
+        structure is periodic.
     """
     ptr = np.concatenate([[0], np.cumsum(counts)])
     first_atom = np.repeat(ptr[:-1], edge_counts)  # of each edge's structure
@@ -64,6 +66,7 @@ def collate(
         edge_index=whole(np.stack([senders + first_atom, receivers + first_atom])),
         cell=real(cell),
         pbc=torch.tensor(np.asarray(pbc)),
+        charge=real(np.zeros(len(counts)) if charge is None else charge),
         batch=whole(np.repeat(np.arange(len(counts)), counts)),
         ptr=whole(ptr),
     )

@@ -71,6 +71,7 @@ class MovingGraph:
         positions: ArrayLike,
         cell: ArrayLike | None = None,
         pbc: ArrayLike = (False, False, False),
+        charge: float = 0.0,
     ) -> Batch:
         """The graph of the structure as it is now; earlier graphs stay as they are.
 
@@ -79,6 +80,7 @@ class MovingGraph:
             positions: [N, 3], in Å.
             cell: [3, 3], in Å; rows are the vectors. Needed in periodic directions.
             pbc: [3], whether each direction is periodic.
+            charge: of the structure, in e.
 
         Returns:
             A batch of one structure, with positions in float64 (float32 on devices that lack it).
@@ -100,6 +102,7 @@ class MovingGraph:
             self._fixed = self._search(numbers, places, vectors, periodic)
         graph = copy.copy(self._fixed)
         graph.pos = self._tensor(places.copy())
+        graph.charge = self._tensor(np.array([charge], dtype=np.float64))
         edges = self._within_cutoff(places)
         graph.edge_index = torch.from_numpy(self._edges[:, edges]).to(self.device)
         if self._shifts is not None:

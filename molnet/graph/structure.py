@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from ase import Atoms
+from numpy.typing import NDArray
 from torch_geometric.data import Batch
 
 from molnet.graph.batch import collate
+from molnet.graph.charge import total_charge
 from molnet.graph.neighbours import StructureError
 from molnet.graph.neighbours_of_many import find_neighbours_of_many
 
@@ -18,7 +20,8 @@ def from_atoms(
     """The radius graph of each structure, joined into one batch.
 
     Constraints and calculators of the structures play no part. A structure that is periodic in no
-    direction is a molecule: its cell, if it has one, is ignored.
+    direction is a molecule: its cell, if it has one, is ignored. Total charges are those of
+    :func:`~molnet.graph.charge.total_charge`.
 
     Args:
         atoms_list: at least one structure.
@@ -26,8 +29,8 @@ def from_atoms(
         dtype: of the batch's positions and cells. Neighbours are found in float64.
 
     Raises:
-        StructureError: when a structure has no atoms, or one of the faults that
-            :func:`find_neighbours` names; ``index`` is its place in ``atoms_list``.
+        StructureError: when a structure has no atoms, contradictory charges, or one of the faults
+            that :func:`find_neighbours` names; ``index`` is its place in ``atoms_list``.
     """
     if len(atoms_list) == 0:
         raise ValueError("expected at least one structure, received none")
@@ -49,5 +52,21 @@ def from_atoms(
         receivers=edges.receivers,
         edge_counts=edges.counts,
         shifts=edges.shifts,
+        charge=total_charges(atoms_list),
         dtype=dtype,
     )
+
+
+def total_charges(atoms_list: Sequence[Atoms]) -> NDArray[np.float64]:
+    """The total charge of each structure, see :func:`~molnet.graph.charge.total_charge`.
+
+    Raises:
+        StructureError: ``index`` is the place of the structure that is at fault.
+    """
+    charges = np.zeros(len(atoms_list))
+    for index, atoms in enumerate(atoms_list):
+        try:
+            charges[index] = total_charge(atoms)
+        except StructureError as error:
+            raise StructureError(str(error), index) from None
+    return charges

@@ -3,11 +3,13 @@
 from molnet.models.frozen import frozen, state_of
 from molnet.models.model import Model, UnknownElementError
 from molnet.models.saving import ModelFormatError, load_model, save_model
+from molnet.models.total_charge import UnseenChargeWarning
 
 __all__ = [
     "Model",
     "ModelFormatError",
     "UnknownElementError",
+    "UnseenChargeWarning",
     "frozen",
     "load_model",
     "save_model",

@@ -52,11 +52,16 @@ def positions_from_centre(graph: Batch, dtype: torch.dtype) -> Tensor:
 class Head(nn.Module, ABC):
     """What all heads have in common.
 
+    Attributes:
+        uses_charge: whether the total charge of a structure is an input.
+
     Args:
         num_scalars: width of ``Features.scalars``.
         irreps_in: irreps of ``Features.tensors``, layout ``ir_mul``.
         statistics: of the property that the head predicts.
     """
+
+    uses_charge = False
 
     def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
         super().__init__()
@@ -164,39 +169,43 @@ class Intensive(Head):
 
 
 class Charges(Head):
-    """Partial charges of the atoms, shifted evenly so that each structure is neutral.
+    r"""Partial charges of the atoms, shifted evenly to add up to the structure's total charge Q.
+
+    .. math:: q_i = s\, q_\theta(\text{scalars}_i) - \frac 1N \Bigl( \sum_j s\,
+              q_\theta(\text{scalars}_j) - Q \Bigr)
 
     Args:
-        total_charge: what the charges of each structure add up to, in e.
+        statistics: ``scale``.
     """
 
-    def __init__(
-        self,
-        num_scalars: int,
-        irreps_in: Irreps,
-        statistics: dict[str, Any],
-        total_charge: float = 0.0,
-    ) -> None:
+    uses_charge = True
+
+    def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
         super().__init__(num_scalars, irreps_in, statistics)
-        self.total_charge = total_charge
         self.readout = readout(num_scalars, 1)
 
     def forward(self, features: Features, graph: Batch) -> Tensor:
         """Charges ``[N]`` in e."""
         charges = self.scale * self.readout(features.scalars).squeeze(1)
-        counts = graph.ptr.diff()
-        excess = (sum_over_structures(charges, graph) - self.total_charge) / counts
-        return charges - excess[graph.batch]
+        excess = sum_over_structures(charges, graph) - graph.charge.to(charges.dtype)
+        return charges - (excess / graph.ptr.diff())[graph.batch]
 
 
 class Dipole(Head):
-    r"""Dipole moment of a neutral molecule from charges and atomic dipoles.
+    r"""Dipole moment from partial charges and atomic dipoles, about the centre of mass.
 
-    .. math:: \boldsymbol\mu = \sum_i q_i \mathbf r_i + \boldsymbol\mu_i, \qquad \sum_i q_i = 0
+    .. math:: \boldsymbol\mu = \sum_i q_i (\mathbf r_i - \mathbf r_{cm}) + \boldsymbol\mu_i,
+              \qquad \sum_i q_i = Q
+
+    The dipole moment of an ion (total charge Q ≠ 0) depends on the origin, which is the centre of
+    mass, with standard atomic masses; that of a neutral structure does not.
 
     Args:
+        statistics: ``scale``.
         magnitude: predict the norm instead of the vector.
     """
+
+    uses_charge = True
 
     def __init__(
         self,
@@ -207,7 +216,7 @@ class Dipole(Head):
     ) -> None:
         super().__init__(num_scalars, irreps_in, statistics)
         self.magnitude = magnitude
-        self.charges = Charges(num_scalars, irreps_in, {})
+        self.charges = Charges(num_scalars, irreps_in, {"scale": self.scale})
         self.atomic = Linear(irreps_in, "1o", layout="ir_mul")
 
     @staticmethod
@@ -217,8 +226,8 @@ class Dipole(Head):
     def forward(self, features: Features, graph: Batch) -> Tensor:
         """Dipoles ``[G, 3]``, or their norms ``[G]``, in e·Å."""
         charges = self.charges(features, graph).unsqueeze(1)
-        atomic = self.atomic(features.tensors)
-        dipole = self.scale * sum_over_structures(
+        atomic = self.scale * self.atomic(features.tensors)
+        dipole = sum_over_structures(
             charges * positions_from_centre(graph, atomic.dtype) + atomic, graph
         )
         return torch.linalg.vector_norm(dipole, dim=1) if self.magnitude else dipole

@@ -28,6 +28,7 @@ from molnet.kernels import Keeps, as_source, close, net_inflow
 from molnet.models.frozen import frozen
 from molnet.models.heads import HEADS, Extensive, Head
 from molnet.models.network import Features, Network
+from molnet.models.total_charge import TotalCharges, UnseenChargeWarning
 from molnet.properties import Property, get_property
 
 
@@ -58,8 +59,8 @@ class Model(nn.Module):
             :data:`~molnet.models.heads.HEADS`) and that head's options. An ``extensive`` energy may
             have ``forces: true``, and ``stress: true`` if it is trained on stress as well.
         species: atomic numbers that the model knows.
-        statistics: of the training set: ``mean_neighbours``, and for each property under
-            ``targets`` its ``references``, ``mean``, ``scale``.
+        statistics: of the training set: ``mean_neighbours``, ``total_charges`` (those that occur),
+            and for each property under ``targets`` its ``references``, ``mean``, ``scale``.
         properties: properties that the built-in table lacks.
         provenance: where the model comes from; kept with it, not used.
 
@@ -109,6 +110,11 @@ class Model(nn.Module):
                 )
                 for name in heads
             }
+        )
+        known = statistics.get("total_charges")
+        self.total_charges = TotalCharges(
+            None if known is None else tuple(known),
+            any(cast(Head, head).uses_charge for head in self.heads.values()),
         )
         index = torch.full((len(SYMBOLS),), -1)
         index[self.species] = torch.arange(len(self.species))
@@ -178,6 +184,9 @@ class Model(nn.Module):
     ) -> list[dict[str, NDArray[Any]]]:
         """Predict structures given as ASE's atoms.
 
+        Warns (:class:`~molnet.models.total_charge.UnseenChargeWarning`) of the first structure
+        whose total charge, ``atoms.info["charge"]``, no training structure had.
+
         Args:
             structures: any number of them.
             batch_size: how many to evaluate at once.
@@ -194,17 +203,24 @@ class Model(nn.Module):
         """
         model = frozen(self)
         results: list[dict[str, NDArray[Any]]] = []
+        warned = False
         for start in range(0, len(structures), batch_size):
             chunk = structures[start : start + batch_size]
             try:
                 for place, reason in implausible(chunk).items():
                     doubt(start + place, reason)
-                graph = from_atoms(chunk, self.cutoff, exact_dtype(self.device)).to(self.device)
+                graph = from_atoms(chunk, self.cutoff, exact_dtype(self.device))
+                charges = graph.charge.numpy()
+                self.total_charges.check(charges)
+                graph = graph.to(self.device)
                 with torch.no_grad():
                     outputs = model(graph)
             except (UnknownElementError, StructureError) as error:
                 error.index += start
                 raise
+            if not warned and (remark := self._remark_on(charges, start)):
+                warnings.warn(remark, UnseenChargeWarning, stacklevel=2)
+                warned = True
             results += self.of_each_structure(outputs, graph)
         return results
 
@@ -224,6 +240,12 @@ class Model(nn.Module):
                 if name != "stress" or np.isfinite(part).all():
                     result[name] = part
         return results
+
+    def _remark_on(self, charges: NDArray[Any], start: int) -> str | None:
+        for index, charge in enumerate(charges.tolist(), start):
+            if remark := self.total_charges.remark(charge):
+                return f"structure {index}: {remark}"
+        return None
 
     def _predictions(self, graph: Batch, features: Features) -> dict[str, Tensor]:
         return {name: head(features, graph) for name, head in self.heads.items()}

@@ -14,8 +14,8 @@ from ase.calculators.calculator import all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
-from molnet.graph import DEFAULT_SKIN, MovingGraph, implausible
-from molnet.models import Model, frozen, load_model, state_of
+from molnet.graph import DEFAULT_SKIN, MovingGraph, implausible, total_charge
+from molnet.models import Model, UnseenChargeWarning, frozen, load_model, state_of
 
 
 class Calculator(ASECalculator):
@@ -28,6 +28,9 @@ class Calculator(ASECalculator):
     ``stress`` (eV/Å³, tension positive, in the order xx, yy, zz, yz, xz, xy; only for periodic
     structures with three cell vectors), ``dipole`` (e·Å), ``charges`` (e), and each other property
     under its own name, as ``atoms.calc.get_property("homo")``.
+
+    The total charge is ``atoms.info["charge"]``, or the sum of ``atoms.get_initial_charges()``. A
+    warning is given once for one that the model has not been trained on.
 
     Args:
         model: a model, or the folder of a saved one.
@@ -62,6 +65,8 @@ class Calculator(ASECalculator):
         self._frozen, self._state = frozen(model), state_of(self._weights)
         self.graph = MovingGraph(model.cutoff, skin, model.device)
         self._judged: NDArray[np.int64] = np.array([], dtype=np.int64)  # atomic numbers
+        self._charge = 0.0
+        self._remarked: set[float] = set()
         self.implemented_properties = list(model.properties)
         if energy_name(model) is not None:
             self.implemented_properties += ["energy", "free_energy"]
@@ -73,15 +78,19 @@ class Calculator(ASECalculator):
         system_changes: Sequence[str] = all_changes,
     ) -> None:
         """Predicts everything at once and keeps it in ``results``, as ASE expects."""
-        if atoms is not None and self.check_state(atoms):  # else ASE has made the copy already
-            self.atoms = atoms.copy()
+        if atoms is not None:
+            if self.check_state(atoms):  # else ASE has made the copy already
+                self.atoms = atoms.copy()
+            self._charge = self._checked_charge(atoms)
         self._follow_the_model()
         atoms = self.atoms
         if not np.array_equal(atoms.numbers, self._judged):  # not again for each step of dynamics
             for reason in implausible([atoms]).values():
                 warnings.warn(reason, stacklevel=4)
             self._judged = atoms.numbers.copy()
-        graph = self.graph(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        graph = self.graph(
+            atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, self._charge
+        )
         with torch.no_grad():
             outputs = self._frozen(graph)
         (prediction,) = self.model.of_each_structure(outputs, graph)
@@ -102,7 +111,19 @@ class Calculator(ASECalculator):
             "cell": (atoms.cell.array, known.cell.array),
             "pbc": (atoms.pbc, known.pbc),
         }
-        return [name for name, (now, then) in pairs.items() if now.tobytes() != then.tobytes()]
+        changes = [name for name, (now, then) in pairs.items() if now.tobytes() != then.tobytes()]
+        if not np.array_equal(total_charge(atoms), self._charge, equal_nan=True):
+            changes.append("initial_charges")
+        return changes
+
+    def _checked_charge(self, atoms: Atoms) -> float:
+        charge = total_charge(atoms)
+        self.model.total_charges.check([charge])
+        remark = self.model.total_charges.remark(charge)
+        if remark and charge not in self._remarked:
+            self._remarked.add(charge)
+            warnings.warn(remark, UnseenChargeWarning, stacklevel=2)
+        return charge
 
     def _follow_the_model(self) -> None:
         """Sees to it that a model which was trained on, or moved elsewhere, is the one used."""

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from molnet.graph.frames import (
     read_frames,
     resolve_paths,
 )
-from molnet.models import Model, UnknownElementError, load_model
+from molnet.models import Model, UnknownElementError, UnseenChargeWarning, load_model
+from molnet.simulate.electrons import ElectronRemarks
 from molnet.simulate.summary import Summary
 from molnet.simulate.writing import Frame, Prediction, open_predictions
 
@@ -70,6 +72,7 @@ def predict_files(
     total = _count(files)
 
     summary = Summary(model, output)
+    remarks = ElectronRemarks(model)
     started = time.perf_counter()
     with (
         open_predictions(output, model) as writer,
@@ -77,6 +80,7 @@ def predict_files(
     ):
         for frames in _batches(_read(files), batch_size, max_atoms):
             for frame, prediction, doubt in _predict(model, frames):
+                remarks.add(frame)
                 if doubt:
                     summary.doubt(frame, doubt)
                 writer.write(frame, prediction)
@@ -167,7 +171,9 @@ def _predict(model: Model, frames: list[Frame]) -> Iterator[tuple[Frame, Predict
     while sound:
         atoms = [frame.atoms for frame in frames[:sound]]
         try:
-            predictions = model.predict(atoms, sound, doubts.__setitem__)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UnseenChargeWarning)  # said by file and frame
+                predictions = model.predict(atoms, sound, doubts.__setitem__)
         except (StructureError, UnknownElementError) as error:
             sound, fault = error.index, error
             continue

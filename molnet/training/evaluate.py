@@ -21,7 +21,7 @@ from molnet.training.config import (
 )
 from molnet.training.data import in_order
 from molnet.training.results import Results
-from molnet.training.sources import open_store
+from molnet.training.sources import check_charges, open_store
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     dataset = settings.dataset or _trained_on(run_folder)
 
     store = open_store(dataset, _labelled(model, dataset), model.properties)
+    check_charges(store, model.config["heads"])
     part_name, indices = _part(settings.split, store, run_folder)
     names = [name for name in model.properties if name in store.labels]
     part = GraphDataset(store, indices, model.cutoff, names, model.dtype)

@@ -81,6 +81,8 @@ class PredictionWriter:
             comment.append(f'pbc="{" ".join("FT"[int(flag)] for flag in store.pbc[index])}"')
         else:
             comment.append('pbc="F F F"')
+        if store.charge is not None:
+            comment.append(f"charge={int(store.charge[index])}")
         comment += [
             f'{name}="{_numbers(value)}"' if value.ndim else f"{name}={_numbers(value)}"
             for name, value in info.items()

@@ -28,7 +28,13 @@ from molnet.training.plots import plot_learning_curves
 from molnet.training.report import describe_run, next_commands
 from molnet.training.results import Results, versions
 from molnet.training.resume import check_resumable, checkpoint_path
-from molnet.training.sources import draw_split, open_store, training_elements
+from molnet.training.sources import (
+    check_charges,
+    draw_split,
+    notes_on_charges,
+    open_store,
+    training_elements,
+)
 from molnet.training.trainer import make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
@@ -125,6 +131,7 @@ def _full_disk_explained(folder: Path) -> Iterator[None]:
 def _data(settings: TrainConfig, folder: Path) -> DataModule:
     properties = list(settings.target.losses)
     store = open_store(settings.dataset, properties, settings.target.declared())
+    check_charges(store, settings.target.heads)
     split = draw_split(store, settings.dataset)
     save_split(folder / "split.json", split, store.checksum)
     dtype = getattr(torch, settings.trainer.dtype)
@@ -135,7 +142,7 @@ def _data(settings: TrainConfig, folder: Path) -> DataModule:
 
 def _model(settings: TrainConfig, data: DataModule) -> Model:
     statistics = compute_statistics(data.parts["train"], settings.target.references)
-    for note in statistics.pop("notes"):
+    for note in statistics.pop("notes") + notes_on_charges(data, settings.target.heads):
         log.info("note: %s", note)
     model = Model(
         vars(settings.model),

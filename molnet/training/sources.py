@@ -1,7 +1,11 @@
 """From the settings of a data set to its store and its split."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
+from molnet.datasets.charges import check_sums, count_charges
 from molnet.datasets.dataset import GraphDataset, rows_of
 from molnet.datasets.qm9 import open_qm9
 from molnet.datasets.splits import Split, random_split
@@ -51,6 +55,36 @@ def open_store(
         dataset.verify,
         dataset.accept_implausible,
     )
+
+
+def check_charges(store: ArrayStore, heads: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compares labels of partial charges with the total charges of the structures.
+
+    Raises:
+        ValueError: they contradict each other; the message names file and frame.
+    """
+    summing = [name for name, head in heads.items() if head.get("kind") == "charges"]
+    check_sums(store, [name for name in summing if name in store.labels])
+
+
+def notes_on_charges(data: DataModule, heads: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Sentences for the user on what a model can make of the total charges of its data."""
+    counts = count_charges(data.parts["train"])
+    kinds = {head.get("kind") for head in heads.values()}
+    notes = []
+    if len(counts) > 1 and kinds - {"charges", "dipole"}:
+        found = ", ".join(f"{charge:+d} ({count:,})" for charge, count in counts.items())
+        notes.append(
+            f"the structures have different total charges in e: {found}. The network does not see "
+            "the total charge: partial charges and dipoles add up to it, but one geometry with two "
+            "charges has one energy."
+        )
+    if "dipole" in kinds and set(counts) != {0}:
+        notes.append(
+            "the dipole of an ion depends on the origin: it is predicted about the centre of mass, "
+            "and the labels must be about it, too."
+        )
+    return notes
 
 
 def draw_split(store: ArrayStore, dataset: DataConfig) -> Split:

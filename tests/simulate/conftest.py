@@ -93,3 +93,15 @@ def make_model() -> Callable[..., Model]:
 def reference() -> LennardJones:
     """ASE's own implementation."""
     return LennardJones(sigma=SIGMA, epsilon=1.0, rc=CUTOFF, smooth=False)
+
+
+@pytest.fixture
+def make_dipole_model() -> Callable[[list[int]], Model]:
+    """An untrained model of charges and dipoles in float64 that knows some total charges."""
+
+    def make(total_charges: list[int]) -> Model:
+        heads = {"charges": {"kind": "charges"}, "dipole": {"kind": "dipole"}}
+        statistics = {"mean_neighbours": 5.0, "total_charges": total_charges}
+        return Model(NETWORK, heads, [1, 6, 7, 8], statistics).double().eval()
+
+    return make

@@ -16,7 +16,7 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 
 from molnet.graph import StructureError
-from molnet.models import Model, UnknownElementError
+from molnet.models import Model, UnknownElementError, UnseenChargeWarning
 from molnet.simulate import Calculator
 
 MakeModel = Callable[..., Model]
@@ -177,3 +177,46 @@ def test_an_implausible_structure_is_pointed_out_once(make_model: MakeModel) -> 
         warnings.simplefilter("error")
         calculator.get_potential_energy(atoms)  # the next step of dynamics
         calculator.get_potential_energy(molecule("H2O"))
+
+
+def test_the_total_charge_is_an_input(make_dipole_model: Callable[[list[int]], Model]) -> None:
+    atoms = molecule("CH3OH")
+    atoms.calc = Calculator(make_dipole_model([0, 1]))
+    totals = []
+    for charge in (0, 1, 1, 0):
+        atoms.info["charge"] = charge  # nothing else changes
+        totals.append(atoms.get_charges().sum())
+    np.testing.assert_allclose(totals, [0, 1, 1, 0], atol=1e-10)
+    del atoms.info["charge"]
+    atoms.set_initial_charges([1, 0, 0, 0, 0, 0])
+    assert atoms.get_charges().sum() == pytest.approx(1.0)
+    atoms.set_initial_charges([0.3, 0, 0, 0, 0, 0])
+    with pytest.raises(StructureError, match=r"sum is no whole number. State it in atoms.info"):
+        atoms.get_charges()
+
+
+def test_total_charges_that_were_not_trained_on_are_said_once(
+    make_dipole_model: Callable[[list[int]], Model],
+) -> None:
+    atoms = molecule("CH3OH")
+    atoms.calc = Calculator(make_dipole_model([0, 1]))
+    atoms.info["charge"] = -1
+    with pytest.warns(UnseenChargeWarning, match=r"is -1 e, but all training .* had 0, \+1 e"):
+        atoms.get_charges()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        atoms.rattle(0.01)
+        atoms.get_charges()
+        atoms.info["charge"] = 1
+        atoms.get_charges()
+    model = make_dipole_model([0, 1])
+    with pytest.warns(UnseenChargeWarning, match="^structure 2: the total charge is -1 e"):
+        first, *_, last = model.predict([molecule("H2O"), atoms, charged(atoms, -1)], batch_size=1)
+    assert first["charges"].sum() == pytest.approx(0.0, abs=1e-10)
+    assert last["charges"].sum() == pytest.approx(-1.0)
+
+
+def charged(atoms: Atoms, charge: int) -> Atoms:
+    copy = atoms.copy()
+    copy.info["charge"] = charge
+    return copy

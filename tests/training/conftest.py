@@ -51,7 +51,8 @@ def molecules(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "polarizability": (np.eye(3) * len(atoms) + vectors.T @ vectors).ravel(),
         }
         atoms.arrays["forces"] = -0.6 * vectors
-        atoms.arrays["charges"] = rng.normal(scale=0.1, size=len(atoms))
+        charges = rng.normal(scale=0.1, size=len(atoms))
+        atoms.arrays["charges"] = charges - charges.mean()
         frames.append(atoms)
     path = tmp_path_factory.mktemp("molecules") / "molecules.extxyz"
     ase.io.write(path, frames)
