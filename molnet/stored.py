@@ -4,6 +4,7 @@ Memories and disks flip bits, copies end early, and people edit files. Whatever 
 therefore compared with a SHA-256 that was written with it.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -75,13 +76,32 @@ def write_whole(path: Path, data: str | bytes) -> None:
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with open(partial, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
+        write_durably(partial, data.encode() if isinstance(data, str) else data)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file and wait until it is on the disk."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def synchronise(folder: Path) -> None:
+    """Wait until a folder's entries are on the disk (where the system can do that)."""
+    if os.name == "nt":
+        return  # Windows cannot open a folder to synchronise it
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _hash_of_content(content: Mapping[str, Any]) -> str:

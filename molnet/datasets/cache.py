@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from molnet.cache import cache_folder
+from molnet.stored import synchronise
 
 ABANDONED_AFTER = 24 * 3600.0  # seconds without a write, after which a build is taken for dead
 
@@ -69,26 +70,15 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     try:
         yield partial
         with writing(target.parent):
-            _synchronise(partial)
+            synchronise(partial)
             try:
                 partial.rename(target)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
-            _synchronise(target.parent)
+            synchronise(target.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _synchronise(folder: Path) -> None:
-    """Waits until the folder's entries are on the disk (where the system can do that)."""
-    if os.name == "nt":
-        return  # Windows cannot open a folder to synchronise it
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove_abandoned(target: Path) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -25,11 +26,19 @@ from molnet.graph import (
 from molnet.graph.elements import SYMBOLS
 from molnet.graph.structure import Atoms
 from molnet.kernels import Keeps, as_source, close, net_inflow
+from molnet.models.finite import PredictionError, check_finite
 from molnet.models.frozen import frozen
 from molnet.models.heads import HEADS, Extensive, Head
 from molnet.models.network import Features, Network
 from molnet.models.total_charge import TotalCharges, UnseenChargeWarning
 from molnet.properties import Property, get_property
+
+NETWORK_DEFAULTS: dict[str, Any] = {
+    name: parameter.default
+    for name, parameter in inspect.signature(Network).parameters.items()
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "l_out"
+}
+"""What a network's settings are where a model does not say; all of them are saved with it."""
 
 
 class UnknownElementError(ValueError):
@@ -54,7 +63,8 @@ class Model(nn.Module):
     Forces are −∂E/∂r and the stress is (1/V) ∂E/∂ε of the one head that asks for ``forces``.
 
     Args:
-        network: settings of :class:`~molnet.models.network.Network` (``cutoff``, ``channels`` ...).
+        network: settings of :class:`~molnet.models.network.Network` (``channels``, ``l_max`` ...);
+            what is left out has the default that is stated there.
         heads: for each predicted property its ``kind`` (a key of
             :data:`~molnet.models.heads.HEADS`) and that head's options. An ``extensive`` energy may
             have ``forces: true``, and ``stress: true`` if it is trained on stress as well.
@@ -81,8 +91,10 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         self.species = sorted({int(number) for number in species})
+        network = {**NETWORK_DEFAULTS, **network}
+        network["radial_hidden"] = list(network["radial_hidden"])
         self._settings = copy.deepcopy(
-            {"network": dict(network), "heads": {k: dict(v) for k, v in heads.items()}}
+            {"network": network, "heads": {k: dict(v) for k, v in heads.items()}}
         )
         self.statistics = copy.deepcopy(dict(statistics))
         self.provenance = dict(provenance or {})
@@ -199,7 +211,8 @@ class Model(nn.Module):
             :attr:`properties`). Structures without a volume have no stress.
 
         Raises:
-            UnknownElementError, StructureError: ``index`` is the structure's place in the list.
+            UnknownElementError, StructureError, PredictionError: ``index`` is the structure's place
+                in the list.
         """
         model = frozen(self)
         results: list[dict[str, NDArray[Any]]] = []
@@ -215,13 +228,13 @@ class Model(nn.Module):
                 graph = graph.to(self.device)
                 with torch.no_grad():
                     outputs = model(graph)
-            except (UnknownElementError, StructureError) as error:
+                results += self.of_each_structure(outputs, graph)
+            except (UnknownElementError, StructureError, PredictionError) as error:
                 error.index += start
                 raise
             if not warned and (remark := self._remark_on(charges, start)):
                 warnings.warn(remark, UnseenChargeWarning, stacklevel=2)
                 warned = True
-            results += self.of_each_structure(outputs, graph)
         return results
 
     def of_each_structure(
@@ -230,7 +243,11 @@ class Model(nn.Module):
         """What :meth:`forward` returned for a batch, as arrays, structure by structure.
 
         Structures without a volume have no stress.
+
+        Raises:
+            PredictionError: a prediction is no finite number.
         """
+        check_finite(outputs, graph, self.properties)
         starts = graph.ptr.tolist()
         results: list[dict[str, NDArray[Any]]] = [{} for _ in starts[1:]]
         for name, values in outputs.items():

@@ -79,7 +79,7 @@ class Network(nn.Module):
         num_layers: int = 3,
         parity: bool = False,
         num_radial: int = 8,
-        radial_hidden: list[int] | None = None,
+        radial_hidden: Sequence[int] = (64, 64),
         envelope_power: int = 6,
         num_knots: int | None = 64,
         l_out: int = 0,
@@ -97,7 +97,7 @@ class Network(nn.Module):
         irreps_harmonics = Irreps.spherical_harmonics(l_max)
         parities = (1, -1) if parity else (1,)
         self.spline = None if num_knots is None else CubicSpline(cutoff, num_knots)
-        hidden_widths = list(radial_hidden if radial_hidden is not None else [64, 64])
+        hidden_widths = list(radial_hidden)
         support = cutoff if self.spline is None else self.spline.support
         self.bessel = BesselBasis(support, num_radial)
         self.envelope = PolynomialEnvelope(support, envelope_power)

@@ -1,33 +1,56 @@
 """Saved models: a folder with ``model.safetensors`` and ``config.json``.
 
 Nothing in it is executed when it is loaded: weights are plain arrays, the configuration is JSON,
-and the model is built by name from :data:`molnet.models.heads.HEADS`.
+and the model is built by name from :data:`molnet.models.heads.HEADS`. The configuration holds the
+SHA-256 of the weights and of its own content, so that damage, edits and mixed-up files are found.
+
+A model that is saved again is there at every moment, on every file system. The new weights are
+written beside the old ones, under :data:`NEXT_WEIGHTS`; the new configuration, which names their
+hash, takes the place of the old one in one step; then the weights take theirs. Whoever reads in
+between, or after a save that was killed there, finds under one of the two names the weights that
+the configuration belongs to.
 """
 
+import hashlib
 import json
 import platform
-import shutil
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
+from torch import Tensor
 
 import molnet
 from molnet.graph.elements import ATOMIC_NUMBERS
 from molnet.models.model import Model
+from molnet.models.schema import check_config
+from molnet.models.settings import fewest_weights
 from molnet.properties import Property
+from molnet.stored import (
+    check_seal,
+    file_checksum,
+    read_object,
+    sealed,
+    synchronise,
+    write_durably,
+)
 
-FORMAT_VERSION = 2
-OLDEST_VERSION = 2
-"""Before, the splines of radial functions smoothed them: the same weights meant other functions."""
+FORMAT_VERSION = 3
+OLDEST_VERSION = 3
+"""Before, there were no hashes."""
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+NEXT_WEIGHTS = "model.next.safetensors"
+NEXT_CONFIG = "config.next.json"
+
+READINGS = 3
+"""How often a model is read until its two files belong together: it may be saved meanwhile."""
 
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """For each old format version the function that turns its config into that of the next one."""
@@ -40,7 +63,7 @@ class ModelFormatError(ValueError):
 def save_model(model: Model, folder: str | Path) -> Path:
     """Write a model so that :func:`load_model` gives it back exactly.
 
-    The folder appears whole or not at all; one that exists already is replaced.
+    A model that is in the folder already is replaced, and can be loaded at every moment.
 
     Args:
         model: any model.
@@ -48,9 +71,14 @@ def save_model(model: Model, folder: str | Path) -> Path:
 
     Returns:
         The folder.
+
+    Raises:
+        OSError: it cannot be written; the model that was there is kept.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    weights = save(
+        {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    )
     config = {
         "format_version": FORMAT_VERSION,
         "saved": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -60,21 +88,23 @@ def save_model(model: Model, folder: str | Path) -> Path:
             "python": platform.python_version(),
         },
         "dtype": str(model.dtype).removeprefix("torch."),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
         **model.config,
     }
-    weights = {
-        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
-    }
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    text = json.dumps(sealed(config), indent=2, ensure_ascii=False) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    _end_interrupted_save(folder)
     try:
-        (partial / WEIGHTS).write_bytes(save(weights))
-        (partial / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
-        partial.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        write_durably(folder / NEXT_WEIGHTS, weights)
+        write_durably(folder / NEXT_CONFIG, text.encode())
+    except OSError:
+        for name in (NEXT_WEIGHTS, NEXT_CONFIG):
+            (folder / name).unlink(missing_ok=True)
+        raise
+    (folder / NEXT_CONFIG).replace(folder / CONFIG)  # from here on it is the new model
+    synchronise(folder)
+    (folder / NEXT_WEIGHTS).replace(folder / WEIGHTS)
+    synchronise(folder)
     return folder
 
 
@@ -93,39 +123,129 @@ def load_model(
 
     Raises:
         FileNotFoundError: there is no such folder, or no model in it.
-        ModelFormatError: the model is damaged, or of a format that is newer or too old.
+        ModelFormatError: the model is damaged or was edited, or is of a format that is newer or too
+            old.
         ValueError: the device is not there.
     """
     device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     folder = Path(folder)
     if not (folder / CONFIG).is_file() and (folder / "model" / CONFIG).is_file():
         folder = folder / "model"
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
+    for names in ((CONFIG,), (WEIGHTS, NEXT_WEIGHTS)):
+        if not any((folder / name).is_file() for name in names):
             raise FileNotFoundError(
-                f"expected a saved model in {folder}, but it has no {name}. Give the folder "
+                f"expected a saved model in {folder}, but it has no {names[0]}. Give the folder "
                 "model/ of a run, or the run's own folder."
             )
-    config = _read_config(folder / CONFIG)
-    model = Model(
-        network=config["network"],
-        heads=config["heads"],
-        species=[ATOMIC_NUMBERS[symbol] for symbol in config["species"]],
-        statistics=config["statistics"],
-        properties={
-            name: Property(**(fields | {"shape": tuple(fields["shape"])}))
-            for name, fields in config["properties"].items()
-        },
-        provenance=config["provenance"],
-    ).to(dtype or getattr(torch, config["dtype"]))
+    config, data = _read(folder)
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS))
-    except (SafetensorError, RuntimeError) as error:
+        weights = load(data)
+    except SafetensorError as error:
+        raise _damaged(folder / WEIGHTS, str(error)) from error
+    model = _build(folder, config, sum(tensor.numel() for tensor in weights.values()))
+    problem = _difference(model.state_dict(), weights)
+    if problem is not None:
+        raise _damaged(folder / WEIGHTS, problem)
+    model.load_state_dict(weights)
+    return model.to(device=device, dtype=dtype).eval()
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """The configuration, and the weights that belong to it."""
+    for _ in range(READINGS):
+        config = _read_config(folder / CONFIG)
+        for name in (WEIGHTS, NEXT_WEIGHTS):
+            with suppress(FileNotFoundError):
+                data = (folder / name).read_bytes()
+                if hashlib.sha256(data).hexdigest() == config["weights_sha256"]:
+                    return config, data
+    raise _damaged(
+        folder / WEIGHTS, f"its SHA-256 is not the one in {CONFIG}: it has changed, or another file"
+    )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = read_object(path)
+    except ValueError as error:
+        raise ModelFormatError(f"{path} is not the configuration of a model: {error}") from error
+    version = config.get("format_version")
+    if type(version) is not int or version > FORMAT_VERSION:
         raise ModelFormatError(
-            f"{folder / WEIGHTS} does not hold the weights that {CONFIG} describes; the file is "
-            f"damaged or belongs to another model: {error}"
-        ) from error
-    return model.to(device).eval()
+            f"{path} has format version {version!r}, this molnet ({molnet.__version__}) reads up "
+            f"to {FORMAT_VERSION}: install a newer molnet"
+        )
+    if version < OLDEST_VERSION:
+        raise ModelFormatError(
+            f"{path} has format version {version}, this molnet ({molnet.__version__}) reads "
+            f"{OLDEST_VERSION} to {FORMAT_VERSION}: train the model again"
+        )
+    try:
+        check_seal(config, path.name)
+        while version < FORMAT_VERSION:
+            config = UPGRADES[version](config)
+            version += 1
+        check_config(config)
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    return config
+
+
+def _build(folder: Path, config: dict[str, Any], numbers: int) -> Model:
+    """The model that a configuration describes, unless it has more weights than there are."""
+    path = folder / CONFIG
+    needed = fewest_weights(config["network"], len(config["species"]))
+    if numbers < needed:
+        raise _damaged(
+            path,
+            f"it describes a network of more than {needed:,} weights, {WEIGHTS} has {numbers:,}",
+        )
+    try:
+        model = Model(
+            network=config["network"],
+            heads=config["heads"],
+            species=[ATOMIC_NUMBERS[symbol] for symbol in config["species"]],
+            statistics=config["statistics"],
+            properties={
+                name: Property(**(entry | {"shape": tuple(entry["shape"])}))
+                for name, entry in config["properties"].items()
+            },
+            provenance=config["provenance"],
+        )
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    return model.to(getattr(torch, config["dtype"]))
+
+
+def _difference(expected: dict[str, Tensor], found: dict[str, Tensor]) -> str | None:
+    """In which way weights are not those of a model, if they are not."""
+    if expected.keys() != found.keys():
+        name = min(expected.keys() ^ found.keys())
+        return f"it belongs to another model: it holds {name if name in found else f'no {name}'}"
+    for name, tensor in expected.items():
+        if tensor.shape != found[name].shape or tensor.dtype != found[name].dtype:
+            return (
+                f"it belongs to another model: expected {name} to be {list(tensor.shape)} of "
+                f"{tensor.dtype}, got {list(found[name].shape)} of {found[name].dtype}"
+            )
+        if not torch.isfinite(found[name]).all():
+            return f"{name} holds weights that are not finite numbers"
+    return None
+
+
+def _damaged(path: Path, reason: str) -> ModelFormatError:
+    return ModelFormatError(
+        f"{path} is damaged, or was edited: {reason}. Copy the model's folder again from where it "
+        "came, or train the model again."
+    )
+
+
+def _end_interrupted_save(folder: Path) -> None:
+    """Give the weights their name if a save was killed between its two steps."""
+    with suppress(ValueError, OSError):  # without a whole model there, there is nothing to keep
+        config = read_object(folder / CONFIG)
+        if file_checksum(folder / NEXT_WEIGHTS) == config.get("weights_sha256"):
+            (folder / NEXT_WEIGHTS).replace(folder / WEIGHTS)
 
 
 def _usable(device: str | torch.device) -> torch.device:
@@ -136,25 +256,3 @@ def _usable(device: str | torch.device) -> torch.device:
             f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}. Choose "
             "cpu, or cuda or mps where there is one and PyTorch is built for it."
         ) from error
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text())
-        version = config["format_version"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ModelFormatError(f"{path} is not the configuration of a model: {error!r}") from error
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise ModelFormatError(
-            f"{path} has format version {version!r}, this molnet ({molnet.__version__}) reads up "
-            f"to {FORMAT_VERSION}: install a newer molnet"
-        )
-    if version < OLDEST_VERSION:
-        raise ModelFormatError(
-            f"{path} has format version {version}, this molnet ({molnet.__version__}) reads "
-            f"{OLDEST_VERSION} to {FORMAT_VERSION}: train the model again"
-        )
-    while version < FORMAT_VERSION:
-        config = UPGRADES[version](config)
-        version += 1
-    return config

@@ -43,6 +43,7 @@ class Calculator(ASECalculator):
     Raises:
         UnknownElementError: in use, for an element that the model has not been trained on.
         StructureError: in use, for positions or cells that make no structure.
+        PredictionError: in use, for predictions that are no finite numbers.
     """
 
     name = "molnet"

@@ -18,7 +18,13 @@ from molnet.graph.frames import (
     read_frames,
     resolve_paths,
 )
-from molnet.models import Model, UnknownElementError, UnseenChargeWarning, load_model
+from molnet.models import (
+    Model,
+    PredictionError,
+    UnknownElementError,
+    UnseenChargeWarning,
+    load_model,
+)
 from molnet.simulate.electrons import ElectronRemarks
 from molnet.simulate.summary import Summary
 from molnet.simulate.writing import Frame, Prediction, open_predictions
@@ -55,9 +61,9 @@ def predict_files(
     Raises:
         FileNotFoundError: an input or the model is not there.
         ValueError: an output that has no known suffix, or is one of the inputs.
-        StructureFileError: a file or a frame that cannot be read, is not sound, or holds an element
-            that the model does not know; with file and frame. All predictions before it are kept in
-            ``OUTPUT.partial``.
+        StructureFileError: a file or a frame that cannot be read, is not sound, holds an element
+            that the model does not know, or is one for which it predicts no finite number; with
+            file and frame. All predictions before it are kept in ``OUTPUT.partial``.
         OSError: the output cannot be written.
     """
     if batch_size < 1 or max_atoms < 1:
@@ -174,7 +180,7 @@ def _predict(model: Model, frames: list[Frame]) -> Iterator[tuple[Frame, Predict
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UnseenChargeWarning)  # said by file and frame
                 predictions = model.predict(atoms, sound, doubts.__setitem__)
-        except (StructureError, UnknownElementError) as error:
+        except (StructureError, UnknownElementError, PredictionError) as error:
             sound, fault = error.index, error
             continue
         for place, prediction in enumerate(predictions):

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from molnet.datasets.dataset import GraphDataset
 from molnet.graph.elements import ATOMIC_NUMBERS, SYMBOLS
-from molnet.models import Model, frozen
+from molnet.models import Model, PredictionError, check_finite, frozen
 from molnet.properties import Property
 from molnet.training.metrics import Errors, ErrorSummary
 from molnet.training.predictions import PredictionWriter
@@ -54,16 +54,22 @@ def compare(
         batches: all of ``part`` in its order.
         write_to: an extended XYZ file for structures, references and predictions.
         description: shown beside the progress bar.
+
+    Raises:
+        ValueError: a prediction is no finite number; names the structure.
     """
     properties = list(part.properties.values())
     errors = Errors(properties)
     samples = {entry.name: _Sample(entry, part, model) for entry in properties}
     evaluated = frozen(model)
+    seen = 0
     with nullcontext() if write_to is None else PredictionWriter(write_to, part) as writer:
         for batch in tqdm(batches, desc=description, leave=False, disable=not sys.stderr.isatty()):
             graph = batch.to(model.device)
             with torch.no_grad():
                 predictions = evaluated(graph)
+            _check(predictions, graph, model, part, seen)
+            seen += graph.num_graphs
             if "stress" in part.properties and "stress" not in predictions:
                 predictions["stress"] = torch.full_like(graph.stress, torch.nan)  # no volume
             errors.update(predictions, graph)
@@ -73,6 +79,16 @@ def compare(
                 writer.write(graph, predictions)
     pairs = {name: sample.pairs() for name, sample in samples.items()}
     return Comparison(errors.compute(), pairs)
+
+
+def _check(
+    predictions: dict[str, Tensor], graph: Batch, model: Model, part: GraphDataset, seen: int
+) -> None:
+    try:
+        check_finite(predictions, graph, model.properties)
+    except PredictionError as error:
+        index = part.indices[seen + error.index]
+        raise ValueError(f"structure {index} of {part.store.path}: {error}") from error
 
 
 class _Sample:

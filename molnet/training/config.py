@@ -211,6 +211,10 @@ def checked_train(config: DictConfig) -> TrainConfig:
     checked = _conform(config, TrainConfig)
     checked.dataset = checked_dataset(checked.dataset)
     _check_target(checked.target)
+    # Imported here, as it loads torch, which those who only want names of settings do without.
+    from molnet.training.model_settings import check_model
+
+    check_model(checked)
     check_call(checked.optimizer, "optimizer")
     check_call(checked.scheduler, "scheduler")
     for section, entries in (

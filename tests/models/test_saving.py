@@ -1,16 +1,21 @@
 """Saved models come back exactly, and whatever is not a saved model is refused."""
 
+import errno
 import json
+import multiprocessing
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from ase.build import molecule
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 import molnet
-from molnet.models import Model, ModelFormatError, load_model, save_model
+from molnet.models import Model, ModelFormatError, load_model, save_model, saving
 from molnet.properties import Property
 
 DECLARED = Property("spin_density", "e", per="atom", shape=(3,), shown_in="e")
@@ -59,11 +64,20 @@ def test_loads_in_another_precision(folder: Path) -> None:
     assert model.predict([molecule("H2O")])[0]["forces"].dtype == np.float64
 
 
-def test_saving_again_replaces_the_folder(model: Model, folder: Path) -> None:
-    (folder / "stray").write_text("")
+def test_saving_again_replaces_the_model_and_nothing_else(model: Model, folder: Path) -> None:
+    (folder / "notes.txt").write_text("mine")
+    with torch.no_grad():
+        model.network.embedding.weight += 1.0
     save_model(model, folder)
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["model"]
-    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "notes.txt",
+    ]
+    assert torch.equal(
+        load_model(folder, device="cpu").network.embedding.weight, model.network.embedding.weight
+    )
 
 
 def test_no_pickle_inside(folder: Path) -> None:
@@ -84,7 +98,7 @@ def test_missing_device(folder: Path) -> None:
 def test_older_format(folder: Path) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 1}))
-    with pytest.raises(ModelFormatError, match=r"version 1.*reads 2 to 2: train the model again"):
+    with pytest.raises(ModelFormatError, match=r"version 1.*reads 3 to 3: train the model again"):
         load_model(folder)
 
 
@@ -95,20 +109,110 @@ def test_newer_format(folder: Path) -> None:
         load_model(folder)
 
 
-def test_damaged_config(folder: Path) -> None:
-    (folder / "config.json").write_text("{")
-    with pytest.raises(ModelFormatError, match="not the configuration of a model"):
-        load_model(folder)
+class KilledError(BaseException):
+    """Stands for SIGKILL: nothing after it is done, nothing is cleaned up."""
 
 
-def test_truncated_weights(folder: Path) -> None:
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ModelFormatError, match="damaged"):
-        load_model(folder)
+def save_and_die(model: Model, folder: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save that ends before the given one of its changes to the disk."""
+    done = 0
+
+    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
+        def change(*args: Any) -> Any:
+            nonlocal done
+            if done == step:
+                raise KilledError
+            done += 1
+            return original(*args)
+
+        return change
+
+    with monkeypatch.context() as patched, suppress(KilledError):
+        patched.setattr(saving, "write_durably", counted(saving.write_durably))
+        patched.setattr(Path, "replace", counted(Path.replace))
+        save_model(model, folder)
 
 
-def test_weights_of_another_model(folder: Path) -> None:
-    save_file({"stray": torch.zeros(3)}, folder / "model.safetensors")
-    with pytest.raises(ModelFormatError, match="belongs to another model"):
-        load_model(folder)
+def test_a_model_is_there_whenever_a_save_is_killed(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight = model.network.embedding.weight
+    found = []
+    for step in range(5):
+        with torch.no_grad():
+            weight += 1.0
+        save_and_die(model, folder, step, monkeypatch)
+        now = load_model(folder, device="cpu").network.embedding.weight
+        found.append(torch.equal(now, weight))
+    # Writing weights, writing the configuration, its renaming: from then on it is the new model.
+    assert found == [False, False, False, True, True]
+    save_model(model, folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_a_save_after_one_that_was_killed_keeps_the_model_meanwhile(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight = model.network.embedding.weight
+    with torch.no_grad():
+        weight += 1.0
+    save_and_die(model, folder, 3, monkeypatch)  # the weights have not taken their name
+    assert (folder / "model.next.safetensors").exists()
+    committed = weight.detach().clone()
+    for step in (1, 2):  # the very first change ends the earlier save
+        with torch.no_grad():
+            weight += 1.0
+        save_and_die(model, folder, step, monkeypatch)
+        now = load_model(folder, device="cpu").network.embedding.weight
+        assert torch.equal(now, committed)
+
+
+def test_a_failed_save_leaves_the_old_model_alone(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        path.write_bytes(data[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(saving, "write_durably", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_model(model, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def _save_again_and_again(folder: Path, ready: "multiprocessing.synchronize.Event") -> None:
+    model = load_model(folder, device="cpu")
+    while True:
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight += 1.0
+        save_model(model, folder)
+        ready.set()
+
+
+def test_a_reader_meets_no_damaged_model_while_it_is_saved(folder: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    saver = context.Process(target=_save_again_and_again, args=(folder, ready))
+    saver.start()
+    try:
+        assert ready.wait(timeout=120)
+        loaded = [load_model(folder, device="cpu") for _ in range(100)]
+    finally:
+        saver.kill()
+        saver.join()
+    weights = {float(model.network.embedding.weight[0, 0]) for model in loaded}
+    assert len(weights) > 1  # it was saved meanwhile
+    load_model(folder, device="cpu")
+
+
+def test_a_first_save_that_is_killed_is_no_model(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_and_die(model, tmp_path / "m", 2, monkeypatch)
+    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
+        load_model(tmp_path / "m")
+    save_model(model, tmp_path / "m")
+    assert load_model(tmp_path / "m", device="cpu").config == model.config
+    assert len(list((tmp_path / "m").iterdir())) == 2

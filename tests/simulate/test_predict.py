@@ -10,6 +10,7 @@ from typing import Any
 import ase.io
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.lj import LennardJones
@@ -280,6 +281,17 @@ def test_broken_structures_are_named_with_file_and_frame(
     broken = Atoms("CO", [[0, 0, 0], [position] * 3])
     with pytest.raises(StructureFileError, match=f"in.xyz, frame 1: .*{message}"):
         predict_files(make_model(), write("in.xyz", [molecule("H2O"), broken]))
+
+
+def test_predictions_that_are_not_finite_are_named_with_file_and_frame(
+    make_model: MakeModel,
+) -> None:
+    close = molecule("CO")
+    close.positions[1] = close.positions[0] + [0, 0, 0.00105]  # (σ/r)^12 is beyond float32
+    write("in.xyz", [molecule("CO"), molecule("H2O"), close, molecule("CO")])
+    with pytest.raises(StructureFileError, match=r"in\.xyz, frame 2: the model predicts .* = "):
+        predict_files(make_model(dtype=torch.float32), "in.xyz", "out.xyz")
+    assert len(list(ase.io.iread("out.xyz.partial", format="extxyz"))) == 2
 
 
 def test_a_fault_in_the_first_frame_leaves_nothing(make_model: MakeModel) -> None:

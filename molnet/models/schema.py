@@ -1,0 +1,142 @@
+"""What ``config.json`` of a saved model must look like: every key, its type and its range.
+
+A file can be hostile and carry the right hash, so nothing in it is trusted before it was looked at
+here. Nothing is allocated on the way.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from molnet.graph.elements import ATOMIC_NUMBERS
+from molnet.models.settings import (
+    FINITE,
+    POSITIVE,
+    Number,
+    check_heads,
+    check_keys,
+    check_network,
+    expect,
+)
+from molnet.properties import Property
+from molnet.stored import SEAL
+from molnet.units import conversion_factor
+
+KEYS = (
+    "format_version",
+    "saved",
+    "versions",
+    "dtype",
+    "weights_sha256",
+    "network",
+    "heads",
+    "species",
+    "properties",
+    "statistics",
+    "provenance",
+    SEAL,
+)
+CHARGE = Number(-1000, 1000)
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Check the content of ``config.json``.
+
+    Raises:
+        ValueError: what is wrong, and where.
+    """
+    check_keys("", config, KEYS)
+    expect(config["dtype"] in DTYPES, "dtype", f"one of {', '.join(DTYPES)}", config["dtype"])
+    try:
+        check_network(config["network"])
+    except ValueError as error:
+        raise ValueError(f"network: {error}") from error
+    _check_heads(config["heads"])
+    _check_species(config["species"])
+    _check_properties(config["properties"], config["heads"])
+    _check_statistics(config["statistics"], config["properties"])
+    expect(isinstance(config["provenance"], dict), "provenance", "an object", config["provenance"])
+
+
+def _check_heads(heads: Any) -> None:
+    expect(isinstance(heads, dict) and bool(heads), "heads", "at least one head by name", heads)
+    try:
+        check_heads(heads)
+    except ValueError as error:
+        raise ValueError(f"heads: {error}") from error
+
+
+def _check_species(species: Any) -> None:
+    known = isinstance(species, list) and all(
+        isinstance(symbol, str) and ATOMIC_NUMBERS.get(symbol, 0) > 0 for symbol in species
+    )
+    expect(
+        known and 0 < len(species) == len(set(species)),
+        "species",
+        "a list of different chemical symbols",
+        species,
+    )
+
+
+def _check_properties(properties: Any, heads: Mapping[str, Any]) -> None:
+    derives = any(head.get("forces") or head.get("stress") for head in heads.values())
+    check_keys("properties", properties, [*heads, *(["forces", "stress"] if derives else [])])
+    for name, entry in properties.items():
+        where = f"properties.{name}"
+        check_keys(where, entry, [field.name for field in fields(Property)])
+        for key in ("name", "unit", "shown_in", "meaning"):
+            expect(isinstance(entry[key], str), f"{where}.{key}", "a text", entry[key])
+        expect(entry["name"] == name, f"{where}.name", repr(name), entry["name"])
+        expect(
+            entry["per"] in ("atom", "structure"), f"{where}.per", "atom or structure", entry["per"]
+        )
+        expect(
+            type(entry["extensive"]) is bool,
+            f"{where}.extensive",
+            "true or false",
+            entry["extensive"],
+        )
+        shape = entry["shape"]
+        sizes = isinstance(shape, list) and all(
+            type(size) is int and 0 < size <= 4096 for size in shape
+        )
+        expect(
+            sizes and len(shape) <= 4 and math.prod(shape) <= 4096,
+            f"{where}.shape",
+            "a list of at most 4 sizes",
+            shape,
+        )
+        try:
+            conversion_factor(entry["unit"], entry["shown_in"])
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+
+
+def _check_statistics(statistics: Any, properties: Mapping[str, Any]) -> None:
+    check_keys("statistics", statistics, ["mean_neighbours"], ["targets", "total_charges"])
+    neighbours = statistics["mean_neighbours"]
+    where = "statistics.mean_neighbours"
+    expect(POSITIVE.holds(neighbours), where, "a positive number", neighbours)
+    charges = statistics.get("total_charges", [])
+    expect(
+        isinstance(charges, list) and all(map(CHARGE.holds, charges)),
+        "statistics.total_charges",
+        f"a list of charges, each {CHARGE}",
+        charges,
+    )
+    targets = statistics.get("targets", {})
+    check_keys("statistics.targets", targets, [], properties)
+    for name, target in targets.items():
+        where = f"statistics.targets.{name}"
+        check_keys(where, target, [], ["references", "residual_rmse", "mean", "scale"])
+        scale = target.get("scale", 1.0)
+        expect(POSITIVE.holds(scale), f"{where}.scale", "a positive number", scale)
+        references = target.get("references", {})
+        check_keys(f"{where}.references", references, [], ATOMIC_NUMBERS)
+        numbers = {key: target[key] for key in ("residual_rmse", "mean") if key in target}
+        for key, value in numbers.items():
+            expect(FINITE.holds(value), f"{where}.{key}", "a finite number", value)
+        for symbol, value in references.items():
+            expect(FINITE.holds(value), f"{where}.references.{symbol}", "a finite number", value)

@@ -1,0 +1,158 @@
+"""What the settings of a network and of heads may be, for training and for saved models alike."""
+
+import difflib
+import inspect
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from molnet.models.heads import HEADS
+from molnet.o3.irreps import Irreps
+
+LARGEST_IRREPS = 4096
+"""Dimension up to which a head may predict irreps."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """Numbers that a setting may be.
+
+    Args:
+        low, high: the smallest and the largest.
+        whole: whether it is an integer.
+    """
+
+    low: float
+    high: float
+    whole: bool = True
+
+    def __str__(self) -> str:
+        return f"a {'whole ' if self.whole else ''}number from {self.low:g} to {self.high:g}"
+
+    def holds(self, value: object) -> bool:
+        """Whether ``value`` is one of them; NaN is none."""
+        kinds = (int,) if self.whole else (int, float)
+        return type(value) in kinds and self.low <= value <= self.high  # type: ignore[operator]
+
+
+NETWORK: dict[str, Number] = {
+    "cutoff": Number(0.1, 100.0, whole=False),
+    "channels": Number(1, 4096),
+    "l_max": Number(0, 8),
+    "num_layers": Number(1, 64),
+    "num_radial": Number(1, 512),
+    "envelope_power": Number(2, 100),
+    "num_knots": Number(8, 1024),
+}
+"""The numbers among the settings of :class:`molnet.models.network.Network`."""
+
+HIDDEN = Number(1, 4096)
+MOST_HIDDEN = 8
+"""Widths of the radial networks' hidden layers, and how many there may be."""
+
+MOST_LISTED = 20
+"""How many known names a message lists."""
+
+FINITE = Number(-1e300, 1e300, whole=False)
+POSITIVE = Number(1e-300, 1e300, whole=False)
+
+
+def check_network(settings: Mapping[str, Any]) -> None:
+    """Check the settings of a network, each of which must be there.
+
+    Raises:
+        ValueError: ``KEY: expected ..., got ...``.
+    """
+    check_keys("", settings, [*NETWORK, "parity", "radial_hidden"])
+    for key, numbers in NETWORK.items():
+        value = settings[key]
+        if key == "num_knots" and value is None:
+            continue
+        expect(numbers.holds(value), key, str(numbers), value)
+    expect(type(settings["parity"]) is bool, "parity", "true or false", settings["parity"])
+    hidden = settings["radial_hidden"]
+    expect(
+        isinstance(hidden, list) and len(hidden) <= MOST_HIDDEN and all(map(HIDDEN.holds, hidden)),
+        "radial_hidden",
+        f"a list of at most {MOST_HIDDEN} widths, each {HIDDEN}",
+        hidden,
+    )
+
+
+def check_heads(heads: Mapping[str, Any]) -> None:
+    """Check the kind and the options of every head against the head's own signature.
+
+    Raises:
+        ValueError: ``NAME.KEY: expected ..., got ...``.
+    """
+    for name, settings in heads.items():
+        expect(isinstance(settings, Mapping), name, "a kind and its options", settings)
+        kind = settings.get("kind", "")
+        if not isinstance(kind, str) or kind not in HEADS:
+            raise ValueError(f"{name}.kind: unknown kind {kind!r}, {nearest(str(kind), HEADS)}")
+        parameters = inspect.signature(HEADS[kind]).parameters
+        options = {
+            key: parameter
+            for key, parameter in parameters.items()
+            if parameter.default is not inspect.Parameter.empty
+        }
+        check_keys(name, settings, ["kind"], optional=["forces", "stress", *options])
+        for key in ("forces", "stress"):
+            value = settings.get(key, False)
+            expect(type(value) is bool, f"{name}.{key}", "true or false", value)
+        for key, parameter in options.items():
+            _check_option(f"{name}.{key}", parameter.annotation, settings.get(key))
+
+
+def _check_option(where: str, kind: Any, value: Any) -> None:
+    if value is None:
+        return  # not given
+    if kind is float:
+        expect(FINITE.holds(value), where, "a finite number", value)
+    elif kind in (bool, int, str):
+        expect(type(value) is kind, where, f"a value of type {kind.__name__}", value)
+    if where.endswith(".irreps"):
+        try:
+            dim = Irreps(value).dim
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        expect(0 < dim <= LARGEST_IRREPS, where, f"irreps of 1 to {LARGEST_IRREPS} numbers", value)
+
+
+def fewest_weights(network: Mapping[str, Any], species: int) -> int:
+    """A number that the weights of such a network exceed, found without making it."""
+    channels = network["channels"]
+    widths = [network["num_radial"], *network["radial_hidden"], channels]
+    radial = sum(first * second for first, second in pairwise(widths))
+    return int(network["num_layers"] * (species * channels**2 + radial))
+
+
+def check_keys(
+    where: str, settings: Any, required: Collection[str], optional: Collection[str] = ()
+) -> None:
+    """Raise ValueError unless ``settings`` has these keys and no others."""
+    expect(isinstance(settings, Mapping), where or "settings", "names and values", settings)
+    prefix = f"{where}." if where else ""
+    for key in settings:
+        if key not in required and key not in optional:
+            raise ValueError(f"unknown {prefix}{key}: {nearest(key, [*required, *optional])}")
+    for key in required:
+        if key not in settings:
+            raise ValueError(f"{prefix}{key} is missing")
+
+
+def expect(sound: bool, where: str, what: str, value: object) -> None:
+    """Raise ValueError unless ``sound``: what was expected where, and what was found."""
+    if not sound:
+        text = repr(value)
+        shown = text if len(text) <= 80 else f"{text[:77]}..."
+        raise ValueError(f"{where}: expected {what}, got {shown}")
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Words that point to the known name nearest to ``name``."""
+    similar = difflib.get_close_matches(name, known, n=1)
+    if similar:
+        return f"did you mean {similar[0]!r}?"
+    return f"known are {', '.join(known)}" if len(known) <= MOST_LISTED else "there is none like it"
