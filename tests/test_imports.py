@@ -36,6 +36,7 @@ HOMES = {
     "safetensors": {"models"},
     "ctypes": {"kernels"},
     "subprocess": {"kernels"},
+    "filelock": {"kernels"},
     "pytorch_lightning": {"training"},
     "matplotlib": {"training"},
     "hydra": {"training"},

@@ -1,8 +1,9 @@
 """Compilation of the C++ kernels on first use, for the processor at hand.
 
 Objects and libraries are kept in the user's cache folder (``$MOLNET_CACHE`` or the system's),
-under names that hold a hash of source, flags, compiler and processor. Each appears in one step, so
-a process that is killed, or several that start at once, do no harm.
+under names that hold a hash of source, flags, compiler and processor. Of several processes that
+start at once one compiles; what was damaged since is compiled again (see
+:mod:`molnet.kernels.built`).
 
 Most of the code belongs to paths of the convolution with l = 3 or 4. It is compiled where a plan
 has such paths: a second library, of which everything else is there already.
@@ -16,7 +17,6 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from molnet.cache import cache_folder
+from molnet.kernels.built import is_sound, make, one_at_a_time, run, was_made
 
 SOURCES = Path(__file__).parent / "csrc"
 CONVOLUTION = SOURCES / "convolution"
@@ -115,18 +116,26 @@ def _without(reason: str) -> None:
 def _compiled(compiler: str, real: str, l_max: int) -> Path:
     """The library, made if it is not there."""
     build = _Build.of(compiler, real, l_max, [*FLAGS, THREADS])
-    if build.target.is_file():
+    if is_sound(build.target):
         return build.target
     threads = _makes_threads(compiler)
     if not threads:
         build = _Build.of(compiler, real, l_max, FLAGS)
-    if not build.target.is_file():
-        what = "kernels" if l_max == USUAL_L else f"kernels of l up to {l_max}"
-        log.warning("Compiling %s for this processor, once (some 10 to 20 seconds) ...", what)
-        build.make()
+    if not is_sound(build.target):
+        with one_at_a_time(build.target.parent):
+            if not is_sound(build.target):  # else another process has just made it
+                _announce(build.target, l_max)
+                build.make()
     if not threads:
         _without_threads(compiler)
     return build.target
+
+
+def _announce(target: Path, l_max: int) -> None:
+    what = "kernels" if l_max == USUAL_L else f"kernels of l up to {l_max}"
+    if was_made(target):
+        log.warning("The compiled kernels in %s are damaged; they are made again.", target)
+    log.warning("Compiling %s for this processor, once (some 10 to 20 seconds) ...", what)
 
 
 @cache
@@ -161,18 +170,17 @@ class _Build:
         return cls(objects, target, [compiler, *flags, "-shared", *map(str, objects)])
 
     def make(self) -> None:
-        self.target.parent.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor() as pool:
-            for made in [pool.submit(_make, *each) for each in self.objects.items()]:
+            for made in [pool.submit(make, *each) for each in self.objects.items()]:
                 made.result()
-        _make(self.target, self.link)
+        make(self.target, self.link)
 
 
 @cache
 def _surroundings(compiler: str) -> list[str]:
     """What every object depends on: compiler, processor and headers."""
     headers = [path.read_text() for path in sorted(SOURCES.rglob("*.h"))]
-    return [_run(compiler, "--version"), _processor(), *headers]
+    return [run(compiler, "--version"), _processor(), *headers]
 
 
 @cache
@@ -182,30 +190,14 @@ def _makes_threads(compiler: str) -> bool:
         source = Path(folder) / "empty.cpp"
         source.touch()
         try:
-            _run(compiler, *FLAGS, THREADS, "-shared", str(source), "-o", f"{source}.so")
+            run(compiler, *FLAGS, THREADS, "-shared", str(source), "-o", f"{source}.so")
         except subprocess.CalledProcessError:
             return False
     return True
 
 
-def _make(target: Path, command: Sequence[str]) -> None:
-    """Run the compiler for a file that is not there; it appears in one step."""
-    if target.is_file():
-        return
-    with tempfile.TemporaryDirectory(dir=target.parent) as partial:
-        made = Path(partial) / target.name
-        _run(*command, "-o", str(made))
-        made.replace(target)
-
-
 def _hash(*texts: str) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
-
-
-def _run(*command: str) -> str:
-    """What a run of the user's own compiler prints."""
-    finished = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-    return finished.stdout
 
 
 def _processor() -> str:
