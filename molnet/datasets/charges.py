@@ -47,7 +47,7 @@ def check_sums(store: ArrayStore, names: Iterable[str]) -> None:
 
 def _contradiction(store: ArrayStore, name: str, index: int, total: float) -> str:
     stated = 0 if store.charge is None else int(store.charge[index])
-    place = origin_of(store.manifest, index) or f"structure {index} of {store.path}"
+    place = origin_of(store.manifest, index, store.path)
     return (
         f"{place}: the labels {name!r} add up to {total:.4g} e, but the total charge of the "
         f"structure is {stated:+d} e (0 where nothing is said). State the total charge of each "

@@ -125,16 +125,17 @@ def arrays_of(
     return arrays
 
 
-def origin_of(manifest: Mapping[str, Any], index: int) -> str | None:
-    """File and frame of a structure, where the manifest tells them."""
+def origin_of(manifest: Mapping[str, Any], index: int, path: Path) -> str:
+    """How messages name a structure: by file and frame, where the manifest tells them."""
     frames = [(file["path"], file["frames"]) for file in manifest["source"].get("files", [])]
-    if sum(count for _, count in frames) != manifest["structures"]:
-        return None  # some frames are no structures of the set
-    for path, count in frames:
-        if index < count:
-            return f"{path}, frame {index}"
-        index -= count
-    return None
+    if sum(count for _, count in frames) != manifest["structures"]:  # some were left out
+        return f"structure {index} of {path}"
+    frame = index
+    for file, count in frames:
+        if frame < count:
+            return f"{file}, frame {frame}"
+        frame -= count
+    raise IndexError(f"{path} has {manifest['structures']} structures, and none at {index}")
 
 
 def identity_of(arrays: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from molnet.graph.batch import collate
 from molnet.graph.charge import stated_spin, total_charge
 from molnet.graph.geometry import edge_vectors, exact_dtype, virial, volumes
+from molnet.graph.images import unwrapped
 from molnet.graph.moving import DEFAULT_SKIN, MovingGraph
 from molnet.graph.neighbours import Neighbours, StructureError, find_neighbours
 from molnet.graph.neighbours_of_many import NeighboursOfMany, find_neighbours_of_many
@@ -25,6 +26,7 @@ __all__ = [
     "implausible",
     "stated_spin",
     "total_charge",
+    "unwrapped",
     "virial",
     "volumes",
 ]

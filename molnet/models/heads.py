@@ -16,6 +16,7 @@ from torch_geometric.utils import softmax
 
 from molnet.graph.elements import ATOMIC_NUMBERS, MASSES
 from molnet.graph.geometry import exact_dtype
+from molnet.graph.images import unwrapped
 from molnet.kernels import ReadOut
 from molnet.models.network import Features
 from molnet.o3.constants import Constants
@@ -43,10 +44,16 @@ def readout(num_scalars: int, num_out: int) -> nn.Sequential:
 
 
 def positions_from_centre(graph: Batch, dtype: torch.dtype) -> Tensor:
-    """Positions relative to the centre of mass of their structure, ``[N, 3]``, Å."""
-    masses = torch.tensor(MASSES).to(graph.pos)[graph.species].unsqueeze(1)
-    centres = sum_over_structures(masses * graph.pos, graph) / sum_over_structures(masses, graph)
-    return (graph.pos - centres[graph.batch]).to(dtype)
+    """Positions relative to the centre of mass of their structure, ``[N, 3]``, Å.
+
+    Raises:
+        StructureError: for a periodic structure that is no molecule, see
+            :func:`molnet.graph.unwrapped`.
+    """
+    positions = unwrapped(graph)
+    masses = torch.tensor(MASSES).to(positions)[graph.species].unsqueeze(1)
+    centres = sum_over_structures(masses * positions, graph) / sum_over_structures(masses, graph)
+    return (positions - centres[graph.batch]).to(dtype)
 
 
 class Head(nn.Module, ABC):
@@ -54,6 +61,7 @@ class Head(nn.Module, ABC):
 
     Attributes:
         uses_charge: whether the total charge of a structure is an input.
+        uses_positions: whether positions themselves are, so that only molecules have a prediction.
 
     Args:
         num_scalars: width of ``Features.scalars``.
@@ -62,6 +70,7 @@ class Head(nn.Module, ABC):
     """
 
     uses_charge = False
+    uses_positions = False
 
     def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
         super().__init__()
@@ -206,6 +215,7 @@ class Dipole(Head):
     """
 
     uses_charge = True
+    uses_positions = True
 
     def __init__(
         self,
@@ -274,6 +284,8 @@ class SpatialExtent(Head):
     Neutral atoms carry about :math:`Z_i` electrons, so the learned :math:`a_i` and :math:`b_i`
     only correct for bonding and for the size of the atoms.
     """
+
+    uses_positions = True
 
     def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
         super().__init__(num_scalars, irreps_in, statistics)

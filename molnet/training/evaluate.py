@@ -21,7 +21,7 @@ from molnet.training.config import (
 )
 from molnet.training.data import in_order
 from molnet.training.results import Results
-from molnet.training.sources import check_charges, open_store
+from molnet.training.sources import check_charges, check_molecules, open_store
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     part_name, indices = _part(settings.split, store, run_folder)
     names = [name for name in model.properties if name in store.labels]
     part = GraphDataset(store, indices, model.cutoff, names, model.dtype)
+    check_molecules(part, model.config["heads"])
     log.info(
         "%s: %s of %s structures (%s), labels %s",
         dataset.name,

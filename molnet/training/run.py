@@ -30,6 +30,7 @@ from molnet.training.results import Results, versions
 from molnet.training.resume import check_resumable, checkpoint_path
 from molnet.training.sources import (
     check_charges,
+    check_molecules,
     draw_split,
     notes_on_charges,
     open_store,
@@ -135,9 +136,12 @@ def _data(settings: TrainConfig, folder: Path) -> DataModule:
     split = draw_split(store, settings.dataset)
     save_split(folder / "split.json", split, store.checksum)
     dtype = getattr(torch, settings.trainer.dtype)
-    return DataModule(
+    data = DataModule(
         store, split, settings.dataset, settings.model.cutoff, properties, dtype, settings.seed
     )
+    for part in data.parts.values():
+        check_molecules(part, settings.target.heads)
+    return data
 
 
 def _model(settings: TrainConfig, data: DataModule) -> Model:

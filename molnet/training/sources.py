@@ -7,14 +7,19 @@ import numpy as np
 
 from molnet.datasets.charges import check_sums, count_charges
 from molnet.datasets.dataset import GraphDataset, rows_of
+from molnet.datasets.manifest import origin_of
 from molnet.datasets.qm9 import open_qm9
 from molnet.datasets.splits import Split, random_split
 from molnet.datasets.store import ArrayStore
 from molnet.datasets.structures import open_structures
+from molnet.graph import StructureError, unwrapped
 from molnet.graph.elements import SYMBOLS
+from molnet.models.heads import HEADS
 from molnet.properties import Property
 from molnet.training.config import ConfigError, DataConfig, QM9Config, StructuresConfig
 from molnet.training.data import DataModule
+
+CHECKED_TOGETHER = 64  # structures
 
 
 def open_store(
@@ -65,6 +70,27 @@ def check_charges(store: ArrayStore, heads: Mapping[str, Mapping[str, Any]]) -> 
     """
     summing = [name for name, head in heads.items() if head.get("kind") == "charges"]
     check_sums(store, [name for name in summing if name in store.labels])
+
+
+def check_molecules(part: GraphDataset, heads: Mapping[str, Mapping[str, Any]]) -> None:
+    """Looks for periodic structures that are no molecules where a head needs molecules.
+
+    Raises:
+        ValueError: there is one; the message names file and frame.
+    """
+    store = part.store
+    needing = [name for name, head in heads.items() if HEADS[head["kind"]].uses_positions]
+    if store.pbc is None or not needing:
+        return
+    periodic = np.flatnonzero(store.pbc[part.indices].any(axis=1))
+    for start in range(0, len(periodic), CHECKED_TOGETHER):
+        chosen = periodic[start : start + CHECKED_TOGETHER]
+        try:
+            unwrapped(part.__getitems__(chosen.tolist()))
+        except StructureError as error:
+            index = int(part.indices[chosen[error.index]])
+            place = origin_of(store.manifest, index, store.path)
+            raise ValueError(f"{place}: for {needing[0]!r}, {error}") from error
 
 
 def notes_on_charges(data: DataModule, heads: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -10,6 +10,7 @@ from ase.build import molecule
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from molnet.graph import StructureError
 from molnet.models import Model
 
 HEADS = {
@@ -132,3 +133,37 @@ def test_isolated_atom_has_its_reference_plus_a_constant(model: Model) -> None:
     assert alone["energy"] == shifted["energy"]
     assert np.array_equal(alone["forces"], np.zeros((1, 3)))
     assert torch.get_default_dtype() == torch.float32  # predicting in float64 is no global state
+
+
+def in_a_box(atoms: Atoms, edge: float, seed: int = 0) -> Atoms:
+    """The same molecule somewhere in a skewed cell, each atom in any of its images."""
+    rng = np.random.default_rng(seed)
+    box = atoms.copy()
+    box.set_cell(edge * np.array([[1, 0, 0], [0.2, 1, 0], [-0.1, 0.1, 1]]))
+    box.pbc = True
+    box.positions += rng.uniform(-9, 9, size=3)
+    box.positions += rng.integers(-2, 3, size=(len(box), 3)) @ box.cell.array
+    return box
+
+
+@pytest.mark.parametrize("charge", [0, 1])
+def test_a_molecule_in_a_periodic_box_is_the_molecule(
+    make_model: Callable[..., Model], ethanol: Atoms, charge: int
+) -> None:
+    ethanol.info["charge"] = charge
+    boxes = [in_a_box(ethanol, edge, seed) for seed, edge in enumerate((12.0, 12.0, 15.0, 40.0))]
+    model = make_model(HEADS)
+    alone, *boxed = model.predict([ethanol, *boxes])
+    for result in boxed:
+        for name, value in alone.items():
+            np.testing.assert_allclose(result[name], value, rtol=1e-10, atol=1e-10, err_msg=name)
+    (single,) = model.float().predict([boxes[1]])
+    np.testing.assert_allclose(single["dipole"], alone["dipole"], atol=1e-4)
+
+
+def test_dipoles_of_crystals_are_refused(make_model: Callable[..., Model], crystal: Atoms) -> None:
+    model = make_model(HEADS)
+    with pytest.raises(StructureError, match="take a molecule out of its box") as caught:
+        model.predict([molecule("H2O"), molecule("CH4"), crystal], batch_size=2)
+    assert caught.value.index == 2
+    assert "homo" in make_model({"homo": {"kind": "intensive"}}).predict([crystal])[0]
