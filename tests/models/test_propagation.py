@@ -15,6 +15,7 @@ from molnet.models import Model, frozen
 
 pytestmark = pytest.mark.skipif("compiled" not in backend("cpu"), reason="there is no C++ compiler")
 STRUCTURES = [molecule("CH3CH2OH"), molecule("H2O"), molecule("H"), bulk("C", cubic=True)]
+WITH_DIPOLES = [*STRUCTURES[:-1], molecule("H2O", cell=[5.0, 5.5, 6.0], pbc=True)]
 HEADS = {
     "forces": {"energy": {"kind": "extensive", "forces": True, "stress": True}},
     "tensors": {
@@ -39,7 +40,8 @@ def by_autograd(model: Model) -> Model:
 
 
 def predictions(model: Model, differentiable: bool) -> dict[str, Tensor]:
-    graph = from_atoms(STRUCTURES, model.cutoff, torch.float64)
+    structures = WITH_DIPOLES if "dipole" in model.properties else STRUCTURES
+    graph = from_atoms(structures, model.cutoff, torch.float64)
     with torch.set_grad_enabled(differentiable):
         return model(graph)
 
