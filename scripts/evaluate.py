@@ -5,17 +5,24 @@
 Without ``dataset`` it is the one that the model was trained on. ``--help`` lists the options.
 """
 
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING
 
-from molnet.training.command_line import run_script
+from molnet.training.interruption import ends_at_once
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
-def main(config: DictConfig) -> None:
+def main(config: "DictConfig") -> None:
     # Imported here, so that mistakes on the command line are told before torch is loaded.
-    from molnet.training.evaluate import evaluate
+    with ends_at_once():
+        from molnet.training.evaluate import evaluate
 
-    evaluate(config)
+    evaluate(config, log_file="evaluate.log")
 
 
 if __name__ == "__main__":
-    run_script("evaluate", main)
+    with ends_at_once():
+        from molnet.training.command_line import run_script
+
+        run_script("evaluate", main)

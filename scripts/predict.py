@@ -6,18 +6,25 @@ Several files are ``input=[a.xyz,b.cif]`` or a glob in quotes, ``'input=runs/*.x
 ``--cfg job``.
 """
 
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING
 
-from molnet.training.command_line import run_script
+from molnet.training.interruption import ends_at_once
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
-def main(config: DictConfig) -> None:
+def main(config: "DictConfig") -> None:
     # Imported here, so that mistakes on the command line are told before torch is loaded.
-    from molnet.simulate import predict_files
-    from molnet.training.config import checked_predict
+    with ends_at_once():
+        from molnet.simulate import predict_files
+        from molnet.training.config import checked_predict
 
     print(predict_files(**vars(checked_predict(config))))
 
 
 if __name__ == "__main__":
-    run_script("predict", main)
+    with ends_at_once():
+        from molnet.training.command_line import run_script
+
+        run_script("predict", main)

@@ -1,45 +1,53 @@
 """Train a model.
 
     python scripts/train.py [dataset=...] [target=...] [model=...] [KEY=VALUE ...]
-    python scripts/train.py resume=RUN/checkpoints/last.ckpt
+    python scripts/train.py resume=RUN [KEY=VALUE ...]
     python scripts/train.py -m model.cutoff=4,5,6
 
+``resume`` goes on where the run in the folder RUN stopped, with its own settings. ``resume=auto``
+goes on with what the same command line has begun; if there is nothing, it starts afresh.
 ``--help`` lists the options of every group, ``--cfg job`` prints all settings.
 """
 
 import shlex
 import sys
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from molnet.training.interruption import ends_at_once, word_for
 
-from molnet.training.command_line import explained, run_script
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
-def main(config: DictConfig) -> None:
+def main(config: "DictConfig") -> None:
     # Imported here, so that mistakes on the command line are told before torch is loaded.
-    from molnet.training.checkpoints import RunInterrupted
-    from molnet.training.run import train
+    with ends_at_once():
+        from molnet.training.interruption import RunInterrupted
+        from molnet.training.run import train
 
     try:
-        train(config)
+        train(config, log_file="train.log")
     except RunInterrupted as interruption:
+        said = word_for(interruption.number)
         if interruption.checkpoint is None:
-            print("\nInterrupted before anything was saved.", file=sys.stderr)
+            print(f"\n{said} before anything was saved.", file=sys.stderr)
         else:
             resume = shlex.quote(f"resume={interruption.checkpoint}")
             print(
-                "\nInterrupted; the state is saved. Go on with\n\n"
-                f"  python scripts/train.py {resume}\n",
+                f"\n{said}; the state is saved. Go on with\n\n  python scripts/train.py {resume}\n",
                 file=sys.stderr,
             )
         sys.exit(128 + interruption.number)
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    if any(argument.startswith("resume=") for argument in arguments):
-        from molnet.training.resume import resumed_arguments
+    with ends_at_once():
+        from molnet.training.command_line import explained, run_script
 
-        with explained("train", arguments):
-            arguments = resumed_arguments(arguments)
-    run_script("train", main, arguments)
+        arguments, settings = sys.argv[1:], None
+        if any(argument.startswith("resume=") for argument in arguments):
+            from molnet.training.resume import resumed_arguments
+
+            with explained("train", arguments):
+                arguments, settings = resumed_arguments(arguments)
+        run_script("train", main, arguments, settings)

@@ -1,83 +1,16 @@
-"""Checkpoints, the saved model of the best epoch, and a tidy end when a run is interrupted."""
+"""Checkpoints, and the saved model of the best epoch."""
 
-import logging
 import math
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from molnet.models import Model, save_model
 from molnet.training.averaging import AveragedWeights
-
-log = logging.getLogger(__name__)
-
-
-class RunInterrupted(BaseException):
-    """A signal has ended the run. Like KeyboardInterrupt, it is no error.
-
-    Args:
-        checkpoint: what the run can be resumed from, if anything.
-        number: of the signal.
-    """
-
-    def __init__(self, checkpoint: Path | None, number: int = signal.SIGINT) -> None:
-        super().__init__(checkpoint, number)
-        self.checkpoint = checkpoint
-        self.number = number
-
-
-class Interruption:
-    """Takes note of Ctrl-C, or of the signal with which batch systems announce the end of a job.
-
-    The run then ends between two steps; a second signal ends it at once.
-
-    Args:
-        checkpoint: the last one of the run.
-    """
-
-    def __init__(self, checkpoint: Path) -> None:
-        self.checkpoint = checkpoint
-        self._number: int | None = None
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Within this block signals are taken note of."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread may handle signals
-            return
-        previous = {
-            number: signal.signal(number, self._take_note)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-    @property
-    def requested(self) -> bool:
-        """Whether the run is to end."""
-        return self._number is not None
-
-    def end(self) -> NoReturn:
-        """End the run, whose state is saved as far as there is a checkpoint."""
-        number = signal.SIGINT if self._number is None else self._number
-        raise RunInterrupted(self.checkpoint if self.checkpoint.exists() else None, number)
-
-    def _take_note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            self.end()
-        self._number = number
-        log.warning("\nEnding after this step; press Ctrl-C again to end at once.")
+from molnet.training.interruption import Interruption
 
 
 class Checkpoints(Callback):
@@ -149,7 +82,9 @@ class Checkpoints(Callback):
         return {"best_loss": self.best_loss, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the best loss so far."""
+        """Go on with the best loss so far, if its model is still there."""
+        if not self.model_folder.is_dir():
+            return
         self.best_loss = float(state_dict["best_loss"])
         self.best_epoch = int(state_dict["best_epoch"])
 

@@ -1,18 +1,21 @@
 """The command line of the scripts: Hydra's, with errors that say what to do.
 
-A mistake of the user ends a script with one message and exit status 1, Ctrl-C with status 130; a
-fault of the program shows its traceback. ``HYDRA_FULL_ERROR=1`` shows every traceback.
+A mistake of the user ends a script with one message and exit status 1, Ctrl-C with status 130 and
+SIGTERM with 143; a fault of the program shows its traceback. ``HYDRA_FULL_ERROR=1`` shows every
+traceback.
 """
 
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import (
     ConfigCompositionException,
@@ -24,12 +27,20 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from molnet.training.config import CONF, did_you_mean
-
-INTERRUPTED = 130
+from molnet.training.folder import discard_empty_folders
+from molnet.training.interruption import (
+    ends_at_once,
+    number_of,
+    raised_as_exceptions,
+    word_for,
+)
 
 
 def run_script(
-    name: str, task: Callable[[DictConfig], object], arguments: Sequence[str] | None = None
+    name: str,
+    task: Callable[[DictConfig], object],
+    arguments: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Compose the settings from ``conf/NAME.yaml`` and the command line, and run ``task``.
 
@@ -37,6 +48,7 @@ def run_script(
         name: of the configuration.
         task: what the script does; called once, or for every member of a sweep (``-m``).
         arguments: the command line without the program's name; by default the process's own.
+        settings: stand in for ``conf/NAME.yaml``, whose defaults are then left out of account.
     """
     arguments = [readable(a) for a in (sys.argv[1:] if arguments is None else arguments)]
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -44,19 +56,27 @@ def run_script(
     with explained(name, arguments, wants_traceback):
         values, arguments = _plain_values(name, arguments)
     sys.argv[1:] = arguments
+    primary = name
+    if settings is not None:
+        primary = f"resumed_{name}"
+        ConfigStore.instance().store(primary, settings)
 
-    @hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name=primary)
     def job(config: DictConfig) -> None:
         with explained(name, arguments, wants_traceback):
             config.merge_with(values)
             # Imported here, so that mistakes above are told before torch is loaded.
-            from molnet.kernels.allocator import reuse_freed_memory
+            with ends_at_once():
+                from molnet.kernels.allocator import reuse_freed_memory
 
             reuse_freed_memory()
             task(config)
 
-    with explained(name, arguments, wants_traceback):
-        job()
+    try:
+        with explained(name, arguments, wants_traceback):
+            job()
+    finally:
+        discard_empty_folders()
 
 
 def readable(argument: str) -> str:
@@ -110,10 +130,12 @@ def _plain_values(name: str, arguments: Sequence[str]) -> tuple[dict[str, str], 
 def explained(name: str, arguments: Sequence[str], wants_traceback: bool = False) -> Iterator[None]:
     """Within this block a user's mistake ends the process with a message and status 1."""
     try:
-        yield
-    except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        with raised_as_exceptions():
+            yield
+    except KeyboardInterrupt as interruption:
+        number = number_of(interruption)
+        print(f"\n{word_for(number)}.", file=sys.stderr)
+        sys.exit(128 + number)
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         message = explanation(error, name, arguments)
         if wants_traceback or message is None:

@@ -19,6 +19,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from molnet.properties import Property, get_property
+from molnet.training.paths import absolute, file_name, file_names
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONF = PROJECT / "conf"
@@ -243,6 +244,7 @@ def checked_evaluate(config: DictConfig) -> EvaluateConfig:
         ConfigError: as :func:`checked_train`.
     """
     checked = _conform(config, EvaluateConfig)
+    checked.model = file_name("model", checked.model)
     if checked.dataset is not None:
         checked.dataset = checked_dataset(checked.dataset)
     _check_choice("split", checked.split, ("auto", "all", "train", "validation", "test"))
@@ -255,7 +257,12 @@ def checked_predict(config: DictConfig) -> PredictConfig:
     Raises:
         ConfigError: as :func:`checked_train`.
     """
-    return _conform(config, PredictConfig)
+    checked = _conform(config, PredictConfig)
+    checked.model = file_name("model", checked.model)
+    checked.input = file_names("input", checked.input)
+    if checked.output is not None:
+        checked.output = file_name("output", checked.output)
+    return checked
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -326,15 +333,8 @@ def checked_dataset(node: Any) -> DataConfig:
     _check_choice("dataset.kind", kind, DATASETS)
     dataset = _conform(node, DATASETS[str(kind)], "dataset")
     if isinstance(dataset, StructuresConfig):
-        dataset.path = _absolute(dataset.path)
+        dataset.path = absolute(file_names("dataset.path", dataset.path))
     return dataset
-
-
-def _absolute(path: Any) -> Any:
-    """Paths that mean the same file in every working folder."""
-    if isinstance(path, list):
-        return [_absolute(part) for part in path]
-    return str(Path(path).expanduser().absolute())
 
 
 def _check_choice(where: str, value: Any, known: Iterable[str]) -> None:

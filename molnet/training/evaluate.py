@@ -15,63 +15,75 @@ from molnet.models import Model, load_model
 from molnet.training.config import (
     ConfigError,
     DataConfig,
+    EvaluateConfig,
     StructuresConfig,
     checked_dataset,
     checked_evaluate,
 )
 from molnet.training.data import in_order
+from molnet.training.folder import claimed, kept_log
 from molnet.training.results import Results
 from molnet.training.sources import check_charges, check_molecules, open_store
 
 log = logging.getLogger(__name__)
 
 
-def evaluate(config: DictConfig) -> dict[str, Any]:
+def evaluate(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
     """Compare a saved model with a data set as ``scripts/evaluate.py`` does.
 
     Args:
         config: the settings composed from ``conf/evaluate.yaml``.
+        log_file: name of a file in ``run_folder`` for all that is logged.
 
     Returns:
         What ``metrics.json`` in ``run_folder`` holds: for the part that was compared and each
         quantity ``mae``, ``rmse``, ``count`` and ``unit``; versions.
 
     Raises:
-        ConfigError: settings that are unknown, missing or contradictory.
+        ConfigError: settings that are unknown, missing or contradictory; a folder that another run
+            uses, or holds the results of.
         ValueError: data or a model that cannot be used; the message says what to do.
         OSError: a file cannot be read or written.
     """
     settings = checked_evaluate(config)
+    folder = Path(settings.run_folder).absolute()
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     model = load_model(settings.model, settings.device)
-    model_folder = Path(settings.model)
-    # The saved model lies in model/ of the run's folder; either may be given.
-    run_folder = model_folder if (model_folder / "model").is_dir() else model_folder.parent
-    dataset = settings.dataset or _trained_on(run_folder)
+    with kept_log() as write_log, claimed(folder):
+        name, part, dataset = _part_to_compare(settings, model)
+        if log_file is not None:
+            write_log(folder / log_file)
+        results = Results(model, folder)
+        results.add(name, part, in_order(part, dataset), in_full=True)
+        metrics = results.write(model=str(Path(settings.model).absolute()), dataset=dataset.name)
+        log.info("written to %s", folder)
+    return metrics
 
+
+def _part_to_compare(
+    settings: EvaluateConfig, model: Model
+) -> tuple[str, GraphDataset, DataConfig]:
+    """Name and structures of the part, and the settings of the data set that it is of."""
+    folder = Path(settings.model)
+    # The saved model lies in model/ of the run's folder; either may be given.
+    run_folder = folder if (folder / "model").is_dir() else folder.parent
+    dataset = settings.dataset or _trained_on(run_folder)
     store = open_store(dataset, _labelled(model, dataset), model.properties)
     check_charges(store, model.config["heads"])
-    part_name, indices = _part(settings.split, store, run_folder)
-    names = [name for name in model.properties if name in store.labels]
-    part = GraphDataset(store, indices, model.cutoff, names, model.dtype)
+    name, indices = _part(settings.split, store, run_folder)
+    labels = [label for label in model.properties if label in store.labels]
+    part = GraphDataset(store, indices, model.cutoff, labels, model.dtype)
     check_molecules(part, model.config["heads"])
     log.info(
         "%s: %s of %s structures (%s), labels %s",
         dataset.name,
         f"{len(part):,}",
         f"{len(store):,}",
-        "all" if part_name == "all" else f"the {part_name} part of the model's run",
-        ", ".join(f"{name} in {store.properties[name].unit}" for name in names),
+        "all" if name == "all" else f"the {name} part of the model's run",
+        ", ".join(f"{label} in {store.properties[label].unit}" for label in labels),
     )
-
-    folder = Path(settings.run_folder).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    results = Results(model, folder)
-    results.add(part_name, part, in_order(part, dataset), in_full=True)
-    metrics = results.write(model=str(model_folder.absolute()), dataset=dataset.name)
-    log.info("written to %s", folder)
-    return metrics
+    return name, part, dataset
 
 
 def _trained_on(run_folder: Path) -> DataConfig:

@@ -1,5 +1,6 @@
 """Training of a model as Lightning sees it."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from molnet.training.metrics import Errors
 
 
 class TrainingDivergedError(ValueError):
-    """The loss has become infinite or NaN."""
+    """The loss has become infinite or NaN; the message says where, the run says what to do."""
 
 
 class TrainingModule(LightningModule):
@@ -60,9 +61,8 @@ class TrainingModule(LightningModule):
         loss = self._step(batch, self.training_sums)
         if not torch.isfinite(loss):
             raise TrainingDivergedError(
-                f"the loss is {loss.item()} at step {self.global_step} (epoch "
-                f"{self.current_epoch}). Lower optimizer.lr or trainer.gradient_clip, or train "
-                "with trainer.dtype=float64; then start again, or resume from the last checkpoint."
+                f"the loss is {loss.item()} at step {self.global_step + 1}, in epoch "
+                f"{self.current_epoch + 1}"
             )
         return loss
 
@@ -76,7 +76,13 @@ class TrainingModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation errors."""
-        self.log_dict(self.validation_sums.take("validation"))
+        values = self.validation_sums.take("validation")
+        if not math.isfinite(values["validation/loss"]):
+            raise TrainingDivergedError(
+                f"the validation loss is {values['validation/loss']} after epoch "
+                f"{self.current_epoch + 1}"
+            )
+        self.log_dict(values)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the settings with the weights."""

@@ -97,10 +97,19 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def already_finished(folder: Path) -> str:
+    """What to do with a run that has nothing left to do."""
+    longer = shlex.quote(f"resume={_shown(folder)}")
+    return (
+        f"{folder} is finished: a limit of its training is reached, and its results are written. "
+        "To train it for longer, raise that limit:\n\n"
+        f"  python scripts/train.py {longer} trainer.max_epochs=N\n"
+    )
+
+
 def next_commands(folder: Path) -> str:
     """What to do with the model of a run."""
-    here = Path.cwd()
-    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
+    shown = _shown(folder)
     model = shlex.quote(f"model={shown / 'model'}")
     structures = shlex.quote(f"input={shown / 'test_predictions.extxyz'}")
     return (
@@ -108,3 +117,9 @@ def next_commands(folder: Path) -> str:
         f"  python scripts/predict.py {model} {structures}\n"
         f"  python scripts/evaluate.py {model}\n"
     )
+
+
+def _shown(folder: Path) -> Path:
+    """The shortest name for a folder."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder

@@ -22,6 +22,8 @@ from molnet.training.report import error_table
 
 log = logging.getLogger(__name__)
 
+METRICS = "metrics.json"
+
 
 class Results:
     """Compares a model with parts of a data set, and writes what comes out to a folder.
@@ -72,8 +74,16 @@ class Results:
         }
         metrics |= more | {"versions": versions()}
         text = json.dumps(metrics, indent=2, ensure_ascii=False)
-        (self.folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        partial = self.folder / "metrics.partial"
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(self.folder / METRICS)
         return metrics
+
+
+def read_metrics(folder: Path) -> dict[str, Any] | None:
+    """What a run has written about its errors; None before its end."""
+    path = folder / METRICS
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def versions() -> dict[str, str]:

@@ -1,14 +1,23 @@
 """Going on with a run that was interrupted."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from molnet.training.command_line import quoted
-from molnet.training.config import ConfigError
+from molnet.training.command_line import quoted, readable
+from molnet.training.config import CONF, ConfigError, TrainConfig, parse_duration
+from molnet.training.folder import is_in_use
+from molnet.training.paths import located
+from molnet.training.results import METRICS, read_metrics
+
+AUTO = "auto"
 
 FIXED = (
     "dataset.kind",
@@ -28,47 +37,72 @@ FIXED = (
 )
 """Settings, or groups of them, that a resumed run shares with the one that it goes on from."""
 
+OF_THE_FOLDER = ("resume", "run_folder", "arguments", "logger")
+"""What a run keeps with its settings and may differ where it goes on."""
 
-def resumed_arguments(arguments: Sequence[str]) -> list[str]:
-    """Complete ``resume=PATH`` on a command line by the command line of that run.
 
-    The run goes on in its own folder and with its own settings; what the command line gives
-    besides ``resume`` replaces them. Nothing changes without ``resume``, or where PATH does not lie
-    in a run's folder: then all settings must be given again.
+def resumed_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any] | None]:
+    """What a command line with ``resume=`` stands for.
+
+    ``resume=PATH``, a checkpoint or the folder of a run, goes on in the run's own folder and with
+    the settings that the checkpoint holds; what else the command line gives changes them.
+    ``resume=auto`` looks whether there is anything to go on from: in ``hydra.run.dir=FOLDER`` where
+    that is given, otherwise in the newest unfinished run of the same command line among the folders
+    that runs have by default.
+
+    Returns:
+        The arguments for Hydra, and the settings that they change; None for those in ``conf/``.
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
+        ConfigError: it holds no settings.
     """
     given = {argument.split("=", 1)[0].lstrip("+~"): argument for argument in arguments}
-    value = given.get("resume", "resume=").split("=", 1)[1].strip("'\"")
-    if value in ("", "null"):
-        return list(arguments)
-    run_folder = checkpoint_path(value).absolute().parents[1]
-    recorded = run_folder / ".hydra" / "overrides.yaml"
-    if not recorded.is_file():
-        return list(arguments)
-    kept = [
-        override
-        for override in map(str, OmegaConf.load(recorded))
-        if override.split("=", 1)[0].lstrip("+~") not in given
-    ]
-    if "hydra.run.dir" not in given:
-        kept.append(f"hydra.run.dir={quoted(str(run_folder))}")
-    return [*kept, *arguments]
+    value = _value(given.get("resume", "resume=null"))
+    in_a_folder_of_its_own = given.keys() & {"hydra.run.dir", "hydra.sweep.dir", "-m", "--multirun"}
+    if value is None:
+        return list(arguments), None
+    if value == AUTO:
+        found = None if in_a_folder_of_its_own else _unfinished(arguments)
+        return [*arguments, *([] if found is None else [_in_folder(found)])], None
+    checkpoint = checkpoint_path(located(value)).absolute()
+    kept = [argument for argument in arguments if argument != given["resume"]]
+    kept.append(f"resume={quoted(str(checkpoint))}")
+    if not in_a_folder_of_its_own and checkpoint.parent.name == "checkpoints":
+        kept.append(_in_folder(checkpoint.parents[1]))
+    return kept, _primary_config(read_checkpoint(checkpoint)["config"], given.keys())
 
 
 def checkpoint_path(path: str | Path) -> Path:
-    """``path``, if there is a file.
+    """The checkpoint that ``path`` names: itself, or the last one of a run's folder.
 
     Raises:
         FileNotFoundError: there is none.
     """
     path = Path(path)
+    last = path / "checkpoints" / "last.ckpt"
+    if path.is_dir() and last.is_file():
+        return last
     if not path.is_file():
+        there = "no checkpoint in this folder" if path.is_dir() else "no such checkpoint"
         raise FileNotFoundError(
-            f"resume={path}: no such checkpoint. A run keeps its own in checkpoints/last.ckpt"
+            f"resume={path}: {there}. Give the folder of a run; it keeps its state in "
+            "checkpoints/last.ckpt from the end of its first epoch"
         )
     return path
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The state of a run.
+
+    Raises:
+        ConfigError: it is not the checkpoint of a run.
+    """
+    # Nothing but plain values and tensors is loaded, so that a checkpoint cannot run code.
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or not isinstance(state.get("config"), dict):
+        raise ConfigError(f"{path} is not the checkpoint of a run: it holds no settings")
+    return state
 
 
 def check_resumable(path: Path, config: Mapping[str, Any]) -> list[str]:
@@ -76,7 +110,7 @@ def check_resumable(path: Path, config: Mapping[str, Any]) -> list[str]:
 
     Args:
         path: the checkpoint.
-        config: the run's settings as plain values.
+        config: the run's settings as plain values; ``dataset_checksum`` is compared if it is there.
 
     Returns:
         Settings that have changed and may, as ``"KEY: OLD -> NEW"``.
@@ -84,25 +118,150 @@ def check_resumable(path: Path, config: Mapping[str, Any]) -> list[str]:
     Raises:
         ConfigError: settings have changed that must not.
     """
-    # Nothing but plain values and tensors is loaded, so that a checkpoint cannot run code.
-    recorded = torch.load(path, map_location="cpu", weights_only=True)["config"]
-    before, now = dict(_leaves(recorded)), dict(_leaves(config))
+    before, now = dict(_leaves(read_checkpoint(path)["config"])), dict(_leaves(config))
+    if "dataset_checksum" not in now:
+        before.pop("dataset_checksum", None)
     changed = {
         key: f"{key}: {before.get(key)} -> {now.get(key)}"
         for key in sorted(before | now)
-        if before.get(key) != now.get(key) and key not in ("resume", "run_folder")
+        if before.get(key) != now.get(key) and not _belongs(key, OF_THE_FOLDER)
     }
-    forbidden = [
-        change
-        for key, change in changed.items()
-        if any(key == fixed or key.startswith(f"{fixed}.") for fixed in FIXED)
-    ]
+    forbidden = [change for key, change in changed.items() if _belongs(key, FIXED)]
     if forbidden:
         raise ConfigError(
             f"{path} belongs to a run with other settings: {'; '.join(forbidden)}. Resume with "
             "the same ones, or start a new run."
         )
     return list(changed.values())
+
+
+def checkpoint_of(resume: str | None, folder: Path) -> Path | None:
+    """The checkpoint that a run in ``folder`` goes on from; None for one that starts afresh.
+
+    Raises:
+        FileNotFoundError: there is none, unless ``resume`` is ``auto``.
+    """
+    if resume is None:
+        return None
+    if resume == AUTO:
+        last = folder / "checkpoints" / "last.ckpt"
+        return last if last.is_file() else None
+    return checkpoint_path(located(resume)).absolute()
+
+
+def copy_best(checkpoint: Path, folder: Path) -> None:
+    """Take the best model so far along, where a run goes on in another folder."""
+    source = checkpoint.parents[1]
+    if folder == source:
+        return
+    if (source / "model").is_dir():
+        shutil.copytree(source / "model", folder / "model")
+    if (source / "checkpoints" / "best.ckpt").is_file():
+        shutil.copyfile(source / "checkpoints" / "best.ckpt", folder / "checkpoints" / "best.ckpt")
+
+
+def finished(folder: Path, checkpoint: Path, settings: TrainConfig) -> dict[str, Any] | None:
+    """The errors of a run that has nothing more to do: a limit is reached, the results are written.
+
+    Args:
+        folder: of the run.
+        checkpoint: its last one.
+        settings: with the limits up to which it is to go on.
+
+    Returns:
+        What ``metrics.json`` holds; None where there is something to do.
+    """
+    state, metrics = read_checkpoint(checkpoint), read_metrics(folder)
+    callbacks = state.get("callbacks", {})
+    epochs = len(callbacks.get("History", {}).get("rows", []))
+    if metrics is None or metrics.get("epochs") != epochs:
+        return None
+    limits = settings.trainer
+    used = (
+        (epochs, limits.max_epochs),
+        (state["global_step"], limits.max_steps),
+        (callbacks["Budget"]["seconds"], limits.max_time and parse_duration(limits.max_time)),
+        (_waited(callbacks), settings.callbacks.early_stopping_patience),
+    )
+    ended = any(limit is not None and amount >= limit for amount, limit in used)
+    return metrics if ended else None
+
+
+def _waited(callbacks: Mapping[str, Any]) -> int:
+    """Epochs without an improvement, where early stopping has counted them."""
+    return max((s["wait_count"] for s in callbacks.values() if "wait_count" in s), default=0)
+
+
+def given_arguments() -> list[str]:
+    """The command line of this run as Hydra was given it, without ``resume``."""
+    if not HydraConfig.initialized():
+        return []
+    return _settings_among(HydraConfig.get().overrides.task)
+
+
+def _settings_among(arguments: Sequence[str]) -> list[str]:
+    return [
+        argument for argument in arguments if not argument.startswith(("resume=", "hydra", "-"))
+    ]
+
+
+def _unfinished(arguments: Sequence[str]) -> Path | None:
+    """The newest run of this command line, in the default place, that was broken off."""
+    ours = [readable(argument) for argument in _settings_among(arguments)]
+    for last in sorted(_checkpoints(), key=lambda path: path.stat().st_mtime, reverse=True):
+        folder = last.parents[1]
+        recorded = folder / "config.yaml"
+        is_ours = recorded.is_file() and OmegaConf.load(recorded).get("arguments") == ours
+        if is_ours and not (folder / METRICS).exists() and not is_in_use(folder):
+            return folder
+    return None
+
+
+def _checkpoints() -> Iterator[Path]:
+    """Those of the runs in the folders that ``conf/train.yaml`` gives them."""
+    conf: Any = OmegaConf.to_container(OmegaConf.load(CONF / "train.yaml"))
+    place = re.sub(r"\$\{new_folder:(.*)\}$", r"\1", conf["hydra"]["run"]["dir"])
+    return Path.cwd().glob(re.sub(r"\$\{[^}]*\}", "*", place) + "/checkpoints/last.ckpt")
+
+
+def _primary_config(recorded: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+    """What stands in for ``conf/train.yaml``: the settings of a checkpoint, all groups optional.
+
+    A group that is given anew takes the place of the recorded one as a whole.
+    """
+    conf: Any = OmegaConf.to_container(OmegaConf.load(CONF / "train.yaml"))
+    own = (*OF_THE_FOLDER, "dataset_checksum", *given)
+    settings = {key: value for key, value in recorded.items() if key not in own}
+    if "logger" not in given:
+        settings["logger"] = _moved(recorded["logger"], str(recorded["run_folder"]))
+    groups = [entry for entry in conf["defaults"] if isinstance(entry, dict)]
+    chosen = [
+        entry if key.startswith("override ") else {key: None} for entry in groups for key in entry
+    ]
+    rest = {key: conf[key] for key in ("resume", "run_folder", "hydra")}
+    return {"defaults": ["_self_", *chosen], **settings, **rest}
+
+
+def _moved(value: Any, folder: str) -> Any:
+    """Settings with the run's folder as it is now instead of ``folder``, where it was."""
+    if isinstance(value, Mapping):
+        return {key: _moved(entry, folder) for key, entry in value.items()}
+    if isinstance(value, str) and (value == folder or value.startswith(f"{folder}/")):
+        return "${run_folder}" + value.removeprefix(folder)
+    return value
+
+
+def _value(argument: str) -> Any:
+    value = OverridesParser.create().parse_override(readable(argument)).value()
+    return None if value in (None, "") else str(value)
+
+
+def _in_folder(folder: Path) -> str:
+    return f"hydra.run.dir={quoted(str(folder))}"
+
+
+def _belongs(key: str, groups: Sequence[str]) -> bool:
+    return any(key == group or key.startswith(f"{group}.") for group in groups)
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -3,9 +3,9 @@
 import errno
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,27 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
 
 from molnet.datasets.dataset import GraphDataset
-from molnet.datasets.splits import save_split
+from molnet.datasets.splits import Split, save_split
 from molnet.datasets.statistics import compute_statistics
 from molnet.models import Model, load_model
-from molnet.training.checkpoints import RunInterrupted
 from molnet.training.config import TrainConfig, checked_train
 from molnet.training.data import DataModule, in_order
+from molnet.training.folder import RESULTS, claimed, kept_log
+from molnet.training.interruption import RunInterrupted, number_of
 from molnet.training.losses import Loss, LossTerm
-from molnet.training.module import TrainingModule
+from molnet.training.module import TrainingDivergedError, TrainingModule
 from molnet.training.plots import plot_learning_curves
-from molnet.training.report import describe_run, next_commands
+from molnet.training.report import already_finished, describe_run, next_commands
 from molnet.training.results import Results, versions
-from molnet.training.resume import check_resumable, checkpoint_path
+from molnet.training.resume import (
+    AUTO,
+    check_resumable,
+    checkpoint_of,
+    copy_best,
+    finished,
+    given_arguments,
+    read_checkpoint,
+)
 from molnet.training.sources import (
     check_charges,
     check_molecules,
@@ -36,7 +45,7 @@ from molnet.training.sources import (
     open_store,
     training_elements,
 )
-from molnet.training.trainer import make_trainer, quiet_lightning
+from molnet.training.trainer import RunTrainer, make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -44,56 +53,111 @@ EVALUATED_TRAINING_STRUCTURES = 1000
 """Errors on the training part are those of at most so many of its structures, drawn at random."""
 
 
-def train(config: DictConfig) -> dict[str, Any]:
+def train(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
     """Train a model as ``scripts/train.py`` does.
+
+    Nothing in the run's folder changes before all settings and data are checked.
 
     Args:
         config: the settings composed from ``conf/train.yaml``; where Hydra does not run the
             program, ``run_folder`` must be given.
+        log_file: name of a file in the run's folder for all that is logged.
 
     Returns:
         What ``metrics.json`` in the run's folder holds: for each part of the split and each
         quantity ``mae``, ``rmse``, ``count`` and ``unit``; seconds; versions.
 
     Raises:
-        ConfigError: settings that are unknown, missing or contradictory.
+        ConfigError: settings that are unknown, missing or contradictory; a folder that another run
+            uses, or holds the results of.
         ValueError: data that cannot be used, a loss that diverges; the message says what to do.
         OSError: the run's folder cannot be written.
         RunInterrupted: Ctrl-C; holds the checkpoint to resume from.
     """
+    started = time.monotonic()
     settings = checked_train(config)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    plain["dataset"] = asdict(settings.dataset)
+    plain["arguments"] = given_arguments()
     folder = Path(settings.run_folder).absolute()
+    checkpoint = checkpoint_of(settings.resume, folder)
     try:
-        return _train(settings, OmegaConf.to_container(config, resolve=True), folder)
+        with (
+            kept_log() as write_log,
+            claimed(folder, _must_lack(settings.resume, checkpoint, folder)),
+            _explained(folder),
+        ):
+            if checkpoint is not None:
+                check_resumable(checkpoint, plain)
+                if (metrics := finished(folder, checkpoint, settings)) is not None:
+                    log.info("%s", already_finished(folder))
+                    return metrics
+            prepared = _prepare(settings, plain, folder)
+            if checkpoint is not None:
+                changes = check_resumable(checkpoint, plain)
+                plain["arguments"] = read_checkpoint(checkpoint)["config"].get("arguments", [])
+            (folder / "checkpoints").mkdir(exist_ok=True)
+            if log_file is not None:
+                write_log(folder / log_file)
+            if checkpoint is not None:
+                for change in changes:
+                    log.info("changed since the checkpoint: %s", change)
+                copy_best(checkpoint, folder)
+            (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(plain)))
+            save_split(folder / "split.json", prepared.split, prepared.data.store.checksum)
+            return _train(settings, prepared, checkpoint, folder, started)
     except KeyboardInterrupt as interruption:
         last = folder / "checkpoints" / "last.ckpt"
-        raise RunInterrupted(last if last.is_file() else None) from interruption
+        raise RunInterrupted(
+            last if last.is_file() else None, number_of(interruption)
+        ) from interruption
 
 
-def _train(settings: TrainConfig, plain: Any, folder: Path) -> dict[str, Any]:
-    started = time.monotonic()
-    plain["dataset"] = asdict(settings.dataset)
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(plain)))
+@dataclass(frozen=True)
+class _Prepared:
+    """All that a run consists of, before anything is written."""
+
+    run: RunTrainer
+    data: DataModule
+    split: Split
+    module: TrainingModule
+
+
+def _must_lack(resume: str | None, checkpoint: Path | None, folder: Path) -> Sequence[str]:
+    """What must not be in the folder of a run."""
+    if checkpoint is not None and checkpoint.is_relative_to(folder):
+        return ()
+    # A batch job that was ended within its first epoch begins anew.
+    return ("metrics.json",) if resume == AUTO else RESULTS
+
+
+def _prepare(settings: TrainConfig, plain: dict[str, Any], folder: Path) -> _Prepared:
     if settings.trainer.threads is not None:
         torch.set_num_threads(settings.trainer.threads)
     seed_everything(settings.seed, verbose=False)
-
     with quiet_lightning():
         run = make_trainer(settings, folder)
-    device = run.trainer.strategy.root_device
-    data = _data(settings, folder)
-    model = _model(settings, data)
+    data, split = _data(settings)
     plain["dataset_checksum"] = data.store.checksum
-    if settings.resume is not None:
-        for change in check_resumable(checkpoint_path(settings.resume), plain):
-            log.info("changed since the checkpoint: %s", change)
+    model = _model(settings, data)
     module = TrainingModule(
         model, _loss(settings, model), instantiate(settings.optimizer), config=plain
     )
-    log.info("%s\n", describe_run(settings, data, model, device, folder))
-    with quiet_lightning(), run.interruption.watched(), _full_disk_explained(folder):
-        run.trainer.fit(module, data, ckpt_path=settings.resume, weights_only=True)
+    return _Prepared(run, data, split, module)
+
+
+def _train(
+    settings: TrainConfig,
+    prepared: _Prepared,
+    checkpoint: Path | None,
+    folder: Path,
+    started: float,
+) -> dict[str, Any]:
+    run, data, module = prepared.run, prepared.data, prepared.module
+    device = run.trainer.strategy.root_device
+    log.info("%s\n", describe_run(settings, data, module.model, device, folder))
+    with quiet_lightning(), run.interruption.watched():
+        run.trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     trained = time.monotonic()
 
     results = Results(load_model(folder / "model", device=device), folder)
@@ -115,33 +179,49 @@ def _train(settings: TrainConfig, plain: Any, folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _full_disk_explained(folder: Path) -> Iterator[None]:
+def _explained(folder: Path) -> Iterator[None]:
+    """Within this block errors that end a run say what of it is saved, and what to do."""
     try:
         yield
+    except TrainingDivergedError as error:
+        raise TrainingDivergedError(
+            f"{error}: the training has diverged. "
+            + _saved(folder, "go on from there with optimizer.lr=LOWER resume=")
+            + "Start again with a lower optimizer.lr or trainer.gradient_clip, or with "
+            "trainer.dtype=float64."
+        ) from error
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
+        if error.filename is not None and not Path(error.filename).is_relative_to(folder):
+            raise  # another disk, which the message names
         raise OSError(
             error.errno,
-            "no space left for the run's files. Free some and resume from checkpoints/last.ckpt, "
-            "or start again with hydra.run.dir=FOLDER on another disk",
+            "no space left for the run's files. "
+            + _saved(folder, "free some and go on with resume=")
+            + "To start again on another disk: hydra.run.dir=FOLDER",
             str(folder),
         ) from error
 
 
-def _data(settings: TrainConfig, folder: Path) -> DataModule:
+def _saved(folder: Path, how_to_go_on: str) -> str:
+    if (folder / "checkpoints" / "last.ckpt").is_file():
+        return f"What came before is saved: {how_to_go_on}{folder}. "
+    return "Nothing is saved yet that could be resumed. "
+
+
+def _data(settings: TrainConfig) -> tuple[DataModule, Split]:
     properties = list(settings.target.losses)
     store = open_store(settings.dataset, properties, settings.target.declared())
     check_charges(store, settings.target.heads)
     split = draw_split(store, settings.dataset)
-    save_split(folder / "split.json", split, store.checksum)
     dtype = getattr(torch, settings.trainer.dtype)
     data = DataModule(
         store, split, settings.dataset, settings.model.cutoff, properties, dtype, settings.seed
     )
     for part in data.parts.values():
         check_molecules(part, settings.target.heads)
-    return data
+    return data, split
 
 
 def _model(settings: TrainConfig, data: DataModule) -> Model:

@@ -15,8 +15,9 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from molnet.training.averaging import AveragedWeights
 from molnet.training.budget import Budget
 from molnet.training.callbacks import DataWait, History, LearningRate
-from molnet.training.checkpoints import Checkpoints, Interruption
+from molnet.training.checkpoints import Checkpoints
 from molnet.training.config import ConfigError, TrainConfig, parse_duration
+from molnet.training.interruption import Interruption
 from molnet.training.progress import ProgressDisplay
 
 

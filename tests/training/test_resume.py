@@ -11,8 +11,8 @@ import torch
 from omegaconf import DictConfig
 
 from molnet.training.budget import Budget
-from molnet.training.checkpoints import RunInterrupted
 from molnet.training.config import ConfigError
+from molnet.training.interruption import RunInterrupted
 from molnet.training.resume import check_resumable, resumed_arguments
 from molnet.training.run import train
 

@@ -213,8 +213,11 @@ def test_double_precision_and_an_empty_validation_part(settings: Settings, tmp_p
     assert metrics["validation"] == metrics["train"]
 
 
-def test_seed_zero_is_a_seed(settings: Settings) -> None:
-    runs = [train(settings(f"seed={seed}", "trainer.max_steps=2")) for seed in (0, 0, 1)]
+def test_seed_zero_is_a_seed(settings: Settings, tmp_path: Path) -> None:
+    runs = [
+        train(settings(f"seed={seed}", "trainer.max_steps=2", f"run_folder={tmp_path / name}"))
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
     assert runs[0]["test"] == runs[1]["test"]
     assert runs[0]["test"] != runs[2]["test"]
 

@@ -1,0 +1,122 @@
+"""Ctrl-C, and the signal with which batch systems announce the end of a job.
+
+In the first second, while libraries are imported, a signal ends the program at once
+(:func:`ends_at_once`): an exception would come out of the middle of somebody else's module. Then it
+is an exception like KeyboardInterrupt (:func:`raised_as_exceptions`), so that half-written files
+are cleaned up on the way out. In training it is taken note of, and the run ends between two steps
+(:class:`Interruption`).
+"""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+log = logging.getLogger(__name__)
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which is to end the program as Ctrl-C does."""
+
+
+class RunInterrupted(BaseException):
+    """A signal has ended the run. Like KeyboardInterrupt, it is no error.
+
+    Args:
+        checkpoint: what the run can be resumed from, if anything.
+        number: of the signal.
+    """
+
+    def __init__(self, checkpoint: Path | None, number: int = signal.SIGINT) -> None:
+        super().__init__(checkpoint, number)
+        self.checkpoint = checkpoint
+        self.number = number
+
+
+def number_of(interruption: KeyboardInterrupt) -> int:
+    """The signal that an exception stands for."""
+    return signal.SIGTERM if isinstance(interruption, Terminated) else signal.SIGINT
+
+
+def word_for(number: int) -> str:
+    """What the user is told of a signal."""
+    return "Terminated" if number == signal.SIGTERM else "Interrupted"
+
+
+@contextmanager
+def ends_at_once() -> Iterator[None]:
+    """Within this block a signal ends the program with one word and status 128 + its number."""
+    with _handled_by(_end_at_once):
+        yield
+
+
+@contextmanager
+def raised_as_exceptions() -> Iterator[None]:
+    """Within this block signals raise KeyboardInterrupt, or its subclass :class:`Terminated`."""
+    with _handled_by(_raise):
+        yield
+
+
+class Interruption:
+    """Takes note of a signal. The run then ends between two steps; a second one ends it at once.
+
+    Args:
+        checkpoint: the last one of the run.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+        self._number: int | None = None
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Within this block signals are taken note of."""
+        with _handled_by(self._take_note):
+            yield
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run is to end."""
+        return self._number is not None
+
+    def end(self) -> NoReturn:
+        """End the run, whose state is saved as far as there is a checkpoint."""
+        number = signal.SIGINT if self._number is None else self._number
+        raise RunInterrupted(self.checkpoint if self.checkpoint.exists() else None, number)
+
+    def _take_note(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            self.end()
+        self._number = number
+        log.warning("\nEnding after this step; press Ctrl-C again to end at once.")
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    # A shell lets what it starts in the background ignore Ctrl-C: that stays so.
+    heard = [number for number in NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, handler) for number in heard}
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    os.write(2, f"\n{word_for(number)}.\n".encode())  # sys.stderr may be in the middle of a line
+    os._exit(128 + number)
+
+
+def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt

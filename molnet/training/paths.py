@@ -1,0 +1,62 @@
+"""Names of files among the settings: what they are, and relative to which folder."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import to_absolute_path
+
+
+def located(path: str) -> Path:
+    """The file that the user means, relative to the folder in which the command was typed.
+
+    Where Hydra has changed to another folder since (``hydra.job.chdir=true``), the name is made
+    absolute; otherwise it stays as it was typed.
+    """
+    given = Path(path)
+    # A name may start with ~ without meaning a user's home.
+    with suppress(RuntimeError):
+        given = given.expanduser()
+    there = Path(to_absolute_path(str(given)))
+    return given if there == given.absolute() else there
+
+
+def absolute(path: str | list[str]) -> str | list[str]:
+    """Names that mean the same files in every folder."""
+    if isinstance(path, list):
+        return [str(Path(part).absolute()) for part in path]
+    return str(Path(path).absolute())
+
+
+def file_name(where: str, value: Any) -> str:
+    """The file or folder that the setting ``where`` names, see :func:`located`.
+
+    Raises:
+        ValueError: the value is not a name.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{where}={_shown(value)}: expected the name of a file or folder")
+    return str(located(value))
+
+
+def file_names(where: str, value: Any) -> str | list[str]:
+    """The files, globs, or lists of these that the setting ``where`` names.
+
+    Raises:
+        ValueError: the value is not a name or a list of names.
+    """
+    if isinstance(value, list) and value:
+        return [file_name(where, part) for part in value]
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(
+            f"{where}={_shown(value)}: expected a file, a glob, or several, [A,B]. A name that "
+            f"looks like something else goes in double quotes: '{where}=\"NAME\"'"
+        )
+    return file_name(where, value)
+
+
+def _shown(value: Any) -> str:
+    """A value as it is typed on the command line."""
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
