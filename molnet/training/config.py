@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hydra.utils import get_object
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
@@ -289,6 +290,20 @@ def check_call(node: dict[str, Any], where: str) -> None:
                 f"unknown option {where}.{key} of {node['_target_']}: "
                 f"{did_you_mean(key, parameters)}"
             )
+
+
+def made(node: dict[str, Any], where: str, *arguments: Any) -> Any:
+    """What the callable ``node["_target_"]`` makes of the other keys of ``node``.
+
+    Raises:
+        ConfigError: it does not take them.
+    """
+    try:
+        result = instantiate(node)
+        return result(*arguments) if arguments else result
+    except (InstantiationException, TypeError, ValueError) as error:
+        cause = error.__cause__ or error
+        raise ConfigError(f"{where}: {node['_target_']} cannot be made: {cause}") from error
 
 
 Schema = TypeVar("Schema")

@@ -99,10 +99,11 @@ def claimed(folder: Path, without: Sequence[str] = RESULTS) -> Iterator[None]:
         ) from error
     try:
         if any((folder / name).exists() for name in without):
+            resumable = (folder / "checkpoints" / "last.ckpt").is_file()
+            go_on = f", go on with that run (resume={folder})" if resumable else ""
             raise ConfigError(
                 f"{folder} holds the results of a run already, which another one must not "
-                "overwrite: choose another folder with hydra.run.dir=FOLDER, go on with that run "
-                f"(resume={folder}), or remove the folder"
+                f"overwrite: choose another folder with hydra.run.dir=FOLDER{go_on}, or remove it"
             )
         _remove_leftovers(folder)
         yield

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from molnet.training.command_line import quoted, readable
 from molnet.training.config import CONF, ConfigError, TrainConfig, parse_duration
@@ -177,12 +177,13 @@ def finished(folder: Path, checkpoint: Path, settings: TrainConfig) -> dict[str,
     if metrics is None or metrics.get("epochs") != epochs:
         return None
     limits = settings.trainer
-    used = (
+    seconds = None if limits.max_time is None else parse_duration(limits.max_time)
+    used: list[tuple[float, float | None]] = [
         (epochs, limits.max_epochs),
         (state["global_step"], limits.max_steps),
-        (callbacks["Budget"]["seconds"], limits.max_time and parse_duration(limits.max_time)),
+        (callbacks["Budget"]["seconds"], seconds),
         (_waited(callbacks), settings.callbacks.early_stopping_patience),
-    )
+    ]
     ended = any(limit is not None and amount >= limit for amount, limit in used)
     return metrics if ended else None
 
@@ -210,11 +211,15 @@ def _unfinished(arguments: Sequence[str]) -> Path | None:
     ours = [readable(argument) for argument in _settings_among(arguments)]
     for last in sorted(_checkpoints(), key=lambda path: path.stat().st_mtime, reverse=True):
         folder = last.parents[1]
-        recorded = folder / "config.yaml"
-        is_ours = recorded.is_file() and OmegaConf.load(recorded).get("arguments") == ours
+        is_ours = _recorded_arguments(folder / "config.yaml") == ours
         if is_ours and not (folder / METRICS).exists() and not is_in_use(folder):
             return folder
     return None
+
+
+def _recorded_arguments(path: Path) -> list[str] | None:
+    recorded = OmegaConf.load(path) if path.is_file() else None
+    return recorded.get("arguments") if isinstance(recorded, DictConfig) else None
 
 
 def _checkpoints() -> Iterator[Path]:

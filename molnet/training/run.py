@@ -19,7 +19,7 @@ from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.splits import Split, save_split
 from molnet.datasets.statistics import compute_statistics
 from molnet.models import Model, load_model
-from molnet.training.config import TrainConfig, checked_train
+from molnet.training.config import TrainConfig, checked_train, made
 from molnet.training.data import DataModule, in_order
 from molnet.training.folder import RESULTS, claimed, kept_log
 from molnet.training.interruption import RunInterrupted, number_of
@@ -140,6 +140,7 @@ def _prepare(settings: TrainConfig, plain: dict[str, Any], folder: Path) -> _Pre
     data, split = _data(settings)
     plain["dataset_checksum"] = data.store.checksum
     model = _model(settings, data)
+    made(settings.optimizer, "optimizer", model.parameters())  # so that its faults show here
     module = TrainingModule(
         model, _loss(settings, model), instantiate(settings.optimizer), config=plain
     )

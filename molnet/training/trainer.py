@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra.utils import instantiate
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -16,7 +15,7 @@ from molnet.training.averaging import AveragedWeights
 from molnet.training.budget import Budget
 from molnet.training.callbacks import DataWait, History, LearningRate
 from molnet.training.checkpoints import Checkpoints
-from molnet.training.config import ConfigError, TrainConfig, parse_duration
+from molnet.training.config import ConfigError, TrainConfig, made, parse_duration
 from molnet.training.interruption import Interruption
 from molnet.training.progress import ProgressDisplay
 
@@ -51,10 +50,10 @@ def make_trainer(settings: TrainConfig, folder: Path) -> RunTrainer:
     callbacks: list[Callback] = [
         averaged,
         budget,
-        LearningRate(instantiate(settings.scheduler), budget),
+        LearningRate(made(settings.scheduler, "scheduler"), budget),
         DataWait(),
         *_early_stopping(settings.callbacks.early_stopping_patience),
-        *(instantiate(node) for node in settings.callbacks.extra.values()),
+        *(made(node, f"callbacks.extra.{key}") for key, node in settings.callbacks.extra.items()),
         history,
         *([ProgressDisplay(budget)] if limits.progress_bar else []),
         checkpoints,
@@ -66,7 +65,7 @@ def make_trainer(settings: TrainConfig, folder: Path) -> RunTrainer:
             max_epochs=-1 if limits.max_epochs is None else limits.max_epochs,
             gradient_clip_val=limits.gradient_clip,
             callbacks=callbacks,
-            logger=[instantiate(node) for node in settings.logger.values()],
+            logger=[made(node, f"logger.{key}") for key, node in settings.logger.items()],
             num_sanity_val_steps=0,
             log_every_n_steps=1,
             inference_mode=False,  # forces are derivatives, in validation as well

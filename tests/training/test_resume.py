@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from molnet.training.budget import Budget
 from molnet.training.config import ConfigError
 from molnet.training.interruption import RunInterrupted
+from molnet.training.module import EpochSums
 from molnet.training.resume import check_resumable, resumed_arguments
 from molnet.training.run import train
 
@@ -135,20 +136,64 @@ def test_other_settings_are_refused_or_reported(settings: Settings, tmp_path: Pa
     assert check_resumable(path, config) == ["trainer.max_epochs: 5 -> 7"]
 
 
-def test_the_command_line_of_a_run_is_taken_up_again(tmp_path: Path) -> None:
+def test_a_command_line_goes_on_with_the_settings_of_the_checkpoint(tmp_path: Path) -> None:
     last = tmp_path / "checkpoints" / "last.ckpt"
     last.parent.mkdir()
-    last.touch()
-    (tmp_path / ".hydra").mkdir()
-    overrides = "- dataset=qm9\n- model.cutoff=4\n- '+dataset.labels.x={key: x, unit: eV}'\n"
-    (tmp_path / ".hydra" / "overrides.yaml").write_text(overrides)
-    assert resumed_arguments([f"resume={last}", "model.cutoff=6"]) == [
-        "dataset=qm9",
-        "+dataset.labels.x={key: x, unit: eV}",
-        f"hydra.run.dir={tmp_path}",
-        f"resume={last}",
-        "model.cutoff=6",
-    ]
-    assert resumed_arguments(["seed=1"]) == ["seed=1"]
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.ckpt"):
+    logger = {"tensorboard": {"save_dir": f"{tmp_path}/logs", "name": f"{tmp_path}s"}}
+    config = {"seed": 3, "model": {"cutoff": 4.0}, "scheduler": {"floor": 0.1}, "logger": logger}
+    torch.save({"config": {**config, "run_folder": str(tmp_path), "arguments": ["a=b"]}}, last)
+    arguments, settings = resumed_arguments([f"resume={tmp_path}", "scheduler=plateau"])
+    assert arguments == ["scheduler=plateau", f"resume={last}", f"hydra.run.dir={tmp_path}"]
+    assert settings is not None
+    assert settings["seed"] == 3
+    assert settings["model"] == {"cutoff": 4.0}
+    assert settings["logger"]["tensorboard"] == {
+        "save_dir": "${run_folder}/logs",
+        "name": f"{tmp_path}s",
+    }
+    assert "scheduler" not in settings  # it is chosen anew, as a whole
+    assert settings["run_folder"] == "${hydra:runtime.output_dir}"
+    assert {"arguments", "dataset_checksum"}.isdisjoint(settings)
+    assert {"scheduler": None} in settings["defaults"]
+
+
+@pytest.mark.parametrize("argument", ["seed=1", "resume=null", "resume="])
+def test_without_a_checkpoint_a_command_line_stays_as_it_is(argument: str) -> None:
+    assert resumed_arguments([argument]) == ([argument], None)
+
+
+def test_checkpoints_that_are_not_there_or_are_something_else(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.ckpt: no such checkpoint"):
         resumed_arguments(["resume=nowhere.ckpt"])
+    with pytest.raises(FileNotFoundError, match="no checkpoint in this folder"):
+        resumed_arguments([f"resume={tmp_path}"])
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    with pytest.raises(ConfigError, match="holds no settings"):
+        resumed_arguments([f"resume={tmp_path / 'other.ckpt'}"])
+
+
+def test_a_loss_that_is_not_finite_says_what_is_saved(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = EpochSums.take
+
+    def spoilt(self: EpochSums, part: str) -> dict[str, float]:
+        values = original(self, part)
+        if part == "validation":
+            epochs.append(len(epochs) + 1)
+            if len(epochs) == diverges_in:
+                values["validation/loss"] = value
+        return values
+
+    monkeypatch.setattr(EpochSums, "take", spoilt)
+    for diverges_in, value in ((1, float("nan")), (1, float("inf")), (2, float("nan"))):
+        epochs: list[int] = []
+        folder = tmp_path / f"{diverges_in}-{value}"
+        with pytest.raises(ValueError, match=f"loss is {value} after epoch {diverges_in}") as error:
+            train(settings("trainer.max_epochs=2", f"run_folder={folder}"))
+        saved = diverges_in > 1
+        assert ("Nothing is saved yet" in str(error.value)) is not saved
+        assert (f"resume={folder}" in str(error.value)) is saved
+        assert (folder / "checkpoints" / "last.ckpt").exists() is saved
+        assert (folder / "model").exists() is saved
+        assert not (folder / "metrics.json").exists()

@@ -174,7 +174,10 @@ def test_evaluation_repeats_the_errors_of_the_run(
     again = evaluate(OmegaConf.create(base))
     assert again["test"]["forces"]["mae"] == pytest.approx(metrics["test"]["forces"]["mae"])
     assert (tmp_path / "evaluation" / "test_predictions.extxyz").is_file()
-    everything = evaluate(OmegaConf.create(base | {"model": str(folder / "model"), "split": "all"}))
+    with pytest.raises(ConfigError, match="evaluation holds the results of a run already"):
+        evaluate(OmegaConf.create(base))
+    other = {"model": str(folder / "model"), "split": "all", "run_folder": str(tmp_path / "all")}
+    everything = evaluate(OmegaConf.create(base | other))
     assert everything["all"]["energy"]["count"] == 24
 
 
@@ -191,6 +194,7 @@ def test_evaluation_on_other_data_takes_all_of_it(
     metrics = evaluate(OmegaConf.create(config))
     assert metrics["all"]["energy"]["count"] == 5
     assert "forces" not in metrics["all"]
+    config["run_folder"] = str(tmp_path / "refused")
     with pytest.raises(ValueError, match="another data set"):
         evaluate(OmegaConf.create(config | {"split": "test"}))
     dataset.labels.energy.unit = None
