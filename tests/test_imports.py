@@ -36,7 +36,7 @@ HOMES = {
     "safetensors": {"models"},
     "ctypes": {"kernels"},
     "subprocess": {"kernels"},
-    "filelock": {"kernels"},
+    "filelock": {"kernels", "simulate", "training"},
     "pytorch_lightning": {"training"},
     "matplotlib": {"training"},
     "hydra": {"training"},
