@@ -31,7 +31,7 @@ import numpy as np
 from ase.data import atomic_numbers
 from tqdm.auto import tqdm
 
-from molnet.cache import cache_folder
+from molnet.cache import cache_folder, from_home
 from molnet.datasets.cache import store_folder
 from molnet.datasets.download import RemoteFile, download
 from molnet.datasets.qm9_orientation import turn_into_frame_of_geometry
@@ -165,7 +165,7 @@ def _source(source: str | Path, cache: str | Path | None) -> Source:
         downloads = cache_folder(cache) / "downloads"
         excluded = download(UNCHARACTERIZED, downloads, REMEDY)
         return _archive_source(download(ARCHIVE, downloads, REMEDY), excluded, MOLECULES)
-    path = Path(source).expanduser()
+    path = from_home(source)
     if path.is_file():
         return _archive_source(path, _beside(path.parent))
     if path.is_dir() and any(path.glob("qm9_part*.csv")):

@@ -17,6 +17,8 @@ from ase import Atoms
 from ase.io.extxyz import read_xyz
 from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression
 
+from molnet.cache import from_home
+
 XYZ_FORMATS = ("xyz", "extxyz")
 DATABASE_FORMATS = ("db", "json")
 
@@ -42,7 +44,7 @@ def resolve_paths(path: str | Path | Iterable[str | Path]) -> list[Path]:
         if not paths:
             raise ValueError("expected at least one structure file, got an empty list")
         return paths
-    given = Path(path).expanduser()
+    given = from_home(path)
     if given.exists():
         paths = [given]
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
+from molnet.cache import from_home
 from molnet.graph import StructureError, drop_placeholder_cell
 from molnet.graph.frames import (
     StructureFileError,
@@ -27,7 +28,7 @@ from molnet.models import (
 )
 from molnet.simulate.electrons import ElectronRemarks
 from molnet.simulate.summary import Summary
-from molnet.simulate.writing import Frame, Prediction, open_predictions
+from molnet.simulate.writing import Frame, Prediction, open_predictions, reserved
 
 logger = logging.getLogger(__name__)
 
@@ -60,23 +61,29 @@ def predict_files(
 
     Raises:
         FileNotFoundError: an input or the model is not there.
-        ValueError: an output that has no known suffix, or is one of the inputs.
+        ValueError: an output that has no known suffix, is one of the inputs, or is being written
+            by another process.
         StructureFileError: a file or a frame that cannot be read, is not sound, holds an element
             that the model does not know, or is one for which it predicts no finite number; with
             file and frame. All predictions before it are kept in ``OUTPUT.partial``.
-        OSError: the output cannot be written.
+        OSError: the output cannot be written, which shows before anything is computed.
     """
     if batch_size < 1 or max_atoms < 1:
         raise ValueError(
             f"expected batch_size >= 1 and max_atoms >= 1, received {batch_size} and {max_atoms}"
         )
     files = resolve_paths(input)
-    output = Path(output).expanduser() if output is not None else default_output(files)
-    _refuse_to_overwrite(output, files)
-    if not isinstance(model, Model):
-        model = load_model(model, device, _dtype(dtype))
-    total = _count(files)
+    output = default_output(files) if output is None else from_home(output)
+    with reserved(output, files):
+        if not isinstance(model, Model):
+            model = load_model(model, device, _dtype(dtype))
+        return _predict_frames(model, files, output, batch_size, max_atoms)
 
+
+def _predict_frames(
+    model: Model, files: Sequence[Path], output: Path, batch_size: int, max_atoms: int
+) -> Summary:
+    total = _count(files)
     summary = Summary(model, output)
     remarks = ElectronRemarks(model)
     started = time.perf_counter()
@@ -113,15 +120,6 @@ def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     if dtype not in names:
         raise ValueError(f"expected dtype float32 or float64, received {dtype!r}")
     return names[dtype]
-
-
-def _refuse_to_overwrite(output: Path, files: Sequence[Path]) -> None:
-    for file in files:
-        if output.exists() and output.samefile(file):
-            raise ValueError(
-                f"the output {output} is also an input, which predictions must not replace: "
-                "name another file with output=FILE"
-            )
 
 
 def _count(files: Sequence[Path]) -> int | None:

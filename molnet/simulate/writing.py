@@ -5,12 +5,13 @@ name as ``NAME.partial`` and renamed at the end.
 """
 
 import csv
+import errno
 import gzip
 import io
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import all_properties
 from ase.calculators.singlepoint import SinglePointCalculator
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from molnet.models import Model
@@ -190,6 +192,54 @@ def writer_for(output: Path) -> type[PredictionWriter]:
 
 
 @contextmanager
+def reserved(output: Path, inputs: Sequence[Path]) -> Iterator[None]:
+    """Within this block ``output`` can be written, and by nobody else.
+
+    Args:
+        output: where predictions are to stand in the end.
+        inputs: files that must stay as they are.
+
+    Raises:
+        ValueError: for an unknown suffix; for an output that is an input, by whatever name, or is
+            being written by another process.
+        OSError: it is a folder, or the place cannot be written to.
+    """
+    writer_for(output)
+    if output.is_dir():
+        raise IsADirectoryError(
+            errno.EISDIR, "this is a folder: name a file in it with output=FILE", str(output)
+        )
+    for path in (output, partial_of(output)):
+        for file in inputs:
+            if path.exists() and path.samefile(file):
+                raise ValueError(
+                    f"the output {path} is also an input ({file}), which predictions must not "
+                    "replace: name another file with output=FILE"
+                )
+    lock_path = output.with_name(f".{output.name}.lock")
+    lock = FileLock(lock_path, timeout=0)
+    with _explained(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise ValueError(
+                f"another process is writing predictions to {output}: wait until it has ended, or "
+                "name another file with output=FILE"
+            ) from error
+    try:
+        yield
+    finally:
+        lock_path.unlink(missing_ok=True)
+        lock.release()
+
+
+def partial_of(output: Path) -> Path:
+    """Where predictions stand as long as they are not all there."""
+    return output.with_name(f"{output.name}.partial")
+
+
+@contextmanager
 def open_predictions(output: Path, model: Model) -> Iterator[PredictionWriter]:
     """A writer whose file takes its name when the block ends without an error.
 
@@ -201,7 +251,7 @@ def open_predictions(output: Path, model: Model) -> Iterator[PredictionWriter]:
         OSError: when the place cannot be written to, or the disk is full.
     """
     format = writer_for(output)
-    partial = output.with_name(f"{output.name}.partial")
+    partial = partial_of(output)
     file = _create(partial, compressed=output.suffix == ".gz")
     writer = format(file, model)
     try:
@@ -211,7 +261,8 @@ def open_predictions(output: Path, model: Model) -> Iterator[PredictionWriter]:
         finally:
             with _explained(partial):
                 file.close()
-        partial.replace(output)
+        with _explained(output):
+            partial.replace(output)
     except BaseException:
         if writer.structures:
             logger.warning("up to %d predictions are kept in %s", writer.structures, partial)
@@ -222,7 +273,6 @@ def open_predictions(output: Path, model: Model) -> Iterator[PredictionWriter]:
 
 def _create(path: Path, compressed: bool) -> IO[str]:
     with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         if compressed:
             return gzip.open(path, "wt", encoding="utf-8")
         return open(path, "w", encoding="utf-8")

@@ -1,10 +1,11 @@
 """Names of files among the settings: what they are, and relative to which folder."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.utils import to_absolute_path
+
+from molnet.cache import from_home
 
 
 def located(path: str) -> Path:
@@ -13,10 +14,7 @@ def located(path: str) -> Path:
     Where Hydra has changed to another folder since (``hydra.job.chdir=true``), the name is made
     absolute; otherwise it stays as it was typed.
     """
-    given = Path(path)
-    # A name may start with ~ without meaning a user's home.
-    with suppress(RuntimeError):
-        given = given.expanduser()
+    given = from_home(path)
     there = Path(to_absolute_path(str(given)))
     return given if there == given.absolute() else there
 
