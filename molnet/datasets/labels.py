@@ -38,22 +38,30 @@ class LabelKey:
 
 
 def parse_label_keys(
-    labels: Mapping[str, Mapping[str, str]], declared: dict[str, Property] | None = None
+    labels: Mapping[str, Mapping[str, str]],
+    declared: dict[str, Property] | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> list[LabelKey]:
     """Checks the declaration ``{name: {key: ..., unit: ...}}`` of every label.
+
+    A label without a unit has the one that the files declare for its key, ``units``.
 
     Raises:
         KeyError: no property has that name.
         ValueError: an entry has another form, or stress and virial both occur.
-        UnitError: a unit is missing, unknown, or of another kind than the property.
+        UnitError: a unit is missing, unknown, of another kind than the property, or not the one
+            that the files declare.
     """
     if {"stress", "virial"} <= set(labels):
         raise ValueError("labels: expected stress or virial, got both; leave one of them out")
-    return [_parse_entry(name, entry, declared) for name, entry in labels.items()]
+    return [_parse_entry(name, entry, declared, units or {}) for name, entry in labels.items()]
 
 
 def _parse_entry(
-    name: str, entry: Mapping[str, str], declared: dict[str, Property] | None
+    name: str,
+    entry: Mapping[str, str],
+    declared: dict[str, Property] | None,
+    units: Mapping[str, str],
 ) -> LabelKey:
     is_virial = name == "virial"
     quantity = get_property("stress" if is_virial else name, declared)
@@ -62,17 +70,30 @@ def _parse_entry(
             f"labels.{name}: expected {{key: NAME IN THE FILES, unit: UNIT}}, got {entry!r}"
         )
     key = entry["key"]
-    if not entry.get("unit"):
+    unit = entry.get("unit") or units.get(key)
+    if not unit:
         raise UnitError(
             f"labels.{name} has no unit. State the unit of {key!r} in the files, e.g. "
             f"{{key: {key}, unit: {quantity.unit}}}. Known units: {', '.join(UNITS)}, and their "
             "products, quotients and powers."
         )
     try:
-        factor = conversion_factor(entry["unit"], "eV" if is_virial else quantity.unit)
+        factor = conversion_factor(unit, "eV" if is_virial else quantity.unit)
     except UnitError as error:
         raise UnitError(f"labels.{name}.unit: {error}") from error
-    return LabelKey(quantity, key, entry["unit"], factor, is_virial)
+    if key in units and not _is_same(units[key], unit):
+        raise UnitError(
+            f"labels.{name}.unit: the files declare {units[key]!r} for {key!r}, got {unit!r}. "
+            "Leave the unit out, or correct the declaration in the files."
+        )
+    return LabelKey(quantity, key, unit, factor, is_virial)
+
+
+def _is_same(unit: str, other: str) -> bool:
+    try:
+        return abs(conversion_factor(unit, other) - 1) < 1e-6
+    except UnitError:
+        return unit == other
 
 
 def places(atoms: Atoms) -> Iterator[Mapping[str, Any]]:

@@ -17,12 +17,15 @@ from molnet.datasets.labels import LabelKey, has_volume, parse_label_keys, place
 from molnet.datasets.store import FORMAT_VERSION, ArrayStore, StoreWriter
 from molnet.graph.charge import stated_spin, total_charge
 from molnet.graph.frames import (
+    DEFAULTS,
+    ReadingOptions,
     StructureFileError,
     check_ending,
     count_frames,
     frame_name,
     read_frames,
     resolve_paths,
+    units_in_files,
 )
 from molnet.graph.neighbours import StructureError
 from molnet.graph.plausibility import drop_placeholder_cell, implausible
@@ -46,6 +49,7 @@ def open_structures(
     declared: dict[str, Property] | None = None,
     verify: bool = False,
     accept_implausible: bool = False,
+    reading: ReadingOptions = DEFAULTS,
 ) -> ArrayStore:
     """The store of one or several structure files; built, with a progress bar, when first used.
 
@@ -72,6 +76,8 @@ def open_structures(
         verify: see :meth:`molnet.datasets.store.ArrayStore.open`.
         accept_implausible: take structures whose distances or density no matter has, see
             :func:`molnet.graph.plausibility.implausible`, with a warning.
+        reading: what the files do not say themselves: their format, the elements of their atom
+            types, the unit of their positions, and what to do about disorder.
 
     Returns:
         The store. ``manifest["source"]`` holds the files with their checksums and frame counts,
@@ -79,15 +85,16 @@ def open_structures(
 
     Raises:
         FileNotFoundError: a file is not there.
-        UnitError: a unit is missing, unknown, or of another kind than the property.
+        UnitError: a unit is missing, unknown, of another kind than the property, or not the one
+            that a file declares.
         StructureFileError: a file or a frame cannot be read or is not sound (two atoms at the same
             place, a number that is not finite, a label of the wrong shape) or not plausible, or
             labels are missing; with file and frame.
         StoreError: the store is damaged.
         OSError: the store cannot be written.
     """
-    keys = parse_label_keys(labels, declared)
     files = resolve_paths(path)
+    keys = parse_label_keys(labels, declared, units_in_files(files, reading))
     source: dict[str, Any] = {
         "files": [{"path": str(file), "sha256": file_checksum(file)} for file in files],
         "labels": {
@@ -100,10 +107,11 @@ def open_structures(
         "files": [file["sha256"] for file in source["files"]],
         "labels": [repr(key) for key in keys],
         "accept_implausible": accept_implausible,
+        "reading": repr(reading),
     }
     folder = store_folder(cache, name, settings)
     if not folder.is_dir():
-        _build(folder, files, keys, source, accept_implausible)
+        _build(folder, files, keys, source, accept_implausible, reading)
     store = ArrayStore.open(folder, verify)
     _report(store)
     return store
@@ -115,12 +123,13 @@ def _build(
     keys: list[LabelKey],
     source: dict[str, Any],
     accept_implausible: bool,
+    reading: ReadingOptions,
 ) -> None:
     tally = _Tally(keys)
     properties = [key.quantity for key in keys]
     for file in files:
-        check_ending(file)
-    counts = [count_frames(file) for file in files]
+        check_ending(file, reading)
+    counts = [count_frames(file, reading) for file in files]
     total = sum(count or 0 for count in counts) if None not in counts else None
     with (
         StoreWriter(folder, properties, source) as writer,
@@ -130,7 +139,7 @@ def _build(
             progress.set_description(f"reading {file.name}")
             entry["frames"] = 0
             remarks: Counter[str] = Counter()
-            for frame, atoms in enumerate(read_frames(file)):
+            for frame, atoms in enumerate(read_frames(file, reading)):
                 place = frame_name(file, frame)
                 try:
                     remarks.update(_remarks(atoms, file, accept_implausible))

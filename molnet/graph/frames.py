@@ -3,33 +3,59 @@
 import difflib
 import glob
 import io
-import lzma
-import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import IO
 
-import ase.db
-import ase.io
+import numpy as np
 from ase import Atoms
-from ase.io.extxyz import read_xyz
-from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression
 
 from molnet.cache import from_home
+from molnet.graph.elements import SYMBOLS
+from molnet.graph.reading.blocks import read_gens, read_poscars
+from molnet.graph.reading.by_ase import read_by_ase
+from molnet.graph.reading.cif import read_cif
+from molnet.graph.reading.database import read_database
+from molnet.graph.reading.errors import StructureFileError, frame_name
+from molnet.graph.reading.formats import DATABASES, format_of
+from molnet.graph.reading.gromacs import read_g96, read_gro
+from molnet.graph.reading.lammps import read_binary_dump, read_data, read_dump
+from molnet.graph.reading.mdl import read_sdf
+from molnet.graph.reading.options import DEFAULTS, ReadingOptions
+from molnet.graph.reading.pdb import read_pdb
+from molnet.graph.reading.text import OPENERS
+from molnet.graph.reading.units import declared_units, positions_factor, scale_positions
+from molnet.graph.reading.xyz import count_xyz_frames, read_xyz_frames
 
-XYZ_FORMATS = ("xyz", "extxyz")
-DATABASE_FORMATS = ("db", "json")
+__all__ = [
+    "DEFAULTS",
+    "ReadingOptions",
+    "StructureFileError",
+    "check_ending",
+    "count_frames",
+    "frame_name",
+    "read_frames",
+    "resolve_paths",
+    "units_in_files",
+]
 
+READERS = {
+    "extxyz": read_xyz_frames,
+    "xyz": read_xyz_frames,
+    "sdf": read_sdf,
+    "mol": read_sdf,
+    "vasp": read_poscars,
+    "gen": read_gens,
+    "gromacs": read_gro,
+    "gromos": read_g96,
+    "proteindatabank": read_pdb,
+    "cif": read_cif,
+    "lammps-dump-text": read_dump,
+    "lammps-dump-binary": read_binary_dump,
+    "lammps-data": read_data,
+}
+"""Formats with readers of their own; all others are left to ASE."""
 
-class StructureFileError(ValueError):
-    """A structure file, or one frame of it, that cannot be read or is not sound."""
-
-
-def frame_name(path: Path, frame: int) -> str:
-    """How messages name a frame; frames are counted from 0, as ASE does."""
-    return f"{path}, frame {frame}"
+XYZ_FORMATS = ("extxyz", "xyz")
 
 
 def resolve_paths(path: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -63,18 +89,24 @@ def resolve_paths(path: str | Path | Iterable[str | Path]) -> list[Path]:
     return paths
 
 
-def read_frames(path: Path) -> Iterator[Atoms]:
+def read_frames(path: Path, options: ReadingOptions = DEFAULTS) -> Iterator[Atoms]:
     """The structures of any file that ASE reads, one at a time.
 
-    Extended XYZ files (also compressed ones) are cut into frames here: ASE's reader takes a blank
-    line for the end of the file, and cannot tell which frame is at fault. ASE databases come with
-    their key-value pairs and data in ``info``.
+    Nothing of a file is passed over in silence, and nothing is invented: a file of several
+    structures gives all of them or an error; types and names of atoms become elements only where
+    there is one reading. ASE databases come with their key-value pairs and data in ``info``.
+
+    Args:
+        path: of one file.
+        options: what the user says about the files.
 
     Raises:
         StructureFileError: the file's format is not known, it ends within a frame, a frame cannot
-            be read, or there is none.
+            be read or has atoms that are no elements, or there is none.
     """
-    reader = _reader(path)
+    format = format_of(path, options)
+    factor = positions_factor(path, format, options.positions_unit)
+    reader = _reader(path, format, options)
     frame = 0
     while True:
         try:
@@ -86,42 +118,60 @@ def read_frames(path: Path) -> Iterator[Atoms]:
         # ASE's eighty readers fail with errors of any kind; none is swallowed.
         except Exception as error:
             raise StructureFileError(
-                f"{frame_name(path, frame)} cannot be read: {type(error).__name__}: {error}. "
-                "Repair the file, or leave this frame out."
+                f"{frame_name(path, frame)} cannot be read as {format}: {type(error).__name__}: "
+                f"{error}. Repair the file, leave this frame out, or name another format=..."
             ) from error
-        yield atoms
+        _check_elements(atoms, frame_name(path, frame))
+        yield scale_positions(atoms, factor)
         frame += 1
     if frame == 0:
         raise StructureFileError(f"{path} holds no structure. Expected at least one.")
 
 
-def count_frames(path: Path) -> int | None:
+def count_frames(path: Path, options: ReadingOptions = DEFAULTS) -> int | None:
     """How many structures an XYZ file holds; None for a format that has to be read to know.
 
     Raises:
         StructureFileError: the file ends within a frame, or has a line out of place.
     """
-    if _format(path) not in XYZ_FORMATS:
-        return None
-    with _decompressing(path), open_with_compression(str(path), "rt") as file:
-        return sum(1 for _ in _xyz_blocks(file, path))
+    return count_xyz_frames(path) if format_of(path, options) in XYZ_FORMATS else None
 
 
-def check_ending(path: Path) -> None:
+def check_ending(path: Path, options: ReadingOptions = DEFAULTS) -> None:
     """Refuses an XYZ file whose last line is not ended: it may have been cut within a number.
 
     Raises:
         StructureFileError: when the last byte is not a line end.
     """
-    if _format(path) not in XYZ_FORMATS or path.suffix in (".gz", ".bz2", ".xz"):
+    if format_of(path, options) not in XYZ_FORMATS or path.suffix.lower() in OPENERS:
         return  # a cut compressed file fails by itself
     with open(path, "rb") as file:
-        file.seek(-1, io.SEEK_END)
-        if file.read(1) not in (b"\n", b"\r"):
+        file.seek(-min(2, path.stat().st_size), io.SEEK_END)
+        last = file.read()
+        if not last.endswith((b"\n", b"\r", b"\n\0")):  # the third is UTF-16's
             raise StructureFileError(
                 f"{path} does not end with a line end, so it may have been cut within its last "
                 "number. Fetch or write it again; if it is whole, add an empty line at its end."
             )
+
+
+def units_in_files(
+    path: str | Path | Iterable[str | Path], options: ReadingOptions = DEFAULTS
+) -> dict[str, str]:
+    """The units that files declare for labels, by their keys.
+
+    Raises:
+        StructureFileError: two files declare different units for the same label.
+    """
+    declared: dict[str, str] = {}
+    for file in resolve_paths(path):
+        for key, unit in declared_units(file, format_of(file, options)).items():
+            if key != "positions" and declared.setdefault(key, unit) != unit:
+                raise StructureFileError(
+                    f"{file} declares the unit {unit!r} for {key!r}, the files before it "
+                    f"{declared[key]!r}. Read them apart from each other."
+                )
+    return declared
 
 
 def _not_found(given: Path) -> str:
@@ -134,80 +184,20 @@ def _not_found(given: Path) -> str:
     return f"no structure file {given} (working folder: {Path.cwd()}).{hint}"
 
 
-@contextmanager
-def _decompressing(path: Path) -> Iterator[None]:
-    """Says which file it is that cannot be decompressed or decoded."""
-    try:
-        yield
-    except (EOFError, OSError, zlib.error, lzma.LZMAError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the operating system's own error, which names the file
+def _reader(path: Path, format: str, options: ReadingOptions) -> Iterator[Atoms]:
+    if format in DATABASES:
+        return read_database(path)
+    if format in READERS:
+        return READERS[format](path, options)
+    return read_by_ase(path, format, options)
+
+
+def _check_elements(atoms: Atoms, place: str) -> None:
+    wrong = np.flatnonzero((atoms.numbers < 1) | (atoms.numbers >= len(SYMBOLS)))
+    if len(wrong):
+        number = int(atoms.numbers[wrong[0]])
         raise StructureFileError(
-            f"{path} is damaged or was cut short: {error}. Fetch or write it again."
-        ) from error
-
-
-def _format(path: Path) -> str:
-    try:
-        with _decompressing(path):
-            return str(filetype(str(path)))
-    except UnknownFileTypeError as error:
-        raise StructureFileError(
-            f"ASE does not recognise the format of {path}: {error}. Convert it to extended XYZ, "
-            "or give it the file name suffix of its format."
-        ) from error
-
-
-def _reader(path: Path) -> Iterator[Atoms]:
-    format = _format(path)
-    if format in XYZ_FORMATS:
-        return _read_xyz(path)
-    if format in DATABASE_FORMATS:
-        return _read_database(path)
-    return iter(ase.io.iread(str(path), index=":", format=format, do_not_split_by_at_sign=True))
-
-
-def _read_database(path: Path) -> Iterator[Atoms]:
-    with ase.db.connect(path, serial=True) as database:
-        for row in database.select():
-            atoms = row.toatoms(add_additional_information=True)
-            for group in ("key_value_pairs", "data"):
-                atoms.info.update(atoms.info.pop(group, {}))
-            yield atoms
-
-
-def _read_xyz(path: Path) -> Iterator[Atoms]:
-    with _decompressing(path), open_with_compression(str(path), "rt") as file:
-        for block in _xyz_blocks(file, path):
-            yield next(iter(read_xyz(io.StringIO(block), index=0)))
-
-
-def _xyz_blocks(file: IO[str], path: Path) -> Iterator[str]:
-    """The text of each frame: the number of atoms, the comment, the atoms, at times VEC lines."""
-    frame = 0
-    line = file.readline()
-    while line:
-        if not line.strip():
-            line = file.readline()
-            continue
-        try:
-            atoms = int(line)
-        except ValueError as error:
-            raise StructureFileError(
-                f"{frame_name(path, frame)}: expected a line with the number of atoms, got "
-                f"{line.strip()[:80]!r}. The frame before it may have more or fewer lines than "
-                "it says."
-            ) from error
-        comment = file.readline()
-        rows = list(islice(file, atoms))
-        if len(rows) < atoms or not comment:
-            raise StructureFileError(
-                f"{frame_name(path, frame)}: expected {atoms} atoms, but the file ends after "
-                f"{len(rows)}: it was cut short. Fetch or write it again, or remove this frame."
-            )
-        first_line, line = line, file.readline()
-        while line.lstrip().startswith("VEC"):
-            rows.append(line)
-            line = file.readline()
-        yield first_line + comment + "".join(rows)
-        frame += 1
+            f"{place}: atom {wrong[0]} (counted from 0) is no element: its atomic number is "
+            f"{number}{' (symbol X)' if number == 0 else ''}, expected 1 to {len(SYMBOLS) - 1}. "
+            "Correct this frame or leave it out."
+        )

@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from molnet.cache import from_home
 from molnet.graph import StructureError, drop_placeholder_cell
 from molnet.graph.frames import (
+    ReadingOptions,
     StructureFileError,
     check_ending,
     count_frames,
@@ -42,6 +43,10 @@ def predict_files(
     max_atoms: int = 2000,
     device: str | torch.device | None = None,
     dtype: torch.dtype | str | None = None,
+    format: str | None = None,
+    elements: Iterable[str] | Mapping[str | int, str] | None = None,
+    positions_unit: str | None = None,
+    disorder: str | None = None,
 ) -> Summary:
     """Predicts every structure of one or several files and writes the results to one file.
 
@@ -55,6 +60,8 @@ def predict_files(
         max_atoms: most atoms in a batch; a structure with more is a batch of its own.
         device: for a saved model, see :func:`molnet.models.load_model`.
         dtype: likewise, or its name, ``"float32"`` or ``"float64"``.
+        format: of the inputs, see :class:`molnet.graph.frames.ReadingOptions`; likewise
+            ``elements``, ``positions_unit`` and ``disorder``.
 
     Returns:
         Counts, ranges, errors against labels in the input; print it.
@@ -72,18 +79,24 @@ def predict_files(
         raise ValueError(
             f"expected batch_size >= 1 and max_atoms >= 1, received {batch_size} and {max_atoms}"
         )
+    reading = ReadingOptions.of(format, elements, positions_unit, disorder)
     files = resolve_paths(input)
     output = default_output(files) if output is None else from_home(output)
     with reserved(output, files):
         if not isinstance(model, Model):
             model = load_model(model, device, _dtype(dtype))
-        return _predict_frames(model, files, output, batch_size, max_atoms)
+        return _predict_frames(model, files, reading, output, batch_size, max_atoms)
 
 
 def _predict_frames(
-    model: Model, files: Sequence[Path], output: Path, batch_size: int, max_atoms: int
+    model: Model,
+    files: Sequence[Path],
+    reading: ReadingOptions,
+    output: Path,
+    batch_size: int,
+    max_atoms: int,
 ) -> Summary:
-    total = _count(files)
+    total = _count(files, reading)
     summary = Summary(model, output)
     remarks = ElectronRemarks(model)
     started = time.perf_counter()
@@ -91,7 +104,7 @@ def _predict_frames(
         open_predictions(output, model) as writer,
         tqdm(total=total, unit=" structures", desc="predicting") as progress,
     ):
-        for frames in _batches(_read(files), batch_size, max_atoms):
+        for frames in _batches(_read(files, reading), batch_size, max_atoms):
             for frame, prediction, doubt in _predict(model, frames):
                 remarks.add(frame)
                 if doubt:
@@ -122,7 +135,7 @@ def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     return names[dtype]
 
 
-def _count(files: Sequence[Path]) -> int | None:
+def _count(files: Sequence[Path], reading: ReadingOptions) -> int | None:
     """How many structures there are, if the format lets that be seen without reading them.
 
     A file that was cut short is found out here, before hours of predictions.
@@ -130,18 +143,18 @@ def _count(files: Sequence[Path]) -> int | None:
     total: int | None = 0
     for file in files:
         try:
-            check_ending(file)
+            check_ending(file, reading)
         except StructureFileError as error:
             logger.warning("%s", error)  # most often an editor left the line end out
-        count = count_frames(file)
+        count = count_frames(file, reading)
         total = None if total is None or count is None else total + count
     return total
 
 
-def _read(files: Sequence[Path]) -> Iterator[Frame]:
+def _read(files: Sequence[Path], reading: ReadingOptions) -> Iterator[Frame]:
     for file in files:
         told = False
-        for number, atoms in enumerate(read_frames(file)):
+        for number, atoms in enumerate(read_frames(file, reading)):
             note = drop_placeholder_cell(atoms, file)
             if note and not told:
                 logger.warning("%s: %s", frame_name(file, number), note)

@@ -65,6 +65,10 @@ class StructuresConfig(DataConfig):
     path: Any = MISSING
     labels: dict[str, Label] = field(default_factory=dict)
     accept_implausible: bool = False
+    format: str | None = None
+    elements: Any = None
+    positions_unit: str | None = None
+    disorder: str | None = None
 
 
 @dataclass
@@ -202,6 +206,10 @@ class PredictConfig:
     max_atoms: int = 2000
     device: str | None = None
     dtype: str | None = None
+    format: str | None = None
+    elements: Any = None
+    positions_unit: str | None = None
+    disorder: str | None = None
 
 
 def checked_train(config: DictConfig) -> TrainConfig:

@@ -14,6 +14,7 @@ from molnet.datasets.store import ArrayStore
 from molnet.datasets.structures import open_structures
 from molnet.graph import StructureError, unwrapped
 from molnet.graph.elements import SYMBOLS
+from molnet.graph.frames import ReadingOptions, units_in_files
 from molnet.models.heads import HEADS
 from molnet.properties import Property
 from molnet.training.config import ConfigError, DataConfig, QM9Config, StructuresConfig
@@ -35,7 +36,9 @@ def open_store(
         return open_qm9(dataset.source, dataset.cache, dataset.verify)
     if not isinstance(dataset, StructuresConfig):
         raise TypeError(f"expected a StructuresConfig or QM9Config, got {dataset!r}")
-    labels = {}
+    reading = reading_options(dataset)
+    declared_units = units_in_files(dataset.path, reading)
+    labels: dict[str, dict[str, str]] = {}
     for name in properties:
         label = dataset.labels.get(name)
         if name == "stress" and "virial" in dataset.labels:
@@ -45,12 +48,12 @@ def open_store(
                 f"the target {name!r} needs labels: say where they are with "
                 f"'+dataset.labels.{name}={{key: KEY, unit: UNIT}}'"
             )
-        if label.unit is None:
+        if label.unit is None and label.key not in declared_units:
             raise ConfigError(
                 f"the unit of {name!r} is not given: add dataset.labels.{name}.unit=UNIT, the unit "
                 f"of the values in your files, e.g. eV"
             )
-        labels[name] = {"key": label.key, "unit": label.unit}
+        labels[name] = {"key": label.key, "unit": label.unit or ""}
     return open_structures(
         dataset.path,
         labels,
@@ -59,7 +62,22 @@ def open_store(
         declared,
         dataset.verify,
         dataset.accept_implausible,
+        reading,
     )
+
+
+def reading_options(dataset: StructuresConfig) -> ReadingOptions:
+    """What the settings say about the files.
+
+    Raises:
+        ConfigError: an element, a unit or a way to treat disorder that is not known.
+    """
+    try:
+        return ReadingOptions.of(
+            dataset.format, dataset.elements, dataset.positions_unit, dataset.disorder
+        )
+    except ValueError as error:
+        raise ConfigError(f"dataset: {error}") from error
 
 
 def check_charges(store: ArrayStore, heads: Mapping[str, Mapping[str, Any]]) -> None:

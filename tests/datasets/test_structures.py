@@ -304,10 +304,10 @@ def test_an_unreadable_frame_is_named(tmp_path: Path) -> None:
 
     garbled = lines.copy()
     garbled[12] = "O 0.0 zero 0.0 0 0 0\n"
-    refuse(garbled, r"a\.extxyz, frame 2 cannot be read: ValueError")
+    refuse(garbled, r"a\.extxyz, frame 2: line 13: expected a number, got 'zero'")
     unknown = lines.copy()
     unknown[12] = unknown[12].replace("O ", "Qq")
-    refuse(unknown, r"a\.extxyz, frame 2 cannot be read: KeyError: 'Qq'")
+    refuse(unknown, r"a\.extxyz, frame 2: line 13: 'Qq' is no element")
     short = lines[:12] + lines[13:]  # frame 2 lacks an atom
     refuse(short, r"a\.extxyz, frame (2|3)")
     long = [*lines[:12], lines[12], *lines[12:]]  # frame 2 has one too many
@@ -353,7 +353,7 @@ def test_unsound_frames_are_named(
     frames = waters(4)
     spoil(frames[2])  # type: ignore[operator]
     ase.io.write(tmp_path / "a.xyz", waters(4))  # the file's own text is not what is tested here
-    monkeypatch.setattr("molnet.datasets.structures.read_frames", lambda _: iter(frames))
+    monkeypatch.setattr("molnet.datasets.structures.read_frames", lambda *_: iter(frames))
     with pytest.raises(StructureFileError, match=rf"a\.xyz, frame 2: .*{message}"):
         open_structures(tmp_path / "a.xyz", FORCES)
     assert not list((tmp_path / "cache").iterdir())

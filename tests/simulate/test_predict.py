@@ -18,7 +18,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 from filelock import FileLock
 
-from molnet.graph.frames import StructureFileError
+from molnet.graph.frames import ReadingOptions, StructureFileError
 from molnet.models import Model
 from molnet.simulate import Calculator, predict_files
 from molnet.simulate.predict import default_output
@@ -443,7 +443,7 @@ def test_input_is_streamed(make_model: MakeModel, monkeypatch: pytest.MonkeyPatc
     read_frames = 0
     behind: list[int] = []
 
-    def counted(path: Path) -> Iterator[Atoms]:
+    def counted(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
         nonlocal read_frames
         for _ in range(50):
             read_frames += 1

@@ -1,0 +1,88 @@
+"""Formats that are left to ASE's own readers, with what these readers would pass over."""
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ase import Atoms
+from ase.io import iread
+from ase.io.formats import ioformats
+
+from molnet.graph.reading.errors import StructureFileError, frame_name
+from molnet.graph.reading.options import ReadingOptions
+from molnet.graph.reading.rest import refuse_second_structure
+from molnet.graph.reading.symbols import Symbols
+from molnet.graph.reading.text import decompressing, open_bytes, open_text, read_text
+
+ONE_DESPITE_CODE = ("xsf",)
+"""Formats whose readers take one structure where several follow each other, against ASE's table."""
+
+
+def read_by_ase(path: Path, format: str, options: ReadingOptions) -> Iterator[Atoms]:
+    """Every structure that ASE's reader of that format finds.
+
+    Raises:
+        StructureFileError: the reader passes over a second structure, or would take names of atoms
+            for elements.
+    """
+    reader = ioformats[format]
+    is_text = not reader.isbinary and not _has_zero_bytes(path)
+    if format == "res" and is_text:
+        _refuse_symmetry_and_disorder(path)
+    count, last = 0, None
+    for atoms in _read(path, format, is_text):
+        if "dlp4_labels" in atoms.arrays:
+            _name_elements_of_dl_poly(atoms, Symbols(options), frame_name(path, count))
+        yield atoms
+        count, last = count + 1, atoms
+    takes_one = reader.single or format in ONE_DESPITE_CODE
+    if last is not None and count == 1 and is_text and takes_one:
+
+        def read(text: str) -> list[Atoms]:
+            arguments = () if reader.single else (slice(None),)
+            return list(reader.read(io.StringIO(text), *arguments))
+
+        refuse_second_structure(path, read_text(path), last, read)
+
+
+def _read(path: Path, format: str, is_text: bool) -> Iterator[Atoms]:
+    if is_text and ioformats[format].acceptsfd:
+        with decompressing(path), open_text(path) as file:
+            yield from iread(file, index=":", format=format)
+    else:
+        yield from iread(str(path), index=":", format=format, do_not_split_by_at_sign=True)
+
+
+def _has_zero_bytes(path: Path) -> bool:
+    with decompressing(path), open_bytes(path) as file:
+        start = file.read(4096)
+    return b"\0" in start and start[:2] not in (b"\xff\xfe", b"\xfe\xff")
+
+
+def _name_elements_of_dl_poly(atoms: Atoms, symbols: Symbols, place: str) -> None:
+    """Names such as OW and CL, of which ASE takes the first letter."""
+    names = [
+        symbol + label
+        for symbol, label in zip(atoms.symbols, atoms.arrays["dlp4_labels"], strict=True)
+    ]
+    try:
+        atoms.symbols = [symbols[name][0] for name in names]
+    except ValueError as error:
+        raise StructureFileError(f"{place}: {error}.") from error
+
+
+def _refuse_symmetry_and_disorder(path: Path) -> None:
+    """ASE's reader of SHELX files knows no symmetry, no PART, and no occupancy."""
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        has_symmetry = words[0] == "SYMM" or (words[0] == "LATT" and words[1:] != ["-1"])
+        occupancy = re.fullmatch(r"\w+\s+\d+(?:\s+[-\d.]+){3}\s+([-\d.]+).*", line.strip())
+        is_partial = occupancy is not None and float(occupancy[1]) not in (1.0, 11.0)
+        if has_symmetry or is_partial or (words[0] == "PART" and words[1:2] != ["0"]):
+            raise StructureFileError(
+                f"{path}, line {number}: {line.strip()!r} gives symmetry or disorder, which is not "
+                "read from this format. Convert the file to CIF."
+            )

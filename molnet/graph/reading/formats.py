@@ -1,0 +1,124 @@
+"""Which format a structure file has: the user's word, then its suffix, its name, its content."""
+
+import difflib
+import re
+from itertools import islice
+from pathlib import Path
+
+from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+
+from molnet.graph.reading.errors import StructureFileError
+from molnet.graph.reading.options import ReadingOptions
+from molnet.graph.reading.text import decompressing, open_text, without_compression
+
+SUFFIXES = {
+    "xyz": "extxyz",
+    "extxyz": "extxyz",
+    "exyz": "extxyz",
+    "traj": "traj",
+    "db": "db",
+    "cif": "cif",
+    "pdb": "proteindatabank",
+    "ent": "proteindatabank",
+    "sdf": "sdf",
+    "sd": "sdf",
+    "mol": "mol",
+    "poscar": "vasp",
+    "contcar": "vasp",
+    "vasp": "vasp",
+    "gen": "gen",
+    "gro": "gromacs",
+    "g96": "gromos",
+    "xsf": "xsf",
+    "cube": "cube",
+    "lammpstrj": "lammps-dump-text",
+    "lmp": "lammps-data",
+    "cell": "castep-cell",
+    "res": "res",
+    "shelx": "res",
+    "car": "dmol-car",
+    "arc": "dmol-arc",
+    "gjf": "gaussian-in",
+    "xsd": "xsd",
+    "xtd": "xtd",
+}
+"""The formats that a suffix stands for, whatever the file's name and content look like."""
+
+ALIASES = {"xyz": "extxyz", "pdb": "proteindatabank", "poscar": "vasp", "lammps": "lammps-data"}
+"""Other names of formats, beside ASE's own."""
+
+LOOKED_AT = 40
+"""Lines of a file that show its format."""
+
+DATABASES = ("db", "json", "mysql", "postgresql")
+LAMMPS_DUMPS = ("lammps-dump-text", "lammps-dump-binary")
+
+
+def format_of(path: Path, options: ReadingOptions) -> str:
+    """ASE's name of a file's format.
+
+    Raises:
+        StructureFileError: there is no such format, or the file does not show which one it has.
+    """
+    if options.format is not None:
+        return known_format(options.format)
+    name = without_compression(path)
+    suffix = Path(name).suffix.lower().removeprefix(".")
+    format = SUFFIXES.get(suffix) or _by_content(path)
+    if format is None:
+        try:
+            with decompressing(path):
+                format = str(filetype(str(path)))
+        except UnknownFileTypeError:
+            pass
+    if format not in readable():
+        raise StructureFileError(
+            f"molnet does not recognise the format of {path}. Say which one it is with "
+            f"format=NAME, or give the file the suffix of its format. {_formats()}"
+        )
+    return str(format)
+
+
+def known_format(name: str) -> str:
+    """ASE's name of the format that a user named.
+
+    Raises:
+        StructureFileError: there is none; the message holds the nearest name.
+    """
+    plain = name.lower().removeprefix(".")
+    for format in (ALIASES.get(plain), plain, SUFFIXES.get(plain)):
+        if format in readable():
+            return str(format)
+    nearest = difflib.get_close_matches(plain, [*readable(), *ALIASES, *SUFFIXES], n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    raise StructureFileError(f"unknown format={name}.{hint} {_formats()}")
+
+
+def readable() -> list[str]:
+    """The names of all formats that can be read."""
+    return sorted(name for name, format in ioformats.items() if format.can_read)
+
+
+def _formats() -> str:
+    return f"Formats: {', '.join(readable())}."
+
+
+def _by_content(path: Path) -> str | None:
+    """A format that the first lines leave no doubt about, whatever words stand in them."""
+    with decompressing(path), open_text(path) as file:
+        try:
+            lines = [line.strip() for line in islice(file, LOOKED_AT)]
+        except UnicodeError:
+            return None
+    if lines and lines[0].startswith("ITEM: TIMESTEP"):
+        return "lammps-dump-text"
+    if len(lines) > 3 and re.search(r"V[23]000$", lines[3]):
+        return "sdf"
+    if any(re.fullmatch(r"\d+\s+atom types", line.split("#")[0].strip()) for line in lines):
+        return "lammps-data"
+    if len(lines) > 2 and lines[0].isdecimal() and _XYZ_ROW.match(lines[2]):
+        return "extxyz"
+    return None
+
+
+_XYZ_ROW = re.compile(r"[A-Z][A-Za-z]?\S*(\s+[+-]?\d*\.?\d+([eEdD][+-]?\d+)?){3}", re.I)

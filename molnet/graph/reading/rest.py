@@ -1,0 +1,80 @@
+"""A net for formats of one structure: does the text hold a second one that the reader passed over?
+
+Many of ASE's readers stop behind the first structure of a file, or keep the last. The text is taken
+apart where lines of the same form as its first lines occur again. If both parts are structures, and
+the whole has given no more atoms than one of them, the other part has been dropped.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ase import Atoms
+
+from molnet.graph.reading.errors import StructureFileError
+
+FORM = 3
+"""So many lines of the same form begin a structure like the file's first lines."""
+
+TRIES = 20
+"""Lines of numbers look like each other: a form that occurs more often begins nothing."""
+
+
+def refuse_second_structure(
+    path: Path, text: str, whole: Atoms, read: Callable[[str], list[Atoms]]
+) -> None:
+    """Raises an error if a part of the text is a structure that ``read`` has left out.
+
+    Args:
+        path: of the file, for the message.
+        text: all of the file.
+        whole: the structure that ``read`` finds in all of it.
+        read: from a text to its structures; fails with any error on what is none.
+
+    Raises:
+        StructureFileError: with the line from which on a structure was passed over.
+    """
+    lines = text.splitlines(keepends=True)
+    for start in _similar_starts(lines):
+        try:
+            first = read("".join(lines[:start]))[0]
+            second = read("".join(lines[start:]))[0]
+        # The parts of one structure are no structures: ASE's readers fail with errors of any kind.
+        except Exception:  # noqa: BLE001, S112
+            continue
+        if len(first) and len(second) and len(whole) <= max(len(first), len(second)):
+            raise StructureFileError(
+                f"{path} holds more than one structure, of which this format's reader takes one: "
+                f"another begins in line {start + 1} of {len(lines)}. Put each in a file of its "
+                "own, or all in one extended XYZ file."
+            )
+
+
+def _similar_starts(lines: list[str]) -> list[int]:
+    """Where lines of the form of the first ones occur again; the first may be a free title."""
+    forms = [_form(line) for line in lines]
+    first = next((i for i, form in enumerate(forms) if form), 0)
+    pattern = forms[first : first + FORM]
+    if len(pattern) < FORM:
+        return []
+    exact = [i for i in range(first + 1, len(forms)) if forms[i] and forms[i : i + FORM] == pattern]
+    titled = [
+        i
+        for i in range(first + 1, len(forms))
+        if forms[i + 1 : i + FORM] == pattern[1:] and i not in exact
+    ]
+    return [*exact[:TRIES], *titled[:TRIES]] if len(exact) <= TRIES else []
+
+
+def _form(line: str) -> tuple[str, ...]:
+    """Of each word whether it is a whole number, a number, or itself in capitals."""
+    return tuple(_kind(word) for word in line.split())
+
+
+def _kind(word: str) -> str:
+    if word.lstrip("+-").isdecimal():
+        return "whole"
+    try:
+        float(word.replace("D", "E").replace("d", "e"))
+    except ValueError:
+        return word.upper() if word[:1] in "$%&#*!" or len(word) > 3 else "word"
+    return "number"

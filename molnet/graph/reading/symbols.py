@@ -1,0 +1,111 @@
+"""From the words that stand for atoms in files to elements: no guess between two elements."""
+
+import re
+from dataclasses import dataclass, field
+
+from molnet.graph.elements import ATOMIC_NUMBERS, SYMBOLS
+from molnet.graph.reading.options import ReadingOptions
+
+ISOTOPES = {"D": 2.01410177812, "T": 3.01604928199}
+"""Masses (amu) of deuterium and tritium, which are hydrogen."""
+
+AMBIGUOUS = frozenset(
+    {"CA", "CD", "CE", "CF", "CM", "CN", "CO", "CS", "HE", "HF", "HG", "HO", "HS"}
+    | {"NA", "NB", "ND", "NE", "NH", "NO", "NP", "OG", "OS", "PA", "PB", "SG"}
+)
+"""In another case than the symbol's own these are an element to some programs, and to force fields
+and protein files an atom of their first letter: CA is calcium, or the alpha carbon."""
+
+LABELLED = frozenset("HCNOPS")
+"""Elements whose atoms have names of letters alone, such as CB, OXT or HW, in force fields."""
+
+RESIDUES = frozenset(
+    {"ALA", "ARG", "ASN", "ASP", "CYS", "GLN", "GLU", "GLY", "HIS", "ILE", "LEU", "LYS", "MET"}
+    | {"PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL", "HOH", "WAT", "SOL", "TIP3", "SPC"}
+)
+"""Residues of which every atom is of the element of its name's first letter."""
+
+_LABEL = re.compile(r"([A-Za-z]{1,3})(?=[^A-Za-z]|$)")
+
+
+class UnknownSymbolError(ValueError):
+    """A word that is no element, or may be one of two."""
+
+
+@dataclass
+class Symbols:
+    """The elements of atoms by the words that stand for them in a file.
+
+    Each word is looked at once.
+
+    Attributes:
+        options: the elements that the user gave come first.
+        known: symbol and, for an isotope, mass of each word seen.
+    """
+
+    options: ReadingOptions
+    known: dict[str, tuple[str, float | None]] = field(default_factory=dict)
+
+    def __getitem__(self, word: str) -> tuple[str, float | None]:
+        """Symbol and, where it is not the element's own, mass of an atom.
+
+        Raises:
+            UnknownSymbolError: the word is no element, or may be one of two.
+        """
+        if word not in self.known:
+            given = self.options.element_of(word)
+            self.known[word] = (given, None) if given else symbol_of(word)
+        return self.known[word]
+
+    def in_residue(self, word: str, residue: str) -> tuple[str, float | None]:
+        """As above, where the residue is known: those of proteins and water hold no metals."""
+        letters = word.lstrip("0123456789")
+        if residue.upper() in RESIDUES and letters[:1].upper() in LABELLED:
+            return self[letters[0].upper()] if self.options.element_of(word) is None else self[word]
+        return self[word]
+
+
+def symbol_of(word: str) -> tuple[str, float | None]:
+    """The element that a word in a file stands for, and the mass of D and T.
+
+    Symbols in any case, atomic numbers, and symbols with a label behind them (``O1``, ``C_a``,
+    ``Fe2+``, ``CB``) are understood.
+
+    >>> symbol_of("O1"), symbol_of("8"), symbol_of("CL")
+    (('O', None), ('O', None), ('Cl', None))
+
+    Raises:
+        UnknownSymbolError: the word is no element, or may be one of two.
+    """
+    if word.isascii() and word.isdecimal():
+        if 1 <= int(word) < len(SYMBOLS):
+            return SYMBOLS[int(word)], None
+        raise UnknownSymbolError(
+            f"{word} is not the atomic number of an element (1 to {len(SYMBOLS) - 1})"
+        )
+    if ATOMIC_NUMBERS.get(word, 0) > 0:
+        return word, None
+    match = _LABEL.match(word)
+    letters = match[1] if match else ""
+    if letters.upper() in ISOTOPES:
+        return "H", ISOTOPES[letters.upper()]
+    for symbol in (letters, letters.capitalize()):
+        if ATOMIC_NUMBERS.get(symbol, 0) > 0:
+            if symbol != letters and symbol.upper() in AMBIGUOUS:
+                raise _ambiguous(word, symbol)
+            return symbol, None
+    if letters.isupper() and letters[0] in LABELLED:
+        if letters[:2].capitalize() in ATOMIC_NUMBERS:
+            raise _ambiguous(word, letters[:2])
+        return letters[0], None
+    raise UnknownSymbolError(
+        f"{word!r} is no element. Correct it, or say which element it is with elements={{{word}:C}}"
+    )
+
+
+def _ambiguous(word: str, two: str) -> UnknownSymbolError:
+    whole, first = two.capitalize(), two[0].upper()
+    return UnknownSymbolError(
+        f"{word!r} may be {whole}, or an atom of {first} with a label. Write {whole!r} or "
+        f"{first!r} in its place, or say which it is with elements={{{word}:{first}}}"
+    )

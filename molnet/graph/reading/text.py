@@ -1,0 +1,75 @@
+"""Text files, whole or compressed, in whichever encoding an editor left them."""
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from molnet.graph.reading.errors import StructureFileError
+
+OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+"""What opens a file with each suffix of compression."""
+
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def without_compression(path: Path) -> str:
+    """The file's name without ``.gz``, ``.bz2`` or ``.xz``."""
+    return path.stem if path.suffix.lower() in OPENERS else path.name
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """The file's content, decompressed."""
+    opened: IO[bytes] = OPENERS.get(path.suffix.lower(), open)(path, "rb")
+    return opened
+
+
+def open_text(path: Path) -> IO[str]:
+    """The file's text: UTF-8 or UTF-16 with or without a byte-order mark; else Latin-1.
+
+    Bytes that are no UTF-8 are taken as Latin-1 one by one: they stand in comments, and numbers and
+    symbols are ASCII in both.
+    """
+    file = open_bytes(path)
+    start = file.read(2)
+    file.seek(0)
+    encoding = "utf-16" if start in _WIDE else "utf-8-sig"
+    return io.TextIOWrapper(file, encoding, errors="molnet.latin1")
+
+
+def read_text(path: Path) -> str:
+    """All of :func:`open_text`.
+
+    Raises:
+        StructureFileError: the file is damaged, or was cut short.
+    """
+    with decompressing(path), open_text(path) as file:
+        return file.read()
+
+
+@contextmanager
+def decompressing(path: Path) -> Iterator[None]:
+    """Says which file it is that cannot be decompressed or decoded."""
+    try:
+        yield
+    except (EOFError, OSError, zlib.error, lzma.LZMAError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the operating system's own error, which names the file
+        raise StructureFileError(
+            f"{path} is damaged or was cut short: {error}. Fetch or write it again."
+        ) from error
+
+
+def _latin1(error: UnicodeError) -> tuple[str, int]:
+    if isinstance(error, UnicodeDecodeError) and error.encoding.startswith("utf-8"):
+        return error.object[error.start : error.end].decode("latin-1"), error.end
+    raise error
+
+
+codecs.register_error("molnet.latin1", _latin1)

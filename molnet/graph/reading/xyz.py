@@ -1,0 +1,197 @@
+"""XYZ files, plain and extended, one frame after the other.
+
+ASE's reader takes a blank line for the end of the file, and cannot tell which frame is at fault; so
+files are cut into frames here, and each is read by ASE.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from ase import Atoms
+from ase.io.extxyz import read_xyz
+
+from molnet.graph.elements import ATOMIC_NUMBERS
+from molnet.graph.reading.errors import StructureFileError, frame_name
+from molnet.graph.reading.options import ReadingOptions
+from molnet.graph.reading.symbols import Symbols, UnknownSymbolError
+from molnet.graph.reading.text import decompressing, open_text
+from molnet.graph.reading.xyz_header import (
+    PLAIN,
+    HeaderError,
+    number_columns,
+    parse_header,
+    species_column,
+)
+
+ELEMENTS = frozenset(ATOMIC_NUMBERS) - {"X"}
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I)
+_FORTRAN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]?\d+)")
+
+
+def read_xyz_frames(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
+    """Every frame of an XYZ file, compressed or not.
+
+    Raises:
+        StructureFileError: the file ends within a frame, or a line cannot be understood.
+    """
+    symbols = Symbols(options)
+    with decompressing(path), open_text(path) as file:
+        for frame, (line, block) in enumerate(xyz_blocks(file, path)):
+            try:
+                yield _read(block, symbols, line)
+            except (HeaderError, UnknownSymbolError, _RowError) as error:
+                raise StructureFileError(f"{frame_name(path, frame)}: {error}.") from error
+
+
+def count_xyz_frames(path: Path) -> int:
+    """How many frames there are; a file that was cut short is found out."""
+    with decompressing(path), open_text(path) as file:
+        return sum(1 for _ in xyz_blocks(file, path))
+
+
+def xyz_blocks(file: IO[str], path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The lines of each frame, and the number of the first, counted from 1.
+
+    They are the number of atoms, the comment, the atoms, at times cell vectors (VEC1 ...).
+
+    Raises:
+        StructureFileError: the file ends within a frame, or has a line out of place.
+    """
+    frame, number = 0, 1
+    line = file.readline()
+    while line:
+        # Files with a byte-order mark may have been joined.
+        first_line = line.strip().removeprefix("\ufeff")
+        if not first_line:
+            line, number = file.readline(), number + 1
+            continue
+        atoms = _atom_count(first_line, frame_name(path, frame), number)
+        comment = file.readline()
+        rows = list(islice(file, atoms))
+        if len(rows) < atoms or not comment:
+            raise StructureFileError(
+                f"{frame_name(path, frame)}: expected {atoms} atoms, but the file ends after "
+                f"{len(rows)}: it was cut short. Fetch or write it again, or remove this frame."
+            )
+        line = file.readline()
+        while line.lstrip().startswith("VEC"):
+            rows.append(line)
+            line = file.readline()
+        yield number, [first_line, comment.strip(), *rows]
+        number += 2 + len(rows)
+        frame += 1
+
+
+def _atom_count(text: str, place: str, line: int) -> int:
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    raise StructureFileError(
+        f"{place}: expected a line with the number of atoms, got {text[:80]!r} in line {line}. The "
+        "frame before it may have more or fewer lines than it says."
+    )
+
+
+class _RowError(ValueError):
+    """A line of an atom that cannot be understood."""
+
+
+def _read(block: list[str], symbols: Symbols, line: int) -> Atoms:
+    """One frame, whose first line is the file's ``line``-th."""
+    count, comment, *rows = block
+    rows, vectors = rows[: int(count)], rows[int(count) :]
+    header = parse_header(comment)
+    properties = header["Properties"]
+    if vectors:  # ASE takes the comment of such a frame for plain text
+        if {"Lattice", "pbc"} & header.keys():
+            raise HeaderError("the cell is given twice, by the comment and by VEC lines: keep one")
+        properties = PLAIN
+    masses: dict[int, float] = {}
+    column = species_column(properties)
+    if column is not None:
+        rows, masses = _with_symbols(rows, column, symbols, comment, line + 2)
+    # Looking closely costs as much as reading, so it is done where something is unusual.
+    if not _is_plain(rows):
+        rows = _with_plain_numbers(rows, number_columns(properties), line + 2)
+    try:
+        atoms = _by_ase([count, comment, *rows, *vectors], header)
+    except (ValueError, OSError):
+        rows = _with_plain_numbers(rows, number_columns(properties), line + 2)
+        atoms = _by_ase([count, comment, *rows, *vectors], header)
+    if masses:
+        values = atoms.get_masses()
+        values[list(masses)] = list(masses.values())
+        atoms.set_masses(values)
+    return atoms
+
+
+def _by_ase(lines: list[str], header: dict[str, Any]) -> Atoms:
+    def parsed(_: str) -> dict[str, Any]:
+        return dict(header)  # ASE takes entries out
+
+    text = "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+    atoms: Atoms = next(iter(read_xyz(io.StringIO(text), index=0, properties_parser=parsed)))
+    return atoms
+
+
+def _is_plain(rows: list[str]) -> bool:
+    text = "".join(rows)
+    return text.isascii() and "_" not in text  # Python reads 1_0 as 10
+
+
+def _with_symbols(
+    rows: list[str], column: int, symbols: Symbols, comment: str, line: int
+) -> tuple[list[str], dict[int, float]]:
+    """The rows with the symbols of the elements, and the masses of isotopes by atom."""
+    words = [row.split(None, column + 1) for row in rows]
+    names = {row[column] if len(row) > column else "" for row in words}
+    if names <= ELEMENTS and not symbols.options.elements:
+        return rows, {}
+    _refuse_types(names, symbols.options, comment)
+    masses = {}
+    for i, row in enumerate(words):
+        if len(row) <= column:
+            raise _RowError(f"line {line + i}: expected an atom, got {rows[i].strip()!r}")
+        try:
+            row[column], mass = symbols[row[column]]
+        except UnknownSymbolError as error:
+            raise UnknownSymbolError(f"line {line + i}: {error}") from error
+        if mass is not None:
+            masses[i] = mass
+    return [" ".join(row) for row in words], masses
+
+
+def _refuse_types(names: set[str], options: ReadingOptions, comment: str) -> None:
+    """Numbers in the place of symbols are atomic numbers, or LAMMPS's types, which look alike."""
+    numbers = {name for name in names if name.isdecimal() and options.element_of(name) is None}
+    from_lammps = comment.startswith("Atoms. Timestep")
+    if numbers and (from_lammps or numbers == {str(i + 1) for i in range(len(numbers))}):
+        types = ", ".join(sorted(numbers, key=int))
+        raise UnknownSymbolError(
+            f"the atoms are named {types}, which are types rather than atomic numbers. Say which "
+            f"elements the types are, in their order, with elements=[C,H]"
+        )
+
+
+def _with_plain_numbers(rows: list[str], columns: list[int], line: int) -> list[str]:
+    """The rows with Python's exponents for Fortran's; names the first word that is no number."""
+    plain = []
+    for i, text in enumerate(rows):
+        row = text.split()
+        for column in columns:
+            if column >= len(row):
+                raise _RowError(
+                    f"line {line + i}: expected {max(columns) + 1} columns, got {text.strip()!r}"
+                )
+            word = row[column]
+            if fortran := _FORTRAN.fullmatch(word):
+                row[column] = f"{fortran[1]}e{fortran[2]}"
+            elif not (word.isascii() and _NUMBER.fullmatch(word)):
+                comma = ". Write a decimal point" if "," in word else ""
+                raise _RowError(f"line {line + i}: expected a number, got {word!r}{comma}")
+        plain.append(" ".join(row))
+    return plain
