@@ -22,6 +22,7 @@ from molnet.graph.reading.lammps import read_binary_dump, read_data, read_dump
 from molnet.graph.reading.mdl import read_sdf
 from molnet.graph.reading.options import DEFAULTS, ReadingOptions
 from molnet.graph.reading.pdb import read_pdb
+from molnet.graph.reading.shelx import read_res
 from molnet.graph.reading.text import OPENERS
 from molnet.graph.reading.units import declared_units, positions_factor, scale_positions
 from molnet.graph.reading.xyz import count_xyz_frames, read_xyz_frames
@@ -49,6 +50,7 @@ READERS = {
     "gromos": read_g96,
     "proteindatabank": read_pdb,
     "cif": read_cif,
+    "res": read_res,
     "lammps-dump-text": read_dump,
     "lammps-dump-binary": read_binary_dump,
     "lammps-data": read_data,
@@ -186,7 +188,7 @@ def _not_found(given: Path) -> str:
 
 def _reader(path: Path, format: str, options: ReadingOptions) -> Iterator[Atoms]:
     if format in DATABASES:
-        return read_database(path)
+        return read_database(path, format)
     if format in READERS:
         return READERS[format](path, options)
     return read_by_ase(path, format, options)

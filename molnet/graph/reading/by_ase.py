@@ -1,7 +1,7 @@
 """Formats that are left to ASE's own readers, with what these readers would pass over."""
 
 import io
-import re
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +19,10 @@ ONE_DESPITE_CODE = ("xsf",)
 """Formats whose readers take one structure where several follow each other, against ASE's table."""
 
 
+TRAJECTORY = b"- of UlmASE-Trajectory"
+"""The first bytes of an ASE trajectory."""
+
+
 def read_by_ase(path: Path, format: str, options: ReadingOptions) -> Iterator[Atoms]:
     """Every structure that ASE's reader of that format finds.
 
@@ -28,8 +32,8 @@ def read_by_ase(path: Path, format: str, options: ReadingOptions) -> Iterator[At
     """
     reader = ioformats[format]
     is_text = not reader.isbinary and not _has_zero_bytes(path)
-    if format == "res" and is_text:
-        _refuse_symmetry_and_disorder(path)
+    if format == "traj":
+        _refuse_second_trajectory(path)
     count, last = 0, None
     for atoms in _read(path, format, is_text):
         if "dlp4_labels" in atoms.arrays:
@@ -41,9 +45,11 @@ def read_by_ase(path: Path, format: str, options: ReadingOptions) -> Iterator[At
 
         def read(text: str) -> list[Atoms]:
             arguments = () if reader.single else (slice(None),)
-            return list(reader.read(io.StringIO(text), *arguments))
+            file = io.StringIO(text)
+            file.name = str(path)
+            return list(reader.read(file, *arguments))
 
-        refuse_second_structure(path, read_text(path), last, read)
+        refuse_second_structure(path, format, read_text(path), last, read)
 
 
 def _read(path: Path, format: str, is_text: bool) -> Iterator[Atoms]:
@@ -72,17 +78,12 @@ def _name_elements_of_dl_poly(atoms: Atoms, symbols: Symbols, place: str) -> Non
         raise StructureFileError(f"{place}: {error}.") from error
 
 
-def _refuse_symmetry_and_disorder(path: Path) -> None:
-    """ASE's reader of SHELX files knows no symmetry, no PART, and no occupancy."""
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        words = line.split()
-        if not words:
-            continue
-        has_symmetry = words[0] == "SYMM" or (words[0] == "LATT" and words[1:] != ["-1"])
-        occupancy = re.fullmatch(r"\w+\s+\d+(?:\s+[-\d.]+){3}\s+([-\d.]+).*", line.strip())
-        is_partial = occupancy is not None and float(occupancy[1]) not in (1.0, 11.0)
-        if has_symmetry or is_partial or (words[0] == "PART" and words[1:2] != ["0"]):
-            raise StructureFileError(
-                f"{path}, line {number}: {line.strip()!r} gives symmetry or disorder, which is not "
-                "read from this format. Convert the file to CIF."
-            )
+def _refuse_second_trajectory(path: Path) -> None:
+    """ASE's reader goes by the first of several trajectories that were joined to one file."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = content.find(TRAJECTORY, len(TRAJECTORY))
+    if at > 0:
+        raise StructureFileError(
+            f"{path} holds several trajectories that were joined, of which ASE reads the first: "
+            f"another begins at byte {at}. Join them with `ase convert a.traj b.traj both.traj`."
+        )

@@ -10,9 +10,14 @@ from ase import Atoms
 from molnet.graph.reading.errors import StructureFileError
 
 
-def read_database(path: Path) -> Iterator[Atoms]:
+def connect(path: Path, format: str) -> Any:
+    """ASE's database in a file, whatever its suffix."""
+    return ase.db.connect(str(path), type=format, serial=True)
+
+
+def read_database(path: Path, format: str) -> Iterator[Atoms]:
     """Every row, with its key-value pairs and data in ``info``."""
-    with ase.db.connect(path, serial=True) as database:
+    with connect(path, format) as database:
         for row in database.select():
             atoms = row.toatoms(add_additional_information=True)
             for group in ("key_value_pairs", "data"):
@@ -20,16 +25,23 @@ def read_database(path: Path) -> Iterator[Atoms]:
             yield atoms
 
 
-def units_of_database(path: Path) -> dict[str, str]:
+def units_of_database(path: Path, format: str) -> dict[str, str]:
     """The units that the metadata declare: of ``"positions"``, and of each property.
 
     SchNetPack writes them as ``_distance_unit`` and ``_property_unit_dict``.
 
     Raises:
-        StructureFileError: they have another form.
+        StructureFileError: they have another form, or the file is no database.
     """
-    with ase.db.connect(path, serial=True) as database:
-        metadata: Mapping[str, Any] = database.metadata
+    try:
+        with connect(path, format) as database:
+            metadata: Mapping[str, Any] = database.metadata
+    # Databases fail with errors of any kind, such as sqlite's and JSON's.
+    except Exception as error:
+        raise StructureFileError(
+            f"{path} cannot be read as {format}: {type(error).__name__}: {error}. Fetch or write "
+            "it again, or name its format with format=..."
+        ) from error
     units = metadata.get("_property_unit_dict") or {}
     if not isinstance(units, Mapping):
         raise StructureFileError(

@@ -50,7 +50,7 @@ ALIASES = {"xyz": "extxyz", "pdb": "proteindatabank", "poscar": "vasp", "lammps"
 LOOKED_AT = 40
 """Lines of a file that show its format."""
 
-DATABASES = ("db", "json", "mysql", "postgresql")
+DATABASES = ("db", "json")
 LAMMPS_DUMPS = ("lammps-dump-text", "lammps-dump-binary")
 
 

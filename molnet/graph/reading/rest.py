@@ -1,16 +1,36 @@
 """A net for formats of one structure: does the text hold a second one that the reader passed over?
 
-Many of ASE's readers stop behind the first structure of a file, or keep the last. The text is taken
-apart where lines of the same form as its first lines occur again. If both parts are structures, and
-the whole has given no more atoms than one of them, the other part has been dropped.
+Many of ASE's readers stop behind the first structure of a file, or keep the last; some put the
+atoms of all into one. The text is taken apart where lines of the same form as its first lines occur
+again. If both parts are structures, and the whole has given no more atoms than one of them, the
+other part has been dropped; if the very first lines occur again, they have been put into one.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from ase import Atoms
 
 from molnet.graph.reading.errors import StructureFileError
+
+BEGINNINGS = {
+    "abinit-in": r"\s*(xred|xcart|xangst)\b",
+    "castep-cell": r"\s*%block\s+positions_",
+    "cp2k-restart": r"\s*&coord\b",
+    "dftb": r"\s*geometry\b",
+    "dmol-car": r"!biosym",
+    "dmol-incoor": r"\$coordinates",
+    "espresso-in": r"\s*atomic_positions\b",
+    "gamess-us-out": r"\s*coordinates of all atoms are",
+    "gaussian-in": r"--link1--",
+    "magres": r"\[atoms\]",
+    "nwchem-in": r"\s*geometry\b",
+    "onetep-in": r"\s*%block\s+positions_",
+    "turbomole": r"\$coord\b",
+    "xsf": r"\s*(atoms|primcoord)\b(?!\s+\d)",
+}
+"""How the atoms of a structure are announced, in any case; once in a file of one structure."""
 
 FORM = 3
 """So many lines of the same form begin a structure like the file's first lines."""
@@ -20,12 +40,13 @@ TRIES = 20
 
 
 def refuse_second_structure(
-    path: Path, text: str, whole: Atoms, read: Callable[[str], list[Atoms]]
+    path: Path, format: str, text: str, whole: Atoms, read: Callable[[str], list[Atoms]]
 ) -> None:
     """Raises an error if a part of the text is a structure that ``read`` has left out.
 
     Args:
         path: of the file, for the message.
+        format: of the file.
         text: all of the file.
         whole: the structure that ``read`` finds in all of it.
         read: from a text to its structures; fails with any error on what is none.
@@ -34,6 +55,10 @@ def refuse_second_structure(
         StructureFileError: with the line from which on a structure was passed over.
     """
     lines = text.splitlines(keepends=True)
+    begins = re.compile(BEGINNINGS.get(format, r"(?!)"), re.IGNORECASE)
+    announced = [number for number, line in enumerate(lines, start=1) if begins.match(line)]
+    if len(announced) > 1:
+        raise StructureFileError(_more_than_one(path, announced[1], len(lines)))
     for start in _similar_starts(lines):
         try:
             first = read("".join(lines[:start]))[0]
@@ -41,12 +66,20 @@ def refuse_second_structure(
         # The parts of one structure are no structures: ASE's readers fail with errors of any kind.
         except Exception:  # noqa: BLE001, S112
             continue
-        if len(first) and len(second) and len(whole) <= max(len(first), len(second)):
-            raise StructureFileError(
-                f"{path} holds more than one structure, of which this format's reader takes one: "
-                f"another begins in line {start + 1} of {len(lines)}. Put each in a file of its "
-                "own, or all in one extended XYZ file."
-            )
+        if not (len(first) and len(second)):
+            continue
+        dropped = len(whole) <= max(len(first), len(second))
+        merged = len(whole) == len(first) + len(second) and _is_repeated(lines, start)
+        if dropped or merged:
+            raise StructureFileError(_more_than_one(path, start + 1, len(lines)))
+
+
+def _more_than_one(path: Path, line: int, lines: int) -> str:
+    return (
+        f"{path} holds more than one structure, which is more than this format's reader takes: "
+        f"another begins about line {line} of {lines}. Put each in a file of its own, or all in "
+        "one extended XYZ file."
+    )
 
 
 def _similar_starts(lines: list[str]) -> list[int]:
@@ -63,6 +96,11 @@ def _similar_starts(lines: list[str]) -> list[int]:
         if forms[i + 1 : i + FORM] == pattern[1:] and i not in exact
     ]
     return [*exact[:TRIES], *titled[:TRIES]] if len(exact) <= TRIES else []
+
+
+def _is_repeated(lines: list[str], start: int) -> bool:
+    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    return lines[first : first + 2] == lines[start : start + 2]
 
 
 def _form(line: str) -> tuple[str, ...]:

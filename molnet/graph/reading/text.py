@@ -59,8 +59,9 @@ def decompressing(path: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, OSError, zlib.error, lzma.LZMAError, UnicodeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the operating system's own error, which names the file
+        is_packed = isinstance(error, gzip.BadGzipFile) or str(error) == "Invalid data stream"
+        if isinstance(error, OSError) and not is_packed:
+            raise  # the operating system's own error, or one of ASE's readers
         raise StructureFileError(
             f"{path} is damaged or was cut short: {error}. Fetch or write it again."
         ) from error

@@ -15,7 +15,7 @@ FIXED = {"gromacs": "nm", "gromos": "nm", "turbomole": "Bohr", "turbomole-gradie
 
 LEFT_TO_THE_USER = frozenset(
     {"extxyz", "xyz", "traj", "cif", "proteindatabank", "sdf", "mol", "vasp", "vasp-xdatcar"}
-    | {"gen", "xsf", "aims", "res", "json", "db", "mysql", "postgresql", "lammps-dump-text"}
+    | {"gen", "xsf", "aims", "res", "json", "db", "lammps-dump-text"}
     | {"lammps-dump-binary", "lammps-data", "dlp4", "dlp-history", "eon", "cfg", "xsd", "xtd"}
 )
 """Formats that are written in Å, or are meant to be; in all others the file states its unit."""
@@ -24,7 +24,7 @@ LEFT_TO_THE_USER = frozenset(
 def declared_units(path: Path, format: str) -> dict[str, str]:
     """The units that a file declares: of ``"positions"``, and of labels by their keys."""
     if format in DATABASES:
-        return units_of_database(path)
+        return units_of_database(path, format)
     if format in ("lammps-dump-text", "lammps-data"):
         return units_of_lammps(path)
     return {"positions": FIXED[format]} if format in FIXED else {}
