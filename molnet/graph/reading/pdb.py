@@ -57,7 +57,7 @@ def _structures(file: Iterator[str]) -> Iterator[tuple[list[str], list[str]]]:
     rows: list[str] = []
     ended, names = False, list[str]()
     for line in file:
-        record = line[:6].ljust(6)
+        record = line[:6].rstrip().ljust(6)
         if record in ATOM:
             rows.append(line)
             continue

@@ -115,7 +115,9 @@ def _pairs(comment: str) -> Iterator[tuple[str, str]]:
 
 def _value(key: str, text: str) -> Any:
     """A number, an array, a truth value or text."""
-    (value,) = key_val_str_to_dict(f"uid={text}" if key.lower() == "uid" else f"_={text}").values()
+    if key.lower() == "uid":  # stays text for ASE, even if it looks like a number
+        return key_val_str_to_dict(f"uid={text}")["uid"]
+    (value,) = key_val_str_to_dict(f"_={text}").values()
     if isinstance(value, str) and "_JSON" not in value:
         (plain,) = key_val_str_to_dict(f"_={_EXPONENT.sub('e', text)}").values()
         value = value if isinstance(plain, str) else plain
