@@ -101,7 +101,8 @@ def test_two_files_joined(tmp_path: Path, format: str, periodic: bool) -> None:
         ("a.xsf", "CRYSTAL\nPRIMVEC\n4 0 0\n0 4 0\n0 0 4\nPRIMCOORD\n2 1\n11 0 0 0\n17 2 2 2\n"),
         (
             "a.gjf",
-            "%chk=a\n#P PBE/def2SVP\n\nt\n\n0 1\nO 0.0 0.0 0.1\nH 0.0 0.7 -0.4\nH 0.0 -0.7 -0.4\n\n",
+            "%chk=a\n#P PBE/def2SVP\n\nt\n\n0 1\n"
+            "O 0.0 0.0 0.1\nH 0.0 0.7 -0.4\nH 0.0 -0.7 -0.4\n\n",
         ),
         ("geometry.in", "# made by hand\n# twice\natom 0 0 0.1 O\natom 0 0.7 -0.4 H\n"),
         ("a.car", "!BIOSYM archive 3\nPBC=OFF\n\n!DATE\nO1 0 0 0.1 XXXX 1 xx O 0.0\nend\nend\n"),
