@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from molnet.models import Model, save_model
 from molnet.training.averaging import AveragedWeights
+from molnet.training.checkpoint_file import seal
 from molnet.training.interruption import Interruption
 
 
@@ -45,7 +46,9 @@ class Checkpoints(Callback):
         self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start counting the minutes."""
+        """Start counting the minutes, and remove what a killed run left unfinished."""
+        for unfinished in (self.last, self.best):
+            unfinished.with_suffix(".partial").unlink(missing_ok=True)
         self._saved_at = time.monotonic()
 
     def on_train_batch_end(
@@ -93,6 +96,7 @@ class Checkpoints(Callback):
         partial = self.last.with_suffix(".partial")
         try:
             trainer.save_checkpoint(partial)
+            seal(partial)
             partial.replace(self.last)
         finally:
             partial.unlink(missing_ok=True)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.splits import checksum_of_data, load_split
@@ -88,12 +90,21 @@ def _part_to_compare(
 
 def _trained_on(run_folder: Path) -> DataConfig:
     recorded = run_folder / "config.yaml"
+    choose = "Choose a data set with dataset=..."
     if not recorded.is_file():
         raise ConfigError(
             f"{run_folder} does not record the data set that the model was trained on (no "
-            "config.yaml): choose one with dataset=..."
+            f"config.yaml). {choose}"
         )
-    return checked_dataset(OmegaConf.to_container(OmegaConf.load(recorded).dataset))
+    try:
+        settings = OmegaConf.to_container(OmegaConf.load(recorded))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())  # YAML's takes several lines
+        raise ConfigError(f"{recorded} is damaged: {reason}. {choose}") from error
+    dataset = settings.get("dataset") if isinstance(settings, dict) else None
+    if not isinstance(dataset, dict):
+        raise ConfigError(f"{recorded} is damaged: it names no data set. {choose}")
+    return checked_dataset(dataset)
 
 
 def _labelled(model: Model, dataset: DataConfig) -> list[str]:

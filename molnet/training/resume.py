@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from molnet.training.checkpoint_file import read_checkpoint
 from molnet.training.command_line import quoted, readable
 from molnet.training.config import CONF, ConfigError, TrainConfig, parse_duration
 from molnet.training.folder import is_in_use
@@ -55,7 +55,7 @@ def resumed_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, An
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
-        ConfigError: it holds no settings.
+        CheckpointError: the checkpoint is damaged.
     """
     given = {argument.split("=", 1)[0].lstrip("+~"): argument for argument in arguments}
     value = _value(given.get("resume", "resume=null"))
@@ -92,19 +92,6 @@ def checkpoint_path(path: str | Path) -> Path:
     return path
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The state of a run.
-
-    Raises:
-        ConfigError: it is not the checkpoint of a run.
-    """
-    # Nothing but plain values and tensors is loaded, so that a checkpoint cannot run code.
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict) or not isinstance(state.get("config"), dict):
-        raise ConfigError(f"{path} is not the checkpoint of a run: it holds no settings")
-    return state
-
-
 def check_resumable(path: Path, config: Mapping[str, Any]) -> list[str]:
     """Compare the settings of a run with those in the checkpoint that it goes on from.
 
@@ -116,6 +103,7 @@ def check_resumable(path: Path, config: Mapping[str, Any]) -> list[str]:
         Settings that have changed and may, as ``"KEY: OLD -> NEW"``.
 
     Raises:
+        CheckpointError: the checkpoint is damaged.
         ConfigError: settings have changed that must not.
     """
     before, now = dict(_leaves(read_checkpoint(path)["config"])), dict(_leaves(config))

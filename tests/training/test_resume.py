@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig
 
 from molnet.training.budget import Budget
+from molnet.training.checkpoint_file import PARTS, CheckpointError, seal
 from molnet.training.config import ConfigError
 from molnet.training.interruption import RunInterrupted
 from molnet.training.module import EpochSums
@@ -132,7 +133,8 @@ def test_other_settings_are_refused_or_reported(settings: Settings, tmp_path: Pa
         train(settings("dataset.train_size=13", last))
     config = {"trainer": {"max_epochs": 7}}
     path = tmp_path / "some.ckpt"
-    torch.save({"config": {"trainer": {"max_epochs": 5}}}, path)
+    torch.save({**dict.fromkeys(PARTS), "config": {"trainer": {"max_epochs": 5}}}, path)
+    seal(path)
     assert check_resumable(path, config) == ["trainer.max_epochs: 5 -> 7"]
 
 
@@ -141,7 +143,9 @@ def test_a_command_line_goes_on_with_the_settings_of_the_checkpoint(tmp_path: Pa
     last.parent.mkdir()
     logger = {"tensorboard": {"save_dir": f"{tmp_path}/logs", "name": f"{tmp_path}s"}}
     config = {"seed": 3, "model": {"cutoff": 4.0}, "scheduler": {"floor": 0.1}, "logger": logger}
-    torch.save({"config": {**config, "run_folder": str(tmp_path), "arguments": ["a=b"]}}, last)
+    recorded = {**config, "run_folder": str(tmp_path), "arguments": ["a=b"]}
+    torch.save({**dict.fromkeys(PARTS), "config": recorded}, last)
+    seal(last)
     arguments, settings = resumed_arguments([f"resume={tmp_path}", "scheduler=plateau"])
     assert arguments == ["scheduler=plateau", f"resume={last}", f"hydra.run.dir={tmp_path}"]
     assert settings is not None
@@ -168,7 +172,7 @@ def test_checkpoints_that_are_not_there_or_are_something_else(tmp_path: Path) ->
     with pytest.raises(FileNotFoundError, match="no checkpoint in this folder"):
         resumed_arguments([f"resume={tmp_path}"])
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    with pytest.raises(ConfigError, match="holds no settings"):
+    with pytest.raises(CheckpointError, match=r"other\.ckpt is damaged, or no checkpoint"):
         resumed_arguments([f"resume={tmp_path / 'other.ckpt'}"])
 
 
