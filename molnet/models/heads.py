@@ -1,12 +1,8 @@
 """Heads: from the network's node features to physical properties, in internal units.
 
-Every head is equivariant by construction. What it learns is of order one: the statistics of the
-training set (references, mean, scale) enter as plain numbers at construction.
-
 Dimension letters: N atoms, G structures.
 """
 
-from abc import ABC, abstractmethod
 from typing import Any, cast
 
 import torch
@@ -16,74 +12,18 @@ from torch_geometric.utils import softmax
 
 from molnet.graph.elements import ATOMIC_NUMBERS, MASSES
 from molnet.graph.geometry import exact_dtype
-from molnet.graph.images import unwrapped
 from molnet.kernels import ReadOut
+from molnet.models.head import (
+    Head,
+    Predicted,
+    positions_from_centre,
+    readout,
+    sum_over_structures,
+)
 from molnet.models.network import Features
-from molnet.o3.constants import Constants
-from molnet.o3.irreps import Irrep, Irreps
+from molnet.models.tensor_heads import Polarizability, TensorProperty
+from molnet.o3.irreps import Irreps
 from molnet.o3.linear import Linear
-from molnet.o3.wigner import wigner_3j
-
-
-def sum_over_structures(values: Tensor, graph: Batch) -> Tensor:
-    """Sum per-atom values ``[N, ...]`` to ``[G, ...]``."""
-    total = values.new_zeros(len(graph.ptr) - 1, *values.shape[1:])
-    return total.index_add(0, graph.batch, values)
-
-
-def mean_over_structures(values: Tensor, graph: Batch) -> Tensor:
-    """Average per-atom values ``[N, ...]`` to ``[G, ...]``."""
-    counts = graph.ptr.diff().to(values).reshape(-1, *[1] * (values.dim() - 1))
-    return sum_over_structures(values, graph) / counts
-
-
-def readout(num_scalars: int, num_out: int) -> nn.Sequential:
-    """A small network that reads ``num_out`` numbers from the invariants of an atom."""
-    hidden = max(num_scalars // 2, 16)
-    return nn.Sequential(nn.Linear(num_scalars, hidden), nn.SiLU(), nn.Linear(hidden, num_out))
-
-
-def positions_from_centre(graph: Batch, dtype: torch.dtype) -> Tensor:
-    """Positions relative to the centre of mass of their structure, ``[N, 3]``, Å.
-
-    Raises:
-        StructureError: for a periodic structure that is no molecule, see
-            :func:`molnet.graph.unwrapped`.
-    """
-    positions = unwrapped(graph)
-    masses = torch.tensor(MASSES).to(positions)[graph.species].unsqueeze(1)
-    centres = sum_over_structures(masses * positions, graph) / sum_over_structures(masses, graph)
-    return (positions - centres[graph.batch]).to(dtype)
-
-
-class Head(nn.Module, ABC):
-    """What all heads have in common.
-
-    Attributes:
-        uses_charge: whether the total charge of a structure is an input.
-        uses_positions: whether positions themselves are, so that only molecules have a prediction.
-
-    Args:
-        num_scalars: width of ``Features.scalars``.
-        irreps_in: irreps of ``Features.tensors``, layout ``ir_mul``.
-        statistics: of the property that the head predicts.
-    """
-
-    uses_charge = False
-    uses_positions = False
-
-    def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
-        super().__init__()
-        self.scale = float(statistics.get("scale", 1.0))
-
-    @staticmethod
-    def l_required(**options: Any) -> int:
-        """Highest degree of the node features that the head reads."""
-        return 0
-
-    @abstractmethod
-    def forward(self, features: Features, graph: Batch) -> Tensor:
-        """Predict the property of every structure, ``[G, ...]``, or atom, ``[N, ...]``."""
 
 
 class Extensive(Head):
@@ -105,6 +45,10 @@ class Extensive(Head):
             table[ATOMIC_NUMBERS[symbol]] = value
         # Not a buffer: it must stay float64 when the model moves to float32.
         self._references = table
+
+    @staticmethod
+    def predicts(**options: Any) -> Predicted:
+        return Predicted("structure", ())
 
     def forward(self, features: Features, graph: Batch) -> Tensor:
         """Totals ``[G]``, float64 wherever the device has it."""
@@ -170,6 +114,10 @@ class Intensive(Head):
         self.mean = float(statistics.get("mean", 0.0))
         self.readout = readout(num_scalars, 2)
 
+    @staticmethod
+    def predicts(**options: Any) -> Predicted:
+        return Predicted("structure", ())
+
     def forward(self, features: Features, graph: Batch) -> Tensor:
         """Values ``[G]``."""
         value, logit = self.readout(features.scalars).unbind(1)
@@ -192,6 +140,10 @@ class Charges(Head):
     def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
         super().__init__(num_scalars, irreps_in, statistics)
         self.readout = readout(num_scalars, 1)
+
+    @staticmethod
+    def predicts(**options: Any) -> Predicted:
+        return Predicted("atom", ())
 
     def forward(self, features: Features, graph: Batch) -> Tensor:
         """Charges ``[N]`` in e."""
@@ -233,6 +185,10 @@ class Dipole(Head):
     def l_required(**options: Any) -> int:
         return 1
 
+    @staticmethod
+    def predicts(**options: Any) -> Predicted:
+        return Predicted("structure", () if options.get("magnitude") else (3,))
+
     def forward(self, features: Features, graph: Batch) -> Tensor:
         """Dipoles ``[G, 3]``, or their norms ``[G]``, in e·Å."""
         charges = self.charges(features, graph).unsqueeze(1)
@@ -241,39 +197,6 @@ class Dipole(Head):
             charges * positions_from_centre(graph, atomic.dtype) + atomic, graph
         )
         return torch.linalg.vector_norm(dipole, dim=1) if self.magnitude else dipole
-
-
-class Polarizability(Head):
-    r"""Polarizability tensor as a sum of isotropic and anisotropic atomic parts.
-
-    .. math:: \alpha = \sum_i \bigl( a_i\, I + T(t_i) \bigr)
-
-    with a scalar :math:`a_i` and a symmetric traceless :math:`T(t_i)` from the ``2e`` features.
-
-    Args:
-        statistics: ``scale``.
-    """
-
-    def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
-        super().__init__(num_scalars, irreps_in, statistics)
-        self.readout = readout(num_scalars, 1)
-        self.anisotropic = Linear(irreps_in, "2e", layout="ir_mul")
-        # The 3j symbol couples two vectors to l = 2: an orthonormal basis of traceless matrices.
-        self.constants = Constants([wigner_3j(1, 1, 2, dtype=torch.float64)])
-
-    @staticmethod
-    def l_required(**options: Any) -> int:
-        return 2
-
-    def forward(self, features: Features, graph: Batch) -> Tensor:
-        """Tensors ``[G, 3, 3]`` in Å³."""
-        isotropic = sum_over_structures(self.readout(features.scalars), graph)  # (G, 1)
-        tensors = sum_over_structures(self.anisotropic(features.tensors), graph)  # (G, 5)
-        identity = torch.eye(3).to(isotropic)
-        return self.scale * (
-            isotropic.unsqueeze(2) * identity
-            + torch.einsum("gm,ijm->gij", tensors, self.constants[0])
-        )
 
 
 class SpatialExtent(Head):
@@ -291,54 +214,16 @@ class SpatialExtent(Head):
         super().__init__(num_scalars, irreps_in, statistics)
         self.readout = readout(num_scalars, 2)
 
+    @staticmethod
+    def predicts(**options: Any) -> Predicted:
+        return Predicted("structure", ())
+
     def forward(self, features: Features, graph: Batch) -> Tensor:
         """Extents ``[G]`` in Å²."""
         electrons, size = self.readout(features.scalars).unbind(1)
         distances2 = positions_from_centre(graph, size.dtype).square().sum(1)
         extent = (graph.species + electrons) * distances2 + size
         return sum_over_structures(extent, graph)
-
-
-class TensorProperty(Head):
-    """A declared property of any irreps, of each atom or summed over the structure.
-
-    Args:
-        irreps: irreps of the value, e.g. ``"1o"``; its components in the order of
-            :mod:`molnet.o3` (a vector is x, y, z).
-        per: ``"atom"`` or ``"structure"``.
-    """
-
-    def __init__(
-        self,
-        num_scalars: int,
-        irreps_in: Irreps,
-        statistics: dict[str, Any],
-        irreps: str = "0e",
-        per: str = "structure",
-    ) -> None:
-        super().__init__(num_scalars, irreps_in, statistics)
-        if per not in ("atom", "structure"):
-            raise ValueError(f"expected per='atom' or 'structure', got {per!r}")
-        self.per = per
-        out = Irreps(irreps)
-        missing = [str(ir) for _, ir in out if irreps_in.count(ir) == 0 and ir != Irrep("0e")]
-        if missing:
-            raise ValueError(
-                f"the network's features {irreps_in} hold no {', '.join(missing)}: "
-                "raise model.l_max, or set model.parity=true"
-            )
-        self.linear = Linear(irreps_in, out, layout="ir_mul")
-
-    @staticmethod
-    def l_required(**options: Any) -> int:
-        return max(ir.l for _, ir in Irreps(options.get("irreps", "0e")))
-
-    def forward(self, features: Features, graph: Batch) -> Tensor:
-        """Values ``[N, dim]`` or ``[G, dim]``; a single scalar has no last dimension."""
-        values = self.scale * self.linear(features.tensors)
-        if values.shape[1] == 1:
-            values = values.squeeze(1)
-        return values if self.per == "atom" else sum_over_structures(values, graph)
 
 
 HEADS: dict[str, type[Head]] = {

@@ -28,7 +28,8 @@ from molnet.graph.structure import Atoms
 from molnet.kernels import Keeps, as_source, close, net_inflow
 from molnet.models.finite import PredictionError, check_finite
 from molnet.models.frozen import frozen
-from molnet.models.heads import HEADS, Extensive, Head
+from molnet.models.head import Head
+from molnet.models.heads import HEADS, Extensive
 from molnet.models.network import Features, Network
 from molnet.models.total_charge import TotalCharges, UnseenChargeWarning
 from molnet.properties import Property, get_property

@@ -7,8 +7,18 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from molnet.models.head import Predicted
 from molnet.models.heads import HEADS
+from molnet.models.tensor_heads import OF_IRREPS, tensor_irreps
+from molnet.o3.irrep import Irrep
 from molnet.o3.irreps import Irreps
+from molnet.properties import Property
+
+DERIVATIVES = ("forces", "stress")
+"""What a head may ask for besides its own property."""
+
+HIGHEST_RANK = 4
+"""Rank up to which a head may predict a Cartesian tensor."""
 
 LARGEST_IRREPS = 4096
 """Dimension up to which a head may predict irreps."""
@@ -97,12 +107,25 @@ def check_heads(heads: Mapping[str, Any]) -> None:
             for key, parameter in parameters.items()
             if parameter.default is not inspect.Parameter.empty
         }
-        check_keys(name, settings, ["kind"], optional=["forces", "stress", *options])
-        for key in ("forces", "stress"):
+        check_keys(name, settings, ["kind"], optional=[*DERIVATIVES, *options])
+        for key in DERIVATIVES:
             value = settings.get(key, False)
             expect(type(value) is bool, f"{name}.{key}", "true or false", value)
         for key, parameter in options.items():
             _check_option(f"{name}.{key}", parameter.annotation, settings.get(key))
+        try:
+            predicted_by(settings)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+
+
+def predicted_by(head: Mapping[str, Any]) -> Predicted:
+    """What a head with these settings predicts."""
+    return HEADS[head["kind"]].predicts(**_options(head))
+
+
+def _options(head: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in head.items() if key not in ("kind", *DERIVATIVES)}
 
 
 def _check_option(where: str, kind: Any, value: Any) -> None:
@@ -112,12 +135,74 @@ def _check_option(where: str, kind: Any, value: Any) -> None:
         expect(FINITE.holds(value), where, "a finite number", value)
     elif kind in (bool, int, str):
         expect(type(value) is kind, where, f"a value of type {kind.__name__}", value)
+    if where.endswith(".cartesian"):
+        rank = len(value.split("=")[0].strip())
+        expect(0 < rank <= HIGHEST_RANK, where, f"1 to {HIGHEST_RANK} indices, e.g. ij=ji", value)
     if where.endswith(".irreps"):
         try:
             dim = Irreps(value).dim
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
         expect(0 < dim <= LARGEST_IRREPS, where, f"irreps of 1 to {LARGEST_IRREPS} numbers", value)
+
+
+def check_shapes(heads: Mapping[str, Any], properties: Mapping[str, Property]) -> None:
+    """Check that every property has the shape that its head predicts.
+
+    Args:
+        heads: as :func:`check_heads` has found them right.
+        properties: by name.
+
+    Raises:
+        ValueError: ``target.properties.NAME.shape: expected ..., got ...``.
+    """
+    for name, head in heads.items():
+        property, predicted = properties[name], predicted_by(head)
+        settings = ", ".join(f"{key}: {value}" for key, value in head.items())
+        for key, found, expected in (
+            ("per", property.per, predicted.per),
+            ("shape", list(property.shape), list(predicted.shape)),
+        ):
+            if found != expected:
+                raise ValueError(
+                    f"target.properties.{name}.{key}: expected {expected}, which the head "
+                    f"target.heads.{name} ({settings}) predicts, got {found}. Change the one or "
+                    "the other"
+                )
+
+
+def check_features(network: Mapping[str, Any], heads: Mapping[str, Any]) -> None:
+    """Check that the network has the features that the heads read.
+
+    Raises:
+        ValueError: ``l_max``, ``parity`` or ``num_layers`` must be another one.
+    """
+    features = _features(network)
+    for name, head in heads.items():
+        degree = HEADS[head["kind"]].l_required(**_options(head))
+        if degree > network["l_max"]:
+            raise ValueError(f"{name} needs features of degree {degree}: set model.l_max={degree}")
+        if head["kind"] != "tensor":
+            continue
+        irreps = tensor_irreps(**{key: head[key] for key in OF_IRREPS if key in head})
+        missing = [str(ir) for _, ir in irreps if ir not in features]
+        if missing:
+            remedy = "raise model.num_layers" if network["parity"] else "set model.parity=true"
+            raise ValueError(f"{name} needs features {', '.join(missing)}: {remedy}")
+
+
+def _features(network: Mapping[str, Any]) -> set[Irrep]:
+    """Irreps of the last layer: each layer multiplies by harmonics."""
+    harmonics = Irreps.spherical_harmonics(network["l_max"])
+    features = {Irrep("0e")}
+    for _ in range(network["num_layers"]):
+        products = {out for ir in features for _, harmonic in harmonics for out in ir * harmonic}
+        features |= {
+            out
+            for out in products
+            if out.l <= network["l_max"] and (network["parity"] or out.p == (-1) ** out.l)
+        }
+    return features
 
 
 def fewest_weights(network: Mapping[str, Any], species: int) -> int:

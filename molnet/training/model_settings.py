@@ -1,14 +1,21 @@
 """The settings of network and heads, checked as those of a saved model are."""
 
-from molnet.models.settings import check_heads, check_network
+from molnet.models.settings import (
+    check_features,
+    check_heads,
+    check_network,
+    check_shapes,
+)
+from molnet.properties import get_property
 from molnet.training.config import ConfigError, TrainConfig
 
 
 def check_model(settings: TrainConfig) -> None:
-    """Check ``model`` and ``target.heads``.
+    """Check ``model`` and ``target.heads``, and that heads predict what properties are.
 
     Raises:
-        ConfigError: an option that is unknown, of a wrong type or out of its range.
+        ConfigError: an option that is unknown, of a wrong type or out of its range, or a property
+            whose shape its head cannot predict.
     """
     for where, check, node in (
         ("model: ", check_network, vars(settings.model)),
@@ -18,3 +25,12 @@ def check_model(settings: TrainConfig) -> None:
             check(node)
         except ValueError as error:
             raise ConfigError(f"{where}{error}") from error
+    declared = settings.target.declared()
+    try:
+        check_shapes(
+            settings.target.heads,
+            {name: get_property(name, declared) for name in settings.target.heads},
+        )
+        check_features(vars(settings.model), settings.target.heads)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error

@@ -42,6 +42,7 @@ from molnet.training.sources import (
     check_molecules,
     draw_split,
     notes_on_charges,
+    notes_on_symmetry,
     open_store,
     training_elements,
 )
@@ -227,7 +228,9 @@ def _data(settings: TrainConfig) -> tuple[DataModule, Split]:
 
 def _model(settings: TrainConfig, data: DataModule) -> Model:
     statistics = compute_statistics(data.parts["train"], settings.target.references)
-    for note in statistics.pop("notes") + notes_on_charges(data, settings.target.heads):
+    heads = settings.target.heads
+    notes = statistics.pop("notes") + notes_on_charges(data, heads) + notes_on_symmetry(data, heads)
+    for note in notes:
         log.info("note: %s", note)
     model = Model(
         vars(settings.model),

@@ -16,11 +16,16 @@ from molnet.graph import StructureError, unwrapped
 from molnet.graph.elements import SYMBOLS
 from molnet.graph.frames import ReadingOptions, units_in_files
 from molnet.models.heads import HEADS
+from molnet.models.tensor_heads import symmetry_missed
 from molnet.properties import Property
 from molnet.training.config import ConfigError, DataConfig, QM9Config, StructuresConfig
 from molnet.training.data import DataModule
 
 CHECKED_TOGETHER = 64  # structures
+
+SYMMETRY_LOOKED_AT = 1000  # structures
+SYMMETRY_MISSED = 1e-3
+"""What tensors lack of their symmetry, relative to their size, and rounding does not explain."""
 
 
 def open_store(
@@ -128,6 +133,27 @@ def notes_on_charges(data: DataModule, heads: Mapping[str, Mapping[str, Any]]) -
             "the dipole of an ion depends on the origin: it is predicted about the centre of mass, "
             "and the labels must be about it, too."
         )
+    return notes
+
+
+def notes_on_symmetry(data: DataModule, heads: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Sentences for the user on labels that lack the index symmetries of what is predicted."""
+    notes = []
+    part = data.parts["train"]
+    for name, head in heads.items():
+        formula = "ij=ji" if head["kind"] == "polarizability" else head.get("cartesian", "")
+        if not formula or name not in part.store.labels:
+            continue
+        rows = part.indices[:SYMMETRY_LOOKED_AT]
+        if part.properties[name].per == "atom":
+            rows, _ = rows_of(part.store.offsets, rows)
+        missed = symmetry_missed(part.store.labels[name][rows], formula)
+        if missed > SYMMETRY_MISSED:
+            notes.append(
+                f"{name}: the labels do not have the index symmetries {formula} of what is "
+                f"predicted; {missed:.1%} of their size (RMS) cannot be learned. Write cartesian: "
+                "ij to predict all components."
+            )
     return notes
 
 

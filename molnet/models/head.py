@@ -1,0 +1,90 @@
+"""What all heads have in common: from node features to a property of atoms or structures.
+
+Every head is equivariant by construction. What it learns is of order one: the statistics of the
+training set (references, mean, scale) enter as plain numbers at construction.
+
+Dimension letters: N atoms, G structures.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from molnet.graph.elements import MASSES
+from molnet.graph.images import unwrapped
+from molnet.models.network import Features
+from molnet.o3.irreps import Irreps
+
+
+def sum_over_structures(values: Tensor, graph: Batch) -> Tensor:
+    """Sum per-atom values ``[N, ...]`` to ``[G, ...]``."""
+    total = values.new_zeros(len(graph.ptr) - 1, *values.shape[1:])
+    return total.index_add(0, graph.batch, values)
+
+
+def readout(num_scalars: int, num_out: int) -> nn.Sequential:
+    """A small network that reads ``num_out`` numbers from the invariants of an atom."""
+    hidden = max(num_scalars // 2, 16)
+    return nn.Sequential(nn.Linear(num_scalars, hidden), nn.SiLU(), nn.Linear(hidden, num_out))
+
+
+def positions_from_centre(graph: Batch, dtype: torch.dtype) -> Tensor:
+    """Positions relative to the centre of mass of their structure, ``[N, 3]``, Å.
+
+    Raises:
+        StructureError: for a periodic structure that is no molecule, see
+            :func:`molnet.graph.unwrapped`.
+    """
+    positions = unwrapped(graph)
+    masses = torch.tensor(MASSES).to(positions)[graph.species].unsqueeze(1)
+    centres = sum_over_structures(masses * positions, graph) / sum_over_structures(masses, graph)
+    return (positions - centres[graph.batch]).to(dtype)
+
+
+class Predicted(NamedTuple):
+    """What a head predicts: something of each atom or of each structure, and its shape."""
+
+    per: Literal["atom", "structure"]
+    shape: tuple[int, ...]
+
+
+class Head(nn.Module, ABC):
+    """What all heads have in common.
+
+    Attributes:
+        uses_charge: whether the total charge of a structure is an input.
+        uses_positions: whether positions themselves are, so that only molecules have a prediction.
+
+    Args:
+        num_scalars: width of ``Features.scalars``.
+        irreps_in: irreps of ``Features.tensors``, layout ``ir_mul``.
+        statistics: of the property that the head predicts.
+    """
+
+    uses_charge = False
+    uses_positions = False
+
+    def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
+        super().__init__()
+        self.scale = float(statistics.get("scale", 1.0))
+
+    @staticmethod
+    def l_required(**options: Any) -> int:
+        """Highest degree of the node features that the head reads."""
+        return 0
+
+    @staticmethod
+    @abstractmethod
+    def predicts(**options: Any) -> Predicted:
+        """What a head with these options predicts.
+
+        Raises:
+            ValueError: for options that do not fit together.
+        """
+
+    @abstractmethod
+    def forward(self, features: Features, graph: Batch) -> Tensor:
+        """Predict the property of every structure, ``[G, ...]``, or atom, ``[N, ...]``."""
