@@ -40,7 +40,8 @@ def in_boxes(molecules: Path, path: Path) -> list[Atoms]:
 def test_a_box_changes_nothing(
     settings: Settings, molecules: Path, tmp_path: Path, target: str
 ) -> None:
-    alone = train(training_on(settings, molecules, target))
+    elsewhere = f"run_folder={tmp_path / 'alone'}"
+    alone = train(training_on(settings, molecules, target, elsewhere))
     in_boxes(molecules, tmp_path / "boxes.extxyz")
     boxed = train(training_on(settings, tmp_path / "boxes.extxyz", target))
     for part in ("train", "validation", "test"):
@@ -61,8 +62,9 @@ def test_a_crystal_is_refused_before_the_first_step(
     crystal.info["dipole"] = np.zeros(3)
     ase.io.write(tmp_path / "crystals.extxyz", [*frames[:20], crystal, *frames[20:]])
     message = r"crystals.extxyz, frame 20: for 'dipole', .* images of the atoms belong together"
+    elsewhere = f"run_folder={tmp_path / 'refused'}"
     with pytest.raises(ValueError, match=message):
-        train(training_on(settings, tmp_path / "crystals.extxyz", "dipole"))
+        train(training_on(settings, tmp_path / "crystals.extxyz", "dipole", elsewhere))
     data = OmegaConf.to_container(
         training_on(settings, tmp_path / "crystals.extxyz", "dipole").dataset
     )

@@ -106,7 +106,7 @@ def test_cartesian_tensors_of_a_file(
 
 
 def test_what_a_symmetric_head_cannot_learn_is_said(
-    settings: Settings, shielded: Path, caplog: pytest.LogCaptureFixture
+    settings: Settings, shielded: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     head = {"cartesian": "ij=ji", "per": "atom"}
@@ -114,7 +114,8 @@ def test_what_a_symmetric_head_cannot_learn_is_said(
     assert "do not have the index symmetries ij=ji" in caplog.text
     caplog.clear()
     head = {"cartesian": "ij", "per": "atom"}
-    train(training_on(settings, shielded, "sigma", head, [3, 3], "trainer.max_epochs=1"))
+    overrides = ("trainer.max_epochs=1", f"run_folder={tmp_path / 'again'}")
+    train(training_on(settings, shielded, "sigma", head, [3, 3], *overrides))
     assert "index symmetries" not in caplog.text
 
 
