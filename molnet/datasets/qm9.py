@@ -19,9 +19,8 @@ fitted to the training part like those of any other data set.
 import csv
 import hashlib
 import importlib.util
-import lzma
-import tarfile
-import zlib
+import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -32,6 +31,7 @@ from ase.data import atomic_numbers
 from tqdm.auto import tqdm
 
 from molnet.cache import cache_folder, from_home
+from molnet.datasets.archives import ArchiveError, read_members
 from molnet.datasets.cache import store_folder
 from molnet.datasets.download import RemoteFile, download
 from molnet.datasets.qm9_orientation import turn_into_frame_of_geometry
@@ -87,6 +87,9 @@ REMEDY = (
     f"Without a way to it, {INSTALL}, or name a file that you have with dataset.source=PATH: "
     f"{ARCHIVE.name} with {UNCHARACTERIZED.name} beside it."
 )
+
+
+log = logging.getLogger(__name__)
 
 
 class QM9Error(ValueError):
@@ -268,6 +271,8 @@ def _read_csv(parts: list[Path], tensors: Path) -> Iterator[Molecule]:
                 raise QM9Error(
                     f"{part}, line {line}: {name} cannot be read: {_reason(error)}"
                 ) from error
+    for line, (name, *_) in tensor_rows:
+        raise QM9Error(f"{tensors}, line {line}: {name} has no row in {', '.join(map(str, parts))}")
 
 
 def _csv_rows(file: Path, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
@@ -285,6 +290,16 @@ def _csv_rows(file: Path, columns: list[str]) -> Iterator[tuple[int, list[str]]]
                     f"{file}, line {reader.line_num}: expected {len(header)} values, got {len(row)}"
                 )
             yield reader.line_num, [row[place] for place in places]
+    _check_last_line(file)
+
+
+def _check_last_line(file: Path) -> None:
+    """A table that was cut within its last number is found by the line end that it lacks."""
+    with open(file, "rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(size - 1, 0))
+        if stream.read() != b"\n":
+            raise QM9Error(f"{file} was cut short: its last line does not end")
 
 
 def _list_of_numbers(text: str) -> np.ndarray:
@@ -311,7 +326,7 @@ def _folder_source(folder: Path, excluded: Path) -> Source:
 
     def molecules() -> Iterator[Molecule]:
         for file in files:
-            index, molecule = _read_xyz(file.read_text(), str(file))
+            index, molecule = _read_xyz(file.read_bytes(), str(file))
             if index not in left_out:
                 yield molecule
 
@@ -324,33 +339,34 @@ def _read_excluded(path: Path) -> set[int]:
     indices = {int(word[0]) for word in words if word and word[0].isdecimal()}
     if not indices:
         raise QM9Error(f"{path}: expected lines that begin with a molecule's index, found none")
+    if file_checksum(path) != UNCHARACTERIZED.sha256:
+        _check_last_line(path)
+        log.warning(
+            "%s is not the published list: %s molecules are left out instead of 3,054.",
+            path,
+            f"{len(indices):,}",
+        )
     return indices
 
 
 def _read_archive(archive: Path, left_out: set[int]) -> Iterator[Molecule]:
     try:
-        with tarfile.open(archive, "r|*") as tar:  # one pass, nothing unpacked on disk
-            for member in tar:
-                file = tar.extractfile(member) if member.name.endswith(".xyz") else None
-                if file is None:
-                    continue
-                index, molecule = _read_xyz(file.read().decode(), f"{archive}: {member.name}")
-                if index not in left_out:
-                    yield molecule
-    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise QM9Error(f"{archive} is damaged or was cut short: {error}") from error
+        for name, data in read_members(archive, ".xyz"):
+            index, molecule = _read_xyz(data, f"{archive}: {name}")
+            if index not in left_out:
+                yield molecule
+    except ArchiveError as error:
+        raise QM9Error(f"{error}. Copy or download it again") from error
 
 
-def _read_xyz(text: str, place: str) -> tuple[int, Molecule]:
+def _read_xyz(data: bytes, place: str) -> tuple[int, Molecule]:
     """Index and molecule from one of the archive's files.
 
     The lines: number of atoms N; ``gdb``, index, rotational constants A B C and the properties of
     :data:`PUBLISHED`; N lines of element, x, y, z, Mulliken charge; frequencies; SMILES; InChI.
     """
-    lines = text.replace("*^", "e").splitlines()  # 1.5*^-6 is Mathematica's 1.5e-6
     try:
+        lines = data.decode().replace("*^", "e").splitlines()  # 1.5*^-6 is Mathematica's 1.5e-6
         atoms = int(lines[0])
         header = lines[1].split()
         if len(header) != 5 + len(PUBLISHED):
@@ -363,6 +379,8 @@ def _read_xyz(text: str, place: str) -> tuple[int, Molecule]:
         numbers = np.array([row[1:5] for row in rows], dtype=np.float64)
         if numbers.shape != (atoms, 4):
             raise ValueError(f"expected {atoms} atoms with x, y, z and a charge")
+        if len(lines) < 5 + atoms:
+            raise ValueError(f"expected {5 + atoms} lines, got {len(lines)}: it was cut short")
         labels["charges"] = numbers[:, 3]
         return int(header[1]), Molecule(species, numbers[:, :3], labels)
     except (ValueError, KeyError, IndexError) as error:

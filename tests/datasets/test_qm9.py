@@ -1,7 +1,9 @@
 """QM9 from each of its sources, against the published numbers."""
 
+import bz2
 import csv
 import hashlib
+import shutil
 import socket
 import tarfile
 from dataclasses import replace
@@ -221,10 +223,49 @@ def test_the_list_of_what_to_leave_out_is_needed(archive: Path, tmp_path: Path) 
 
 
 def test_a_cut_archive_leaves_no_store(archive: Path, tmp_path: Path) -> None:
-    archive.write_bytes(archive.read_bytes()[:-100])
-    with pytest.raises(QM9Error, match="damaged or was cut short"):
+    tar = bz2.decompress(archive.read_bytes())
+    on_a_boundary = bz2.compress(tar[: 2 * 1024 + 512])  # after two molecules, in a whole stream
+    for data in (archive.read_bytes()[:-100], on_a_boundary):
+        archive.write_bytes(data)
+        with pytest.raises(QM9Error, match=r"damaged or was cut short.*Copy or download it again"):
+            open_qm9(archive, tmp_path / "cache")
+        assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("end", ["0.133923", "1341.307", "InChI"])
+def test_a_cut_molecule_is_refused(xyz_folder: Path, tmp_path: Path, end: str) -> None:
+    file = xyz_folder / "dsgdb9nsd_000001.xyz"
+    text = file.read_text()
+    file.write_text(text[: text.rindex(end) + 3])
+    if end == "InChI":  # nothing after it is read
+        assert len(open_qm9(xyz_folder, tmp_path / "cache")) == 2
+        return
+    with pytest.raises(QM9Error, match=r"000001\.xyz cannot be read: expected 10 lines, got [78]"):
+        open_qm9(xyz_folder, tmp_path / "cache")
+
+
+def test_another_list_of_what_to_leave_out_is_said(
+    archive: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_qm9(archive, tmp_path / "cache")
+    assert "2 molecules are left out instead of 3,054" in caplog.text
+    (archive.parent / "uncharacterized.txt").write_text("5 C#N\n58")
+    with pytest.raises(QM9Error, match=r"uncharacterized\.txt was cut short"):
         open_qm9(archive, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_csv_files_that_were_cut_between_lines_or_in_a_number_are_found(
+    csv_folder: Path, tmp_path: Path
+) -> None:
+    for name in ("qm9_part1.csv", "qm9_polarizability.csv"):
+        for cut in ("line", "number"):
+            folder = tmp_path / f"{name}-{cut}"
+            shutil.copytree(csv_folder, folder)
+            text = (folder / name).read_text()
+            text = text[: text.rindex("\n", 0, -1) + 1] if cut == "line" else text[:-2]
+            (folder / name).write_text(text)
+            with pytest.raises(QM9Error, match=r"was cut short|has no row in|no more rows"):
+                open_qm9(folder, tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
