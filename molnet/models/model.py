@@ -31,6 +31,7 @@ from molnet.models.frozen import frozen
 from molnet.models.head import Head
 from molnet.models.heads import HEADS, Extensive
 from molnet.models.network import Features, Network
+from molnet.models.settings import OF_ENERGY
 from molnet.models.total_charge import TotalCharges, UnseenChargeWarning
 from molnet.properties import Property, get_property
 
@@ -68,7 +69,8 @@ class Model(nn.Module):
             what is left out has the default that is stated there.
         heads: for each predicted property its ``kind`` (a key of
             :data:`~molnet.models.heads.HEADS`) and that head's options. An ``extensive`` energy may
-            have ``forces: true``, and ``stress: true`` if it is trained on stress as well.
+            have ``forces: true``, ``stress: true`` if it is trained on stress as well, and
+            ``relative: true`` if it is trained on these alone.
         species: atomic numbers that the model knows.
         statistics: of the training set: ``mean_neighbours``, ``total_charges`` (those that occur),
             and for each property under ``targets`` its ``references``, ``mean``, ``scale``.
@@ -103,6 +105,7 @@ class Model(nn.Module):
 
         self.energy, self.trained_on_stress = _energy_to_differentiate(heads)
         derived = ["forces", "stress"] if self.energy else []
+        self.energy_is_relative = any(head.get("relative") for head in heads.values())
         self.properties = {name: get_property(name, properties) for name in [*heads, *derived]}
 
         options = {name: _head_options(settings) for name, settings in heads.items()}
@@ -347,4 +350,4 @@ def _head_class(name: str, settings: Mapping[str, Any]) -> type[Head]:
 
 
 def _head_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in settings.items() if k not in ("kind", "forces", "stress")}
+    return {k: v for k, v in settings.items() if k not in ("kind", *OF_ENERGY)}

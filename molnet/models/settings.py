@@ -14,8 +14,9 @@ from molnet.o3.irrep import Irrep
 from molnet.o3.irreps import Irreps
 from molnet.properties import Property
 
-DERIVATIVES = ("forces", "stress")
-"""What a head may ask for besides its own property."""
+OF_ENERGY = ("forces", "stress", "relative")
+"""What is said of the head of an energy besides its options: whether forces and stress are its
+derivatives, and whether it was trained on these alone, so that its zero is arbitrary."""
 
 HIGHEST_RANK = 4
 """Rank up to which a head may predict a Cartesian tensor."""
@@ -107,10 +108,12 @@ def check_heads(heads: Mapping[str, Any]) -> None:
             for key, parameter in parameters.items()
             if parameter.default is not inspect.Parameter.empty
         }
-        check_keys(name, settings, ["kind"], optional=[*DERIVATIVES, *options])
-        for key in DERIVATIVES:
+        check_keys(name, settings, ["kind"], optional=[*OF_ENERGY, *options])
+        for key in OF_ENERGY:
             value = settings.get(key, False)
             expect(type(value) is bool, f"{name}.{key}", "true or false", value)
+        if settings.get("relative") and not (settings.get("forces") or settings.get("stress")):
+            raise ValueError(f"{name}.relative: only an energy with forces or stress is relative")
         for key, parameter in options.items():
             _check_option(f"{name}.{key}", parameter.annotation, settings.get(key))
         try:
@@ -125,7 +128,7 @@ def predicted_by(head: Mapping[str, Any]) -> Predicted:
 
 
 def _options(head: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in head.items() if key not in ("kind", *DERIVATIVES)}
+    return {key: value for key, value in head.items() if key not in ("kind", *OF_ENERGY)}
 
 
 def _check_option(where: str, kind: Any, value: Any) -> None:

@@ -29,6 +29,9 @@ class Calculator(ASECalculator):
     structures with three cell vectors), ``dipole`` (e·Å), ``charges`` (e), and each other property
     under its own name, as ``atoms.calc.get_property("homo")``.
 
+    The energy of a model that was trained on forces alone has an arbitrary zero, for each
+    composition another one: it serves dynamics and relaxations, and no comparison with others.
+
     The total charge is ``atoms.info["charge"]``, or the sum of ``atoms.get_initial_charges()``. A
     warning is given once for one that the model has not been trained on.
 
@@ -96,6 +99,8 @@ class Calculator(ASECalculator):
             outputs = self._frozen(graph)
         (prediction,) = self.model.of_each_structure(outputs, graph)
         self.results = ase_results(self.model, prediction)
+        if (name := energy_name(self.model)) is not None:  # dynamics need no zero of energy
+            self.results["energy"] = self.results["free_energy"] = self.results[name]
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What has changed since the last calculation, of all that the model depends on.
@@ -140,13 +145,16 @@ def energy_name(model: Model) -> str | None:
 
 
 def ase_results(model: Model, prediction: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """One structure's predictions under ASE's names, in float64, and stress as six numbers."""
+    """One structure's predictions under ASE's names, in float64, and stress as six numbers.
+
+    A relative energy is not called ``energy``: it cannot be compared with others.
+    """
     results: dict[str, Any] = {
         name: float(value) if np.ndim(value) == 0 else value.astype(np.float64)
         for name, value in prediction.items()
     }
     energy = energy_name(model)
-    if energy is not None:
+    if energy is not None and not model.energy_is_relative:
         results["energy"] = results["free_energy"] = results[energy]
     if "stress" in results:
         results["stress"] = full_3x3_to_voigt_6_stress(results["stress"])

@@ -112,6 +112,11 @@ class Summary:
             numbers = (values.minimum, values.mean, values.maximum)
             table.append((name, unit, *(f"{number:.4f}" for number in numbers)))
         lines += _aligned(table)
+        if self.model.energy_is_relative:
+            lines.append(
+                f"{self.model.energy}: the model was trained on forces alone, so the zero is "
+                "arbitrary, for each composition another one. Energies are not compared."
+            )
         if self.doubtful:
             lines.append(f"not plausible, with predictions not to be trusted: {self.doubtful}")
         if self.errors:

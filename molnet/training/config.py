@@ -19,7 +19,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from molnet.properties import Property, get_property
+from molnet.properties import Property
 from molnet.training.paths import absolute, file_name, file_names
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -220,11 +220,13 @@ def checked_train(config: DictConfig) -> TrainConfig:
     """
     checked = _conform(config, TrainConfig)
     checked.dataset = checked_dataset(checked.dataset)
-    _check_target(checked.target)
-    # Imported here, as it loads torch, which those who only want names of settings do without.
+    # Imported here, as one loads torch, which those who only want names of settings do without.
     from molnet.training.model_settings import check_model
+    from molnet.training.target import check_target, with_relative_energy
 
+    check_target(checked.target)
     check_model(checked)
+    checked.target = with_relative_energy(checked.target)
     check_call(checked.optimizer, "optimizer")
     check_call(checked.scheduler, "scheduler")
     for section, entries in (
@@ -234,7 +236,7 @@ def checked_train(config: DictConfig) -> TrainConfig:
         for name, node in entries.items():
             check_call(node, f"{section}.{name}")
     trainer = checked.trainer
-    _check_choice("trainer.dtype", trainer.dtype, ("float32", "float64"))
+    check_choice("trainer.dtype", trainer.dtype, ("float32", "float64"))
     limits = (trainer.max_epochs, trainer.max_steps, trainer.max_time)
     if all(limit is None for limit in limits):
         raise ConfigError(
@@ -256,7 +258,7 @@ def checked_evaluate(config: DictConfig) -> EvaluateConfig:
     checked.model = file_name("model", checked.model)
     if checked.dataset is not None:
         checked.dataset = checked_dataset(checked.dataset)
-    _check_choice("split", checked.split, ("auto", "all", "train", "validation", "test"))
+    check_choice("split", checked.split, ("auto", "all", "train", "validation", "test"))
     return checked
 
 
@@ -353,45 +355,17 @@ def checked_dataset(node: Any) -> DataConfig:
         ConfigError: as :func:`checked_train`.
     """
     kind = node.get("kind") if isinstance(node, dict) else None
-    _check_choice("dataset.kind", kind, DATASETS)
+    check_choice("dataset.kind", kind, DATASETS)
     dataset = _conform(node, DATASETS[str(kind)], "dataset")
     if isinstance(dataset, StructuresConfig):
         dataset.path = absolute(file_names("dataset.path", dataset.path))
     return dataset
 
 
-def _check_choice(where: str, value: Any, known: Iterable[str]) -> None:
+def check_choice(where: str, value: Any, known: Iterable[str]) -> None:
+    """Raise a ConfigError unless ``value`` is one of the known ones."""
     if value not in known:
         raise ConfigError(f"unknown value {where}={value}: {did_you_mean(str(value), known)}")
-
-
-def _check_target(target: TargetConfig) -> None:
-    """Every loss must belong to a property that some head predicts."""
-    for name, entry in target.properties.items():
-        _check_choice(f"target.properties.{name}.per", entry.per, ("atom", "structure"))
-    declared = target.declared()
-    predicted = set(target.heads)
-    for options in target.heads.values():
-        predicted |= {name for name in ("forces", "stress") if options.get(name)}
-    for name in target.heads:
-        try:
-            get_property(name, declared)
-        except KeyError as error:
-            raise ConfigError(f"target.heads.{name}: {error.args[0]}") from error
-    for name in target.losses:
-        if name not in predicted:
-            raise ConfigError(
-                f"target.losses.{name}: the heads predict {', '.join(sorted(predicted))}; "
-                + _head_that_predicts(name, predicted)
-            )
-    if not target.losses:
-        raise ConfigError("target.losses is empty: give the weight of at least one property")
-
-
-def _head_that_predicts(name: str, predicted: set[str]) -> str:
-    if name in ("forces", "stress"):
-        return f"add {name}: true to the head of the energy, or choose target=energy_forces"
-    return did_you_mean(name, predicted)
 
 
 def parse_duration(text: str) -> float:

@@ -77,6 +77,8 @@ def _part_to_compare(
     labels = [label for label in model.properties if label in store.labels]
     part = GraphDataset(store, indices, model.cutoff, labels, model.dtype)
     check_molecules(part, model.config["heads"])
+    if model.energy_is_relative:
+        log.info("note: the model was trained on forces alone: energies are not compared")
     log.info(
         "%s: %s of %s structures (%s), labels %s",
         dataset.name,

@@ -230,6 +230,14 @@ def _model(settings: TrainConfig, data: DataModule) -> Model:
     statistics = compute_statistics(data.parts["train"], settings.target.references)
     heads = settings.target.heads
     notes = statistics.pop("notes") + notes_on_charges(data, heads) + notes_on_symmetry(data, heads)
+    for name, head in heads.items():
+        if head.get("relative"):
+            if forces := statistics["targets"].get("forces"):
+                statistics["targets"][name] = {"scale": forces["scale"]}
+            notes.append(
+                f"no energy is trained, only its derivatives, which leave its zero open: it is "
+                f"predicted as {name}, for each composition with another arbitrary zero."
+            )
     for note in notes:
         log.info("note: %s", note)
     model = Model(

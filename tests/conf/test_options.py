@@ -61,7 +61,9 @@ def test_every_experiment_composes(experiment: str) -> None:
 def test_every_target_and_network_makes_a_model_and_a_loss(options: str) -> None:
     settings = checked(options, "model.channels=8")
     statistics = {"mean_neighbours": 5.0, "targets": {}}
-    model = Model(vars(settings.model), settings.target.heads, [1, 6], statistics)
+    model = Model(
+        vars(settings.model), settings.target.heads, [1, 6], statistics, settings.target.declared()
+    )
     for name, term in settings.target.losses.items():
         LossTerm(model.properties[name], 1.0, **vars(term))
 
