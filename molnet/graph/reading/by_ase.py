@@ -32,6 +32,8 @@ def read_by_ase(path: Path, format: str, options: ReadingOptions) -> Iterator[At
     """
     reader = ioformats[format]
     is_text = not reader.isbinary and not _has_zero_bytes(path)
+    if format == "turbomole" and "$end" not in read_text(path).lower():
+        raise StructureFileError(f"{path} has no $end: it was cut short. Fetch or write it again.")
     if format == "traj":
         _refuse_second_trajectory(path)
     count, last = 0, None

@@ -53,7 +53,7 @@ def read_g96(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
     """
     symbols = Symbols(options)
     frame, rows, box = 0, list[list[str]](), ""
-    for name, lines in _g96_blocks(read_text(path)):
+    for name, lines in _g96_blocks(path):
         if name == "POSITION" and rows:
             yield _g96_frame(rows, box, symbols, frame_name(path, frame))
             frame, box = frame + 1, ""
@@ -90,11 +90,17 @@ def _gro_frame(rows: list[str], box: str, symbols: Symbols) -> Atoms:
     return _atoms(names, positions, box)
 
 
-def _g96_blocks(text: str) -> Iterator[tuple[str, list[str]]]:
-    lines = (line.strip() for line in text.splitlines())
+def _g96_blocks(path: Path) -> Iterator[tuple[str, list[str]]]:
+    lines = (line.strip() for line in read_text(path).splitlines())
     for name in lines:
         if name and not name.startswith("#"):
-            block = list(itertools.takewhile(lambda line: line != "END", lines))
+            block = []
+            for line in lines:
+                if line == "END":
+                    break
+                block.append(line)
+            else:
+                raise StructureFileError(f"{path}: {name} has no END: the file was cut short.")
             yield name, [line for line in block if line and not line.startswith("#")]
 
 

@@ -133,7 +133,10 @@ def _read_v2000(lines: list[str], symbols: Symbols) -> _Table:
             numbers = [int(word) for word in lines[at].split()[3:]]
             table.charges |= {i - 1: q for i, q in zip(numbers[::2], numbers[1::2], strict=True)}
         at += 1
-    table.end = at + (at < len(lines) and lines[at].startswith("M  END"))
+    has_end = at < len(lines) and lines[at].startswith("M  END")
+    if not has_end and lines[3].rstrip().endswith("V2000"):
+        raise ValueError("it has no M  END, it was cut short")
+    table.end = at + has_end
     return table
 
 

@@ -1,6 +1,7 @@
 """Protein Data Bank files: every model, with the cell that belongs to it."""
 
 import io
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ from molnet.graph.reading.text import decompressing, open_text
 ATOM = ("ATOM  ", "HETATM")
 BEGINS = ("MODEL ", "HEADER", "TITLE ", "COMPND", "CRYST1")
 """Records before the atoms of a structure; behind atoms they begin the next one."""
+
+NO_ATOM = ("ANISOU", "SIGATM", "SIGUIJ", "REMARK", "TER   ", "USER  ")
+
+_COORDINATES = re.compile(r"(?=.{24})(\s*[-+]?\d+\.\d{3}){3}$")
 
 
 def read_pdb(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
@@ -37,6 +42,8 @@ def read_pdb(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
             masses, lines = {}, []
             for i, row in enumerate(rows):
                 try:
+                    if len(row.rstrip()) < 54:
+                        raise ValueError("expected a line with three coordinates up to column 54")
                     symbol, mass = _element(row, symbols)
                 except ValueError as error:
                     raise StructureFileError(f"{place}: {row.strip()!r}: {error}.") from error
@@ -56,6 +63,7 @@ def _structures(file: Iterator[str]) -> Iterator[tuple[list[str], list[str]]]:
     cell: dict[str, str] = {}
     rows: list[str] = []
     ended, names = False, list[str]()
+    model = ""
     for line in file:
         record = line[:6].rstrip().ljust(6)
         if record in ATOM:
@@ -69,10 +77,16 @@ def _structures(file: Iterator[str]) -> Iterator[tuple[list[str], list[str]]]:
             names, rows, ended = [row[12:16] for row in rows], [], False
         if record == "END   ":
             ended = True
+        if record not in NO_ATOM and _COORDINATES.match(line[30:54]):
+            raise ValueError(f"expected ATOM or HETATM before coordinates, got {line.strip()!r}")
+        if record in ("MODEL ", "ENDMDL"):
+            model = line.strip() if record == "MODEL " else ""
         if record == "CRYST1" or record.startswith("ORIGX"):
             if record == "CRYST1":
                 ended = False
             cell[record] = line.rstrip("\n")
+    if model:
+        raise ValueError(f"{model!r} has no ENDMDL: the file was cut short")
     if rows:
         if ended and [row[12:16] for row in rows] != names:
             cell = {}

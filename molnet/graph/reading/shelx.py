@@ -29,7 +29,12 @@ def read_res(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
         StructureFileError: symmetry, disorder or partly occupied sites, which ASE does not read.
     """
     symbols = Symbols(options)
-    for frame, (first, lines) in enumerate(_structures(read_text(path).splitlines())):
+    text = read_text(path)
+    if text.split()[-1:] != ["END"]:
+        raise StructureFileError(
+            f"{path} does not end with END: it was cut short. Fetch or write it again."
+        )
+    for frame, (first, lines) in enumerate(_structures(text.splitlines())):
         plain = []
         for number, line in enumerate(lines, start=first):
             place = f"{frame_name(path, frame)}, line {number}: {line.strip()!r}"
@@ -45,6 +50,8 @@ def read_res(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
                     line = f"{symbols[atom[1]][0]} {atom[3]} {atom[4]} 1.0"
                 except ValueError as error:
                     raise StructureFileError(f"{place}: {error}.") from error
+            elif re.fullmatch(r"[A-Za-z]{1,2}\d*[A-Za-z]?", words[0] if words else ""):
+                raise StructureFileError(f"{place} is expected to be an atom, and is damaged.")
             plain.append(line)
         structure = Res.from_string("\n".join(plain))
         if structure.energy is not None:
