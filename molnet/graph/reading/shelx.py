@@ -35,11 +35,13 @@ def read_res(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
             f"{path} does not end with END: it was cut short. Fetch or write it again."
         )
     for frame, (first, lines) in enumerate(_structures(text.splitlines())):
-        plain = []
+        plain, elements = [], list[str]()
         for number, line in enumerate(lines, start=first):
             place = f"{frame_name(path, frame)}, line {number}: {line.strip()!r}"
             words = line.split()
             _refuse_symmetry(words, place)
+            if words[:1] == ["SFAC"]:
+                elements += [word.capitalize() for word in words[1:]]
             atom = _ATOM.fullmatch(line.strip())
             if atom is not None and words[0] not in ("CELL", "ZERR"):
                 if atom[5] is not None and float(atom[5]) not in FULL:
@@ -47,10 +49,12 @@ def read_res(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
                         f"{place} is partly occupied. Convert the file to CIF."
                     )
                 try:
-                    line = f"{symbols[atom[1]][0]} {atom[3]} {atom[4]} 1.0"
+                    type = int(atom[3])
+                    name = elements[type - 1] if 0 < type <= len(elements) else atom[1]
+                    line = f"{symbols[name][0]} {type} {atom[4]} 1.0"
                 except ValueError as error:
                     raise StructureFileError(f"{place}: {error}.") from error
-            elif re.fullmatch(r"[A-Za-z]{1,2}\d*[A-Za-z]?", words[0] if words else ""):
+            elif len(words) > 4 and re.fullmatch(r"[A-Za-z]{1,2}\d*[A-Za-z]?", words[0]):
                 raise StructureFileError(f"{place} is expected to be an atom, and is damaged.")
             plain.append(line)
         structure = Res.from_string("\n".join(plain))

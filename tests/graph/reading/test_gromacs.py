@@ -85,3 +85,5 @@ def test_gro_files_at_fault(tmp_path: Path) -> None:
         read(tmp_path / "a.gro", GRO.replace("0.190", "0.x90"))
     with pytest.raises(StructureFileError, match="expected a box of three or nine"):
         read(tmp_path / "a.gro", GRO.replace("   1.82060   1.82060   1.82060", " 1 1"))
+    with pytest.raises(StructureFileError, match="POSITION has no END"):
+        read(tmp_path / "a.g96", G96[:90])

@@ -121,3 +121,16 @@ def test_alternatives_of_equal_occupancy_are_chosen_by_name(tmp_path: Path) -> N
 def test_columns_that_hold_no_occupancies(tmp_path: Path, values: tuple[float, float]) -> None:
     text = atom(" H1 ", 0.0, "H", values[0]) + atom(" F1 ", 0.92, "F", values[1])
     assert len(read(tmp_path / "a.pdb", text)[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HF + LONG[:130], "up to column 54"),
+        (HF.replace("HETATM", "HETATL"), "expected ATOM or HETATM before coordinates"),
+        ("MODEL 1\n" + HF, "has no ENDMDL: the file was cut short"),
+    ],
+)
+def test_files_at_fault(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(StructureFileError, match=rf"a\.pdb, frame 0.*{message}"):
+        read(tmp_path / "a.pdb", text)

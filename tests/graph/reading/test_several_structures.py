@@ -215,11 +215,22 @@ END
 
 def test_res_files(tmp_path: Path) -> None:
     path = tmp_path / "a.res"
-    path.write_text(RES + RES.replace("-123.5", "-124.5").replace("Cl1", "Br1"))
+    path.write_text(RES + RES.replace("-123.5", "-124.5").replace("SFAC Na Cl", "SFAC NA BR"))
     first, second = read(path)
     assert (str(first.symbols), str(second.symbols)) == ("NaCl", "NaBr")
     energies = [atoms.calc.results["energy"] for atoms in (first, second)]
     assert energies == [-123.5, -124.5]
+
+
+def test_res_files_at_fault(tmp_path: Path) -> None:
+    path = tmp_path / "a.res"
+    for text, message in (
+        (RES[:-5], "does not end with END"),
+        (RES.replace("0.5 0.5 0.5", "0.5 0.x5 0.5"), "line 6: .*expected to be an atom"),
+    ):
+        path.write_text(text)
+        with pytest.raises(StructureFileError, match=message):
+            read(path)
 
 
 @pytest.mark.parametrize(
