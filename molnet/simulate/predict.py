@@ -6,7 +6,9 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from ase import Atoms
 from tqdm.auto import tqdm
 
 from molnet.cache import from_home
@@ -19,6 +21,7 @@ from molnet.graph.frames import (
     frame_name,
     read_frames,
     resolve_paths,
+    units_in_files,
 )
 from molnet.models import (
     Model,
@@ -27,9 +30,11 @@ from molnet.models import (
     UnseenChargeWarning,
     load_model,
 )
+from molnet.properties import PROPERTIES
 from molnet.simulate.electrons import ElectronRemarks
 from molnet.simulate.summary import Summary
 from molnet.simulate.writing import Frame, Prediction, open_predictions, reserved
+from molnet.units import conversion_factor
 
 logger = logging.getLogger(__name__)
 
@@ -154,12 +159,22 @@ def _count(files: Sequence[Path], reading: ReadingOptions) -> int | None:
 def _read(files: Sequence[Path], reading: ReadingOptions) -> Iterator[Frame]:
     for file in files:
         told = False
+        units = units_in_files(file, reading)
         for number, atoms in enumerate(read_frames(file, reading)):
+            _convert_labels(atoms, units)
             note = drop_placeholder_cell(atoms, file)
             if note and not told:
                 logger.warning("%s: %s", frame_name(file, number), note)
                 told = True
             yield Frame(file, number, atoms)
+
+
+def _convert_labels(atoms: Atoms, units: Mapping[str, str]) -> None:
+    """Brings labels whose unit the file declares to ASE's units, in which they are compared."""
+    labels = atoms.calc.results if atoms.calc is not None else {}
+    for name in labels.keys() & units.keys() & PROPERTIES.keys():
+        factor = conversion_factor(units[name], PROPERTIES[name].unit)
+        labels[name] = factor * np.asarray(labels[name])
 
 
 def _batches(frames: Iterable[Frame], size: int, max_atoms: int) -> Iterator[list[Frame]]:

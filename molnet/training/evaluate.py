@@ -13,6 +13,7 @@ from yaml import YAMLError
 from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.splits import checksum_of_data, load_split
 from molnet.datasets.store import ArrayStore
+from molnet.graph.frames import units_in_files
 from molnet.models import Model, load_model
 from molnet.training.config import (
     ConfigError,
@@ -25,7 +26,12 @@ from molnet.training.config import (
 from molnet.training.data import in_order
 from molnet.training.folder import claimed, kept_log
 from molnet.training.results import Results
-from molnet.training.sources import check_charges, check_molecules, open_store
+from molnet.training.sources import (
+    check_charges,
+    check_molecules,
+    open_store,
+    reading_options,
+)
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +119,12 @@ def _labelled(model: Model, dataset: DataConfig) -> list[str]:
     """Properties that the model predicts and the data set has labels for."""
     if not isinstance(dataset, StructuresConfig):
         return []  # the data set knows its own labels
-    labels = {name for name, label in dataset.labels.items() if label.unit is not None}
+    declared = units_in_files(dataset.path, reading_options(dataset))
+    labels = {
+        name
+        for name, label in dataset.labels.items()
+        if label.unit is not None or label.key in declared
+    }
     if "virial" in labels:
         labels.add("stress")
     names = [name for name in model.properties if name in labels]

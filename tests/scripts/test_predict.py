@@ -87,6 +87,10 @@ def test_predicts_and_leaves_nothing_else_behind(folder: Path) -> None:
         (["model=run", "input=im.xyz"], "in.xyz"),
         (["model=run", "input=in.xyz", "output=in.xyz"], "also an input"),
         (["model=run", "input=salt.xyz"], "salt.xyz, frame 1: "),
+        (["model=run", "input=in.xyz", "format=extxys"], "Did you mean 'extxyz'?"),
+        (["model=run", "input=in.xyz", "elements=[C,Q]"], "elements: expected the symbol"),
+        (["model=run", "input=in.xyz", "disorder=most"], "expected disorder=majority"),
+        (["model=run", "input=in.xyz", "positions_unit=Bor"], "positions_unit: unknown unit"),
     ],
 )
 def test_mistakes_end_with_one_message(
