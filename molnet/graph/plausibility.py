@@ -198,4 +198,8 @@ def _other_unit(ratio: float) -> str:
     """A hint, where the contact would be a bond if lengths were in another unit than Å."""
     low, high = BONDED
     units = [name for name, size in OTHER_UNITS.items() if low < ratio * size < high]
-    return f" Is the unit of length {units[0]}, not Å?" if units else ""
+    return (
+        f" Is the unit of length {units[0]}, not Å? Then set positions_unit={units[0]}."
+        if units
+        else ""
+    )
