@@ -17,7 +17,7 @@ from molnet.graph.elements import ATOMIC_NUMBERS
 from molnet.graph.reading.errors import StructureFileError, frame_name
 from molnet.graph.reading.options import ReadingOptions
 from molnet.graph.reading.symbols import Symbols, UnknownSymbolError
-from molnet.graph.reading.text import read_text
+from molnet.graph.reading.text import read_text, with_plain_exponents
 
 
 def read_poscars(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
@@ -30,7 +30,7 @@ def read_poscars(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
         StructureFileError: the elements of a file of VASP 4 are not known, or the file goes on with
             something that is no structure.
     """
-    lines = read_text(path).splitlines()
+    lines = with_plain_exponents(read_text(path)).splitlines()
     start, frame = _next_start(lines, 0), 0
     while start < len(lines):
         place = f"{frame_name(path, frame)}, line {start + 1}"
@@ -53,7 +53,7 @@ def read_gens(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
     Raises:
         StructureFileError: the file goes on with something that is no structure.
     """
-    lines = read_text(path).splitlines()
+    lines = with_plain_exponents(read_text(path)).splitlines()
     start, frame = _skip_blank(lines, 0), 0
     symbols = Symbols(options)
     while start < len(lines):
@@ -63,6 +63,8 @@ def read_gens(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
             end = start + 2 + atoms + (4 if kind in ("S", "F") else 0)
             if end > len(lines):
                 raise ValueError(f"expected {end - start} lines, the file ends before")
+            for at in range(start + 2, start + 2 + atoms):
+                _check_numbers(lines, at, 2, 3)
             names = lines[start + 1].split()
             found = [symbols[name][0] for name in names]
             block = [f"{atoms} {kind}", " ".join(found), *lines[start + 2 : end]]
@@ -89,11 +91,17 @@ def _skip_blank(lines: list[str], start: int) -> int:
     return start
 
 
-def _floats(line: str, count: int) -> list[float]:
-    words = line.split()
+def _check_numbers(lines: list[str], at: int, first: int, count: int) -> None:
+    """Names the line and the word where ``count`` numbers do not stand from word ``first`` on."""
+    words = lines[at].split()[first : first + count]
     if len(words) < count:
-        raise ValueError(f"expected {count} numbers, got {line.strip()!r}")
-    return [float(word) for word in words[:count]]
+        raise ValueError(f"line {at + 1}: expected {count} numbers, got {lines[at].strip()!r}")
+    for word in words:
+        try:
+            float(word)
+        except ValueError as error:
+            hint = ", write a decimal point" if "," in word else ""
+            raise ValueError(f"line {at + 1}: expected a number, got {word!r}{hint}") from error
 
 
 def _counts(line: str) -> list[int]:
@@ -102,9 +110,9 @@ def _counts(line: str) -> list[int]:
 
 def _end_of_poscar(lines: list[str], start: int) -> int:
     """The line behind the last position of the structure that starts there."""
-    _floats(lines[start + 1], 1)
+    _check_numbers(lines, start + 1, 0, 1)
     for i in (2, 3, 4):
-        _floats(lines[start + i], 3)
+        _check_numbers(lines, start + i, 0, 3)
     at = start + 5
     if not lines[at].split()[0].isdecimal():
         at += 1
@@ -115,7 +123,7 @@ def _end_of_poscar(lines: list[str], start: int) -> int:
     if lines[at].strip()[:1].lower() == "s":
         at += 1
     for i in range(at + 1, at + 1 + atoms):
-        _floats(lines[i], 3)
+        _check_numbers(lines, i, 0, 3)
     return at + 1 + atoms
 
 

@@ -2,6 +2,7 @@
 
 import io
 import mmap
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,15 @@ from molnet.graph.reading.errors import StructureFileError, frame_name
 from molnet.graph.reading.options import ReadingOptions
 from molnet.graph.reading.rest import refuse_second_structure
 from molnet.graph.reading.symbols import Symbols
-from molnet.graph.reading.text import decompressing, open_bytes, open_text, read_text
+from molnet.graph.reading.text import (
+    decompressing,
+    is_plain_text,
+    open_bytes,
+    open_text,
+    read_text,
+    with_plain_exponents,
+    without_compression,
+)
 
 ONE_DESPITE_CODE = ("xsf",)
 """Formats whose readers take one structure where several follow each other, against ASE's table."""
@@ -47,19 +56,32 @@ def read_by_ase(path: Path, format: str, options: ReadingOptions) -> Iterator[At
 
         def read(text: str) -> list[Atoms]:
             arguments = () if reader.single else (slice(None),)
-            file = io.StringIO(text)
-            file.name = str(path)
-            return list(reader.read(file, *arguments))
+            return list(reader.read(_as_file(text, path), *arguments))
 
         refuse_second_structure(path, format, read_text(path), last, read)
 
 
 def _read(path: Path, format: str, is_text: bool) -> Iterator[Atoms]:
-    if is_text and ioformats[format].acceptsfd:
+    reader = ioformats[format]
+    if is_text and reader.single and reader.acceptsfd:
+        yield from iread(_as_file(read_text(path), path), index=":", format=format)
+    elif is_text and reader.acceptsfd:
         with decompressing(path), open_text(path) as file:
             yield from iread(file, index=":", format=format)
+    elif is_text and not is_plain_text(path):
+        with tempfile.TemporaryDirectory() as folder:  # for readers that open files themselves
+            copy = Path(folder, without_compression(path))
+            copy.write_text(read_text(path), encoding="utf-8")
+            yield from iread(str(copy), index=":", format=format, do_not_split_by_at_sign=True)
     else:
         yield from iread(str(path), index=":", format=format, do_not_split_by_at_sign=True)
+
+
+def _as_file(text: str, path: Path) -> io.StringIO:
+    """What ASE's readers take for an open file, whose name some of them ask for."""
+    file = io.StringIO(with_plain_exponents(text))
+    file.name = str(path)
+    return file
 
 
 def _has_zero_bytes(path: Path) -> bool:

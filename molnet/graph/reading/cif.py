@@ -1,7 +1,7 @@
 """CIF: every data block with a structure; disorder is refused, or one ordered choice is taken."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ase import Atoms
@@ -69,7 +69,10 @@ def _symbols(block: CIFBlock, labels: list[str], symbols: Symbols) -> list[str]:
 
 
 def _structure(block: CIFBlock, labels: list[str], options: ReadingOptions, place: str) -> Atoms:
-    sites = _sites(block, labels)
+    try:
+        sites = _sites(block, labels)
+    except ValueError as error:
+        raise StructureFileError(f"{place}: {error}.") from error
     disordered = disordered_sites(sites)
     if not disordered:
         tags = {tag: value for tag, value in block.items() if tag != f"{SITE}occupancy"}
@@ -85,7 +88,7 @@ def _structure(block: CIFBlock, labels: list[str], options: ReadingOptions, plac
     except ValueError as error:
         raise StructureFileError(f"{place}: {error}.") from error
     return Atoms(
-        [site.symbol.replace("D", "H") if site.symbol == "D" else site.symbol for site in chosen],
+        ["H" if site.symbol == "D" else site.symbol for site in chosen],
         positions=positions,
         cell=cell,
         pbc=cell.rank == 3,
@@ -101,7 +104,7 @@ def _sites(block: CIFBlock, labels: list[str]) -> list[Site]:
 
     _, coordinates = block._get_site_coordinates()
     return [
-        Site(label, symbol, tuple(map(float, xyz)), _occupancy(occupancy), assembly, group)
+        Site(label, symbol, _position(label, xyz), _occupancy(occupancy), assembly, group)
         for label, symbol, xyz, occupancy, assembly, group in zip(
             map(str, labels),
             column("type_symbol", ""),
@@ -112,6 +115,14 @@ def _sites(block: CIFBlock, labels: list[str]) -> list[Site]:
             strict=True,
         )
     ]
+
+
+def _position(label: str, words: Iterable[str | float]) -> tuple[float, ...]:
+    try:
+        return tuple(float(word) for word in words)
+    except ValueError as error:
+        position = " ".join(map(str, words))
+        raise ValueError(f"the site {label}: expected a position, got {position!r}") from error
 
 
 def _occupancy(text: str) -> float:

@@ -110,7 +110,7 @@ def _by_content(path: Path) -> str | None:
             lines = [line.strip() for line in islice(file, LOOKED_AT)]
         except UnicodeError:
             return None
-    if lines and lines[0].startswith("ITEM: TIMESTEP"):
+    if lines and lines[0].startswith(("ITEM: TIMESTEP", "ITEM: UNITS")):
         return "lammps-dump-text"
     if len(lines) > 3 and re.search(r"V[23]000$", lines[3]):
         return "sdf"

@@ -44,6 +44,8 @@ def read_pdb(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
                 try:
                     if len(row.rstrip()) < 54:
                         raise ValueError("expected a line with three coordinates up to column 54")
+                    for column in (30, 38, 46):
+                        float(row[column : column + 8])
                     symbol, mass = _element(row, symbols)
                 except ValueError as error:
                     raise StructureFileError(f"{place}: {row.strip()!r}: {error}.") from error

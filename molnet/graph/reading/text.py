@@ -5,6 +5,7 @@ import codecs
 import gzip
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from molnet.graph.reading.errors import StructureFileError
 
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 """What opens a file with each suffix of compression."""
+
+_FORTRAN = re.compile(r"(?<![\w.])([+-]?(?:\d+\.\d*|\.\d+))[dD]([+-]?\d+)(?![\w.])")
 
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -43,6 +46,16 @@ def open_text(path: Path) -> IO[str]:
     return io.TextIOWrapper(file, encoding, errors="molnet.latin1")
 
 
+def is_plain_text(path: Path) -> bool:
+    """Whether any program can read the file: UTF-8 without a byte-order mark, not compressed."""
+    content = path.read_bytes()
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return not content.startswith(codecs.BOM_UTF8)
+
+
 def read_text(path: Path) -> str:
     """All of :func:`open_text`.
 
@@ -51,6 +64,11 @@ def read_text(path: Path) -> str:
     """
     with decompressing(path), open_text(path) as file:
         return file.read()
+
+
+def with_plain_exponents(text: str) -> str:
+    """The text with 1.0e-03 where it has 1.0D-03, as Fortran writes numbers."""
+    return _FORTRAN.sub(r"\1e\2", text)
 
 
 @contextmanager
