@@ -15,6 +15,7 @@ from molnet.graph.reading.blocks import read_gens, read_poscars
 from molnet.graph.reading.by_ase import read_by_ase
 from molnet.graph.reading.cif import read_cif
 from molnet.graph.reading.database import read_database
+from molnet.graph.reading.disorder import refuse_partial_occupancies
 from molnet.graph.reading.errors import StructureFileError, frame_name
 from molnet.graph.reading.formats import DATABASES, format_of
 from molnet.graph.reading.gromacs import read_g96, read_gro
@@ -124,6 +125,7 @@ def read_frames(path: Path, options: ReadingOptions = DEFAULTS) -> Iterator[Atom
                 f"{error}. Repair the file, leave this frame out, or name another format=..."
             ) from error
         _check_elements(atoms, frame_name(path, frame))
+        refuse_partial_occupancies(atoms, frame_name(path, frame))
         yield scale_positions(atoms, factor)
         frame += 1
     if frame == 0:

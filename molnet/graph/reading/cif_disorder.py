@@ -11,9 +11,7 @@ from ase.data import covalent_radii
 from ase.geometry import get_distances
 
 from molnet.graph.elements import ATOMIC_NUMBERS
-
-FULL = 0.995
-"""An occupancy from here on is one, rounded."""
+from molnet.graph.reading.disorder import FULL
 
 TOO_CLOSE = 0.75
 """Atoms closer than this fraction of a bond's length cannot both be there."""

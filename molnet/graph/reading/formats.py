@@ -2,7 +2,6 @@
 
 import difflib
 import re
-from itertools import islice
 from pathlib import Path
 
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
@@ -47,8 +46,8 @@ SUFFIXES = {
 ALIASES = {"xyz": "extxyz", "pdb": "proteindatabank", "poscar": "vasp", "lammps": "lammps-data"}
 """Other names of formats, beside ASE's own."""
 
-LOOKED_AT = 40
-"""Lines of a file that show its format."""
+LOOKED_AT = 4000
+"""Characters of a file that show its format."""
 
 DATABASES = ("db", "json")
 LAMMPS_DUMPS = ("lammps-dump-text", "lammps-dump-binary")
@@ -107,7 +106,7 @@ def _by_content(path: Path) -> str | None:
     """A format that the first lines leave no doubt about, whatever words stand in them."""
     with decompressing(path), open_text(path) as file:
         try:
-            lines = [line.strip() for line in islice(file, LOOKED_AT)]
+            lines = [line.strip() for line in file.read(LOOKED_AT).splitlines()]
         except UnicodeError:
             return None
     if lines and lines[0].startswith(("ITEM: TIMESTEP", "ITEM: UNITS")):

@@ -171,3 +171,18 @@ def test_sites_at_fault(tmp_path: Path, text: str, message: str) -> None:
 def test_unknown_ways_to_treat_disorder() -> None:
     with pytest.raises(ValueError, match="expected disorder=majority, or null, got 'minority'"):
         ReadingOptions.of(disorder="minority")
+
+
+@pytest.mark.parametrize("suffix", ["traj", "extxyz"])
+def test_what_ase_has_made_of_a_disordered_structure(tmp_path: Path, suffix: str) -> None:
+    mixed = block("C1 C 0 0 0 .6", "N1 N 0 0 0 .4", "O1 O .5 .5 .5 1", more=OCCUPANCY)
+    (tmp_path / "a.cif").write_text(mixed)
+    ordered = block("C1 C 0 0 0 1", "O1 O .5 .5 .5 1", more=OCCUPANCY)
+    (tmp_path / "b.cif").write_text(ordered)
+    for name in ("a", "b"):
+        atoms = ase.io.read(tmp_path / f"{name}.cif")
+        del atoms.info["spacegroup"]  # an object of ASE's, which few formats keep
+        ase.io.write(tmp_path / f"{name}.{suffix}", atoms)
+    assert len(list(read_frames(tmp_path / f"b.{suffix}"))) == 1
+    with pytest.raises(StructureFileError, match=r"every site filled.*C 0\.6, N 0\.4"):
+        list(read_frames(tmp_path / f"a.{suffix}"))
