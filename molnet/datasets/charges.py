@@ -19,6 +19,20 @@ def count_charges(part: GraphDataset) -> dict[int, int]:
     return dict(zip(charges.tolist(), counts.tolist(), strict=True))
 
 
+def count_odd(part: GraphDataset) -> int:
+    """How many structures have an odd number of electrons."""
+    odd = 0
+    for start in range(0, len(part), CHUNK):
+        chosen = part.indices[start : start + CHUNK]
+        rows, counts = rows_of(part.store.offsets, chosen)
+        numbers = part.store.species[rows].astype(np.int64)
+        electrons = np.add.reduceat(numbers, np.cumsum(counts) - counts)
+        if part.store.charge is not None:
+            electrons -= part.store.charge[chosen]
+        odd += int((electrons % 2).sum())
+    return odd
+
+
 def check_sums(store: ArrayStore, names: Iterable[str]) -> None:
     """Compares the sums of partial charges with the total charge of each structure.
 

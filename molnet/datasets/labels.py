@@ -138,7 +138,8 @@ def read_label(atoms: Atoms, label: LabelKey) -> np.ndarray | None:
     if value.shape != shape and (
         value.size != np.prod(shape) or value.shape[:per_atom] != shape[:per_atom]
     ):
-        raise StructureFileError(f"{what}: expected the shape {shape}, got {value.shape}")
+        six = " Write all nine numbers, row by row." if value.shape[-1:] == (6,) else ""
+        raise StructureFileError(f"{what}: expected the shape {shape}, got {value.shape}.{six}")
     if not np.isfinite(value).all():
         raise StructureFileError(
             f"{what} must be finite, got {value[~np.isfinite(value)][0]}. Correct this frame or "

@@ -11,6 +11,9 @@ from molnet.datasets.references import fit_reference_energies
 
 CHUNK = 8192  # structures held in memory at a time
 
+NO_SPREAD = 1e-12
+"""Standard deviation, relative to the size of the numbers, that is only one of rounding."""
+
 
 def compute_statistics(
     train: GraphDataset, references: Mapping[str, Mapping[str, float]] | None = None
@@ -56,13 +59,15 @@ def compute_statistics(
             targets[name] = {
                 "references": fit.energies,
                 "residual_rmse": fit.residual_rmse,
-                "scale": fit.residual_std_per_atom,
+                "scale": _spread(fit.residual_std_per_atom, _moments(train, name)[2]),
             }
             notes.extend(note for note in fit.notes if note not in notes)
         else:
             mean, std, rms = _moments(train, name)
             is_scalar = property.per == "structure" and property.shape == ()
-            targets[name] = {"mean": mean, "scale": std} if is_scalar else {"scale": rms}
+            targets[name] = (
+                {"mean": mean, "scale": _spread(std, rms)} if is_scalar else {"scale": rms}
+            )
     if "energy" in targets and "forces" in targets:
         targets["energy"]["scale"] = targets["forces"]["scale"]
     for name, target in targets.items():
@@ -77,6 +82,11 @@ def compute_statistics(
         "targets": targets,
         "notes": notes,
     }
+
+
+def _spread(std: float, size: float) -> float:
+    """A standard deviation, 0 where it is what rounding leaves of numbers of this size."""
+    return std if std > NO_SPREAD * size else 0.0
 
 
 def _moments(train: GraphDataset, name: str) -> tuple[float, float, float]:

@@ -160,7 +160,11 @@ def _build(
                 progress.update()
             entry["remarks"] = dict(remarks)
         tally.raise_if_missing()
-        source["total_charges"] = dict(sorted(tally.charges.items()))
+        source["total_charges"] = {
+            f"{charge:+d}" if charge else "0": count
+            for charge, count in sorted(tally.charges.items())
+        }
+        source["unclear_charges"] = tally.unclear_charges
         source["spins"] = dict(sorted(tally.spins.items()))
         for name, entry in source["labels"].items():
             entry["count"] = tally.found[name]
@@ -197,15 +201,19 @@ class _Tally:
         self.examples: dict[str, list[str]] = {name: [] for name in self.found}
         self.isolated: dict[str, dict[str, float]] = {name: {} for name in self.found}
         self.keys_seen: set[str] = set()
-        self.charges: Counter[str] = Counter()
+        self.charges: Counter[int] = Counter()
+        self.unclear_charges = 0
         self.spins: Counter[str] = Counter()
 
     def charge_of(self, atoms: Atoms) -> int:
-        """The total charge of one frame; takes note of it, and of its spin."""
+        """The total charge of one frame, 0 if unclear; takes note of it, and of its spin."""
         charge = total_charge(atoms)
-        self.charges["unclear" if np.isnan(charge) else f"{charge:+g}"] += 1
         self.spins[stated_spin(atoms) or "not stated"] += 1
-        return 0 if np.isnan(charge) else int(charge)
+        if np.isnan(charge):
+            self.unclear_charges += 1
+            charge = 0.0
+        self.charges[int(charge)] += 1
+        return int(charge)
 
     def is_complete(
         self, atoms: Atoms, values: Mapping[str, np.ndarray | None], place: str
@@ -284,13 +292,13 @@ def _report(store: ArrayStore) -> None:
                 stacklevel=3,
             )
     charges, spins = (store.manifest["source"][name] for name in ("total_charges", "spins"))
-    if set(charges) != {"+0"}:
+    if set(charges) != {"0"}:
         logger.info("total charges in e: %s", _counts(charges))
-    if "unclear" in charges:
+    if unclear := store.manifest["source"]["unclear_charges"]:
         logger.warning(
             "the initial charges of %d structures add up to no whole number: these structures are "
             "taken as neutral. State info['charge'] where they are not.",
-            charges["unclear"],
+            unclear,
         )
     if len(spins) > 1:
         logger.warning(

@@ -114,6 +114,8 @@ def check_heads(heads: Mapping[str, Any]) -> None:
             expect(type(value) is bool, f"{name}.{key}", "true or false", value)
         if settings.get("relative") and not (settings.get("forces") or settings.get("stress")):
             raise ValueError(f"{name}.relative: only an energy with forces or stress is relative")
+        if settings.get("relative") and not name.startswith("relative_"):
+            raise ValueError(f"{name}: expected the name relative_{name} of a relative energy")
         for key, parameter in options.items():
             _check_option(f"{name}.{key}", parameter.annotation, settings.get(key))
         try:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from molnet.datasets.charges import count_charges
 from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.splits import checksum_of_data, load_split
 from molnet.datasets.store import ArrayStore
@@ -83,6 +84,9 @@ def _part_to_compare(
     labels = [label for label in model.properties if label in store.labels]
     part = GraphDataset(store, indices, model.cutoff, labels, model.dtype)
     check_molecules(part, model.config["heads"])
+    for charge, count in count_charges(part).items():
+        if remark := model.total_charges.remark(charge):
+            log.info("note: %d structures: %s", count, remark)
     if model.energy_is_relative:
         log.info("note: the model was trained on forces alone: energies are not compared")
     log.info(

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from molnet.datasets.charges import check_sums, count_charges
+from molnet.datasets.charges import check_sums, count_charges, count_odd
 from molnet.datasets.dataset import GraphDataset, rows_of
 from molnet.datasets.manifest import origin_of
 from molnet.datasets.qm9 import open_qm9
@@ -17,6 +17,7 @@ from molnet.graph.elements import SYMBOLS
 from molnet.graph.frames import ReadingOptions, units_in_files
 from molnet.models.heads import HEADS
 from molnet.models.tensor_heads import symmetry_missed
+from molnet.models.total_charge import listed
 from molnet.properties import Property
 from molnet.training.config import ConfigError, DataConfig, QM9Config, StructuresConfig
 from molnet.training.data import DataModule
@@ -121,12 +122,24 @@ def notes_on_charges(data: DataModule, heads: Mapping[str, Mapping[str, Any]]) -
     counts = count_charges(data.parts["train"])
     kinds = {head.get("kind") for head in heads.values()}
     notes = []
+    for name, part in data.parts.items():
+        unseen = [charge for charge in count_charges(part) if charge not in counts]
+        if unseen:
+            notes.append(
+                f"the {name} part holds total charges that no training structure has: "
+                f"{listed(unseen)} e. Choose another dataset.split_seed, or more such structures."
+            )
     if len(counts) > 1 and kinds - {"charges", "dipole"}:
-        found = ", ".join(f"{charge:+d} ({count:,})" for charge, count in counts.items())
+        found = ", ".join(f"{listed([charge])} ({n:,})" for charge, n in counts.items())
         notes.append(
             f"the structures have different total charges in e: {found}. The network does not see "
             "the total charge: partial charges and dipoles add up to it, but one geometry with two "
             "charges has one energy."
+        )
+    if kinds & {"charges", "dipole"} and (odd := count_odd(data.parts["train"])):
+        notes.append(
+            f"{odd:,} training structures have an odd number of electrons: radicals, or ions whose "
+            "total charge is not stated (atoms.info['charge'])?"
         )
     if "dipole" in kinds and set(counts) != {0}:
         notes.append(

@@ -47,6 +47,11 @@ def check_target(target: TargetConfig) -> None:
     if not target.losses:
         raise ConfigError("target.losses is empty: give the weight of at least one property")
     for name, head in target.heads.items():
+        if "relative" in head:
+            raise ConfigError(
+                f"target.heads.{name}.relative: leave it out; an energy is relative where no loss "
+                "trains it"
+            )
         trained_by = [name, *(of for of in DERIVED if _has_derivatives(head))]
         if not any(_weight(target, loss) > 0 for loss in trained_by):
             raise ConfigError(

@@ -263,6 +263,11 @@ def test_nothing_is_divided_by_zero(build: Build, tmp_path: Path) -> None:
     assert statistics["targets"]["homo"] == {"mean": -10.0, "scale": 1.0}
     assert sum("no spread" in note for note in statistics["notes"]) == 2
 
+    exact = build(FORMULAS, energy=energies(FORMULAS, noise=0.0))  # but for rounding
+    statistics = compute_statistics(GraphDataset(exact, range(len(FORMULAS)), 3.0, ["energy"]))
+    assert statistics["targets"]["energy"]["scale"] == 1.0
+    assert any("no spread" in note for note in statistics["notes"])
+
     with StoreWriter(tmp_path / "isolated", [], {}) as writer:
         writer.add([atomic_numbers["He"]], [[0, 0, 0]])
     alone = GraphDataset(ArrayStore.open(tmp_path / "isolated"), [0], 3.0)

@@ -104,6 +104,18 @@ def test_dipoles_of_ions_are_about_the_centre_of_mass(
     np.testing.assert_allclose(*dipoles, atol=1e-10)
 
 
+def test_ions_that_are_not_declared_are_suspected(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "ions.extxyz"
+    ase.io.write(path, ammonia_and_ammonium())
+    train(settings_for(settings, path, "dipole", "e*Å"))
+    odd = sum(len(atoms) == 5 for atoms in ase.io.read(path, ":"))
+    assert odd == 12
+    assert "training structures have an odd number of electrons: radicals, or ions" in caplog.text
+
+
 def test_what_the_network_does_not_see_is_said(
     settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -114,7 +126,7 @@ def test_what_the_network_does_not_see_is_said(
     ase.io.write(tmp_path / "ions.extxyz", frames)
     config = settings_for(settings, tmp_path / "ions.extxyz", "energy", "eV")
     train(config)
-    assert "total charges in e: +0 (12 structures), +1 (12 structures)" in caplog.text
+    assert "total charges in e: 0 (12 structures), +1 (12 structures)" in caplog.text
     assert "one geometry with two charges has one energy" in caplog.text
     assert "multiplicity 3 (6 structures), not stated (18 structures)" in caplog.text
 
