@@ -7,6 +7,7 @@ traceback.
 
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -26,7 +28,8 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from molnet.training.config import CONF, did_you_mean
+from molnet.training.config import CONF
+from molnet.training.errors import ConfigError, did_you_mean
 from molnet.training.folder import discard_empty_folders
 from molnet.training.interruption import (
     ends_at_once,
@@ -50,10 +53,11 @@ def run_script(
         arguments: the command line without the program's name; by default the process's own.
         settings: stand in for ``conf/NAME.yaml``, whose defaults are then left out of account.
     """
-    arguments = [readable(a) for a in (sys.argv[1:] if arguments is None else arguments)]
+    arguments = sys.argv[1:] if arguments is None else arguments
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands errors on
     with explained(name, arguments, wants_traceback):
+        arguments = [readable(argument) for argument in arguments]
         values, arguments = _plain_values(name, arguments)
     sys.argv[1:] = arguments
     primary = name
@@ -61,8 +65,12 @@ def run_script(
         primary = f"resumed_{name}"
         ConfigStore.instance().store(primary, settings)
 
+    composed = False
+
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name=primary)
     def job(config: DictConfig) -> None:
+        nonlocal composed
+        composed = True
         with explained(name, arguments, wants_traceback):
             config.merge_with(values)
             # Imported here, so that mistakes above are told before torch is loaded.
@@ -74,7 +82,13 @@ def run_script(
 
     try:
         with explained(name, arguments, wants_traceback):
-            job()
+            try:
+                job()
+            except (AttributeError, TypeError, ValueError) as error:
+                if composed:
+                    raise
+                # Hydra trips over some command lines that its grammar lets pass.
+                raise ConfigError(f"cannot read {shlex.join(arguments)}: {error}") from error
     finally:
         discard_empty_folders()
 
@@ -110,20 +124,49 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _plain_values(name: str, arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def _plain_values(name: str, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """Split off ``model=FOLDER``, which Hydra would take for a choice from the group conf/model.
 
     A key of ``conf/NAME.yaml`` stands for itself, even if it names a group of another script.
+
+    Raises:
+        ConfigError: what is given for a group cannot be one of its options.
     """
-    keys = [str(key) for key in OmegaConf.load(CONF / f"{name}.yaml")]
-    values, others = {}, []
+    conf: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
+    values: dict[str, Any] = {}
+    others = []
     for argument in arguments:
         key = argument.partition("=")[0]
-        if key in keys and (CONF / key).is_dir():
-            values[key] = str(OverridesParser.create().parse_override(argument).value())
-        else:
+        if not key or not (CONF / key).is_dir() or "=" not in argument:
             others.append(argument)
+            continue
+        override = OverridesParser.create().parse_override(argument)
+        if key not in conf:
+            if override.value() is None and {key: None} in conf["defaults"]:
+                continue  # as it is by default
+            _check_option(key, override)
+            others.append(argument)
+        elif override.is_sweep_override():
+            raise ConfigError(
+                f"{argument}: expected one name. If it holds a comma, quote it: '{key}=\"A,B\"'"
+            )
+        else:
+            value = override.value()
+            values[key] = str(value) if isinstance(value, int | float | str) else value
     return values, others
+
+
+def _check_option(group: str, override: Override) -> None:
+    if not override.is_sweep_override() and not isinstance(override.value(), str):
+        raise ConfigError(
+            f"{override.input_line}: expected the name of an option, "
+            f"{group}={'|'.join(_options(group))}"
+        )
+
+
+def _options(group: str) -> list[str]:
+    names = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return [name for name in names if not name.startswith("for_")]
 
 
 @contextmanager

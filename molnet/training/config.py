@@ -6,30 +6,25 @@ wrong type and a setting that is missing are errors that name the nearest match,
 came from: the command line, an experiment, or a user's own file.
 """
 
-import difflib
-import inspect
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from molnet.properties import Property
-from molnet.training.paths import absolute, file_name, file_names
+from molnet.training.calls import check_call
+from molnet.training.errors import ConfigError, did_you_mean, typed
+from molnet.training.paths import absolute, file_name, file_names, located
+from molnet.training.ranges import check_ranges, checked_references
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONF = PROJECT / "conf"
 
 OmegaConf.register_new_resolver("project", lambda path: str(PROJECT / path), replace=True)
-
-
-class ConfigError(ValueError):
-    """A setting is unknown, missing, of a wrong type, or at odds with another one."""
 
 
 @dataclass
@@ -108,7 +103,7 @@ class TargetConfig:
 
     heads: dict[str, dict[str, Any]] = MISSING
     losses: dict[str, LossConfig] = MISSING
-    references: dict[str, dict[str, float]] = field(default_factory=dict)
+    references: dict[str, dict[str, Any]] = field(default_factory=dict)
     properties: dict[str, PropertyConfig] = field(default_factory=dict)
 
     def declared(self) -> dict[str, Property]:
@@ -220,12 +215,14 @@ def checked_train(config: DictConfig) -> TrainConfig:
     """
     checked = _conform(config, TrainConfig)
     checked.dataset = checked_dataset(checked.dataset)
+    checked.target.references = checked_references(checked.target.references)
     # Imported here, as one loads torch, which those who only want names of settings do without.
     from molnet.training.model_settings import check_model
     from molnet.training.target import check_target, with_relative_energy
 
     check_target(checked.target)
     check_model(checked)
+    check_ranges(checked)
     checked.target = with_relative_energy(checked.target)
     check_call(checked.optimizer, "optimizer")
     check_call(checked.scheduler, "scheduler")
@@ -258,6 +255,7 @@ def checked_evaluate(config: DictConfig) -> EvaluateConfig:
     checked.model = file_name("model", checked.model)
     if checked.dataset is not None:
         checked.dataset = checked_dataset(checked.dataset)
+    check_ranges(checked)
     check_choice("split", checked.split, ("auto", "all", "train", "validation", "test"))
     return checked
 
@@ -273,47 +271,8 @@ def checked_predict(config: DictConfig) -> PredictConfig:
     checked.input = file_names("input", checked.input)
     if checked.output is not None:
         checked.output = file_name("output", checked.output)
+    check_ranges(checked)
     return checked
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the known word nearest to ``name``, or else all of them."""
-    known = sorted(known)
-    nearest = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(known)}"
-
-
-def check_call(node: dict[str, Any], where: str) -> None:
-    """Check that the callable ``node["_target_"]`` exists and takes the other keys of ``node``."""
-    if not isinstance(node, dict) or "_target_" not in node:
-        raise ConfigError(f"{where}: expected _target_ (the full name of a class), got {node!r}")
-    try:
-        target = get_object(node["_target_"])
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{where}._target_={node['_target_']}: {error}") from error
-    parameters = inspect.signature(target).parameters
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        return
-    for key in node:
-        if key not in parameters and key not in ("_target_", "_partial_"):
-            raise ConfigError(
-                f"unknown option {where}.{key} of {node['_target_']}: "
-                f"{did_you_mean(key, parameters)}"
-            )
-
-
-def made(node: dict[str, Any], where: str, *arguments: Any) -> Any:
-    """What the callable ``node["_target_"]`` makes of the other keys of ``node``.
-
-    Raises:
-        ConfigError: it does not take them.
-    """
-    try:
-        result = instantiate(node)
-        return result(*arguments) if arguments else result
-    except (InstantiationException, TypeError, ValueError) as error:
-        cause = error.__cause__ or error
-        raise ConfigError(f"{where}: {node['_target_']} cannot be made: {cause}") from error
 
 
 Schema = TypeVar("Schema")
@@ -359,13 +318,19 @@ def checked_dataset(node: Any) -> DataConfig:
     dataset = _conform(node, DATASETS[str(kind)], "dataset")
     if isinstance(dataset, StructuresConfig):
         dataset.path = absolute(file_names("dataset.path", dataset.path))
+    if isinstance(dataset, QM9Config) and dataset.source not in ("auto", "package", "download"):
+        dataset.source = str(located(dataset.source).absolute())
+    if dataset.cache is not None:
+        dataset.cache = str(located(dataset.cache).absolute())
     return dataset
 
 
 def check_choice(where: str, value: Any, known: Iterable[str]) -> None:
     """Raise a ConfigError unless ``value`` is one of the known ones."""
-    if value not in known:
-        raise ConfigError(f"unknown value {where}={value}: {did_you_mean(str(value), known)}")
+    if not isinstance(value, str) or value not in known:
+        raise ConfigError(
+            f"unknown value {where}={typed(value)}: {did_you_mean(typed(value), known)}"
+        )
 
 
 def parse_duration(text: str) -> float:

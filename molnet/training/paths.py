@@ -6,6 +6,7 @@ from typing import Any
 from hydra.utils import to_absolute_path
 
 from molnet.cache import from_home
+from molnet.training.errors import ConfigError, typed
 
 
 def located(path: str) -> Path:
@@ -30,10 +31,10 @@ def file_name(where: str, value: Any) -> str:
     """The file or folder that the setting ``where`` names, see :func:`located`.
 
     Raises:
-        ValueError: the value is not a name.
+        ConfigError: the value is not a name.
     """
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{where}={_shown(value)}: expected the name of a file or folder")
+        raise ConfigError(f"{where}={typed(value)}: expected the name of a file or folder")
     return str(located(value))
 
 
@@ -41,20 +42,13 @@ def file_names(where: str, value: Any) -> str | list[str]:
     """The files, globs, or lists of these that the setting ``where`` names.
 
     Raises:
-        ValueError: the value is not a name or a list of names.
+        ConfigError: the value is not a name or a list of names.
     """
     if isinstance(value, list) and value:
         return [file_name(where, part) for part in value]
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(
-            f"{where}={_shown(value)}: expected a file, a glob, or several, [A,B]. A name that "
+        raise ConfigError(
+            f"{where}={typed(value)}: expected a file, a glob, or several, [A,B]. A name that "
             f"looks like something else goes in double quotes: '{where}=\"NAME\"'"
         )
     return file_name(where, value)
-
-
-def _shown(value: Any) -> str:
-    """A value as it is typed on the command line."""
-    return (
-        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    )

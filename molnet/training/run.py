@@ -19,7 +19,8 @@ from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.splits import Split, save_split
 from molnet.datasets.statistics import compute_statistics
 from molnet.models import Model, load_model
-from molnet.training.config import TrainConfig, checked_train, made
+from molnet.training.calls import made
+from molnet.training.config import TrainConfig, checked_train
 from molnet.training.data import DataModule, in_order
 from molnet.training.folder import RESULTS, claimed, kept_log
 from molnet.training.interruption import RunInterrupted, number_of

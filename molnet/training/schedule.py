@@ -75,6 +75,8 @@ class Cosine(_Stateless):
     def __init__(self, warmup: float = 0.02, floor: float = 0.0) -> None:
         if not 0 <= warmup < 1:
             raise ValueError(f"scheduler.warmup: expected a fraction from 0 to 1, got {warmup}")
+        if not 0 <= floor <= 1:
+            raise ValueError(f"scheduler.floor: expected a fraction from 0 to 1, got {floor}")
         self.warmup = warmup
         self.floor = floor
 
@@ -104,6 +106,8 @@ class Plateau:
     ) -> None:
         if not 0 < factor < 1:
             raise ValueError(f"scheduler.factor: expected a number between 0 and 1, got {factor}")
+        if not 0 <= floor <= 1:
+            raise ValueError(f"scheduler.floor: expected a fraction from 0 to 1, got {floor}")
         self._warmup = Constant(warmup_steps)
         self._step = factor
         self.patience = patience

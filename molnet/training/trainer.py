@@ -14,8 +14,9 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from molnet.training.averaging import AveragedWeights
 from molnet.training.budget import Budget
 from molnet.training.callbacks import DataWait, History, LearningRate
+from molnet.training.calls import made
 from molnet.training.checkpoints import Checkpoints
-from molnet.training.config import ConfigError, TrainConfig, made, parse_duration
+from molnet.training.config import ConfigError, TrainConfig, parse_duration
 from molnet.training.interruption import Interruption
 from molnet.training.progress import ProgressDisplay
 

@@ -86,6 +86,23 @@ def test_predicts_and_leaves_nothing_else_behind(folder: Path) -> None:
         (["model=nowhere", "input=in.xyz"], "nowhere"),
         (["model=run", "input=im.xyz"], "in.xyz"),
         (["model=run", "input=in.xyz", "output=in.xyz"], "also an input"),
+        (["model=run", "input=in.xyz", "output=run.xyz"], "this is a folder"),
+        (["model=run", "input=in.xyz", "output="], "output=: expected the name"),
+        (["model=run", "input=in.xyz", "output=[a.xyz]"], "output: "),
+        (["model=run", "input=null"], "input=null: expected a file, a glob, or several"),
+        (["model=run", "input="], "input=: expected a file"),
+        (["model=run", "input=[]"], "input=[]: expected a file"),
+        (["model=run", "input={a: 1}"], "expected a file"),
+        (["model=run", "input=[in.xyz,null]"], "input=null: expected the name of a file"),
+        (["model=run", "input=1.5"], "input=1.5: expected a file"),
+        (["model=run", "input=~t.xyz"], "~t.xyz"),
+        (["model=null", "input=in.xyz"], "model"),
+        (["model=", "input=in.xyz"], "model=: expected the name of a file or folder"),
+        (["model=[run]", "input=in.xyz"], "model"),
+        (["model=~run", "input=in.xyz"], "~run"),
+        (["model=run,run", "input=in.xyz"], "expected one name"),
+        (["model=run", "input=in.xyz", "batch_size=0"], "batch_size=0: expected a finite number"),
+        (["model=run", "input=in.xyz", "device=null", "device=[cpu]"], "device"),
         (["model=run", "input=salt.xyz"], "salt.xyz, frame 1: "),
         (["model=run", "input=in.xyz", "format=extxys"], "Did you mean 'extxyz'?"),
         (["model=run", "input=in.xyz", "elements=[C,Q]"], "elements: expected the symbol"),
@@ -101,6 +118,7 @@ def test_mistakes_end_with_one_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     ase.io.write(folder / "salt.xyz", [molecule("H2O"), molecule("LiF")])
+    (folder / "run.xyz").mkdir()
     before = files(folder)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["predict.py"])
@@ -111,19 +129,66 @@ def test_mistakes_end_with_one_message(
     errors = capsys.readouterr().err
     assert message in errors
     assert "Traceback" not in errors
+    assert errors.splitlines()[-1].startswith("error: ")
     assert not {name for name in files(folder) - before if not name.endswith(".partial")}
 
 
-def test_interruption_keeps_what_is_done(folder: Path) -> None:
+def test_names_are_relative_to_where_the_command_was_typed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["predict.py"])
+    main = runpy.run_path(str(SCRIPT))["main"]
+    chdir = ["hydra.run.dir=elsewhere", "hydra.job.chdir=true"]
+    for input in ("in.xyz", "i?.xyz", "[in.xyz]", "./in.xyz"):
+        run_script("predict", main, ["model=run", f"input={input}", "output=out.csv", *chdir])
+        assert (folder / "out.csv").is_file()
+        (folder / "out.csv").unlink()
+    assert not list((folder / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("script", ["predict.py", "train.py", "evaluate.py"])
+@pytest.mark.parametrize("seconds", [0.3, 0.9, 2.0])
+@pytest.mark.slow
+def test_an_interruption_in_the_first_seconds_ends_with_one_word(
+    folder: Path, script: str, number: int, seconds: float
+) -> None:
+    """While libraries are imported, settings composed, data read."""
+    ase.io.write(folder / "many.xyz", [molecule("CH3OH")] * 5_000)
+    arguments = {
+        "predict.py": ["model=run", "input=many.xyz"],
+        "train.py": ["hydra.run.dir=new"],
+        "evaluate.py": ["model=run", "dataset=organic", "hydra.run.dir=new"],
+    }[script]
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT.with_name(script), *arguments],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "MOLNET_CACHE": str(folder / "cache")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(seconds)
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 128 + number, errors
+    assert "Traceback" not in out + errors
+    assert ("Interrupted" if number == signal.SIGINT else "Terminated") in errors
+    assert not list(folder.glob("new/checkpoints/*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_keeps_what_is_done(folder: Path, number: int) -> None:
     ase.io.write(folder / "many.xyz", [molecule("CH3OH")] * 3_000)
     process = start(folder, "model=run", "input=many.xyz", "batch_size=1")
     partial = folder / "many.predicted.extxyz.partial"
     deadline = time.monotonic() + 300  # on first use, kernels are compiled
     while not (partial.is_file() and partial.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, errors = process.communicate(timeout=300)
-    assert process.returncode == 130, errors
+    assert process.returncode == 128 + number, errors
     assert "predictions are kept in many.predicted.extxyz.partial" in out
     assert not (folder / "many.predicted.extxyz").exists()
     assert len(list(ase.io.iread(partial, format="extxyz"))) > 0

@@ -282,6 +282,26 @@ def test_mistakes_leave_no_folder_behind(run: Run, small: list[str]) -> None:
     assert not list(Path("mine").iterdir())
 
 
+def test_names_are_relative_to_where_the_command_was_typed(
+    run: Run, small: list[str], structures: Path
+) -> None:
+    Path("frames").mkdir()
+    copy = Path("frames/water.extxyz")
+    copy.write_bytes(structures.read_bytes())
+    chdir = "hydra.job.chdir=true"
+    for number, path in enumerate(("frames/water.extxyz", "frames/*", "[frames/water.extxyz]")):
+        status, _, errors = run(
+            "train.py", *small, f"dataset.path={path}", chdir, f"hydra.run.dir=run{number}"
+        )
+        assert status == 0, errors
+        assert Path(f"run{number}/metrics.json").is_file()
+    assert run("train.py", "resume=run0", "trainer.max_epochs=3", chdir)[0] == 0
+    assert run("train.py", *small, chdir, "hydra.run.dir=run0", "resume=auto")[0] == 0
+    status, _, errors = run("evaluate.py", "model=run0", chdir, "hydra.run.dir=evaluation")
+    assert status == 0, errors
+    assert Path("evaluation/metrics.json").is_file()
+
+
 def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments],

@@ -46,6 +46,34 @@ def test_the_nearest_match_is_named(
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize("group", ["dataset", "target", "model", "optimizer", "logger"])
+@pytest.mark.parametrize("value", ["null", "[1,2]", "{a: 1}", "-1", "1.5", "nan", "true"])
+def test_a_choice_is_a_name(capsys: pytest.CaptureFixture[str], group: str, value: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        run([f"{group}={value}"])
+    assert end.value.code == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"error: {group}={value}: expected the name of an option, {group}=")
+    assert len(output.splitlines()) == 1
+
+
+def test_a_choice_that_is_null_by_default_may_be_given_as_null() -> None:
+    seen: list[Any] = []
+    run(["experiment=null", "dataset=organic"], seen.append)
+    run(["dataset=null", "model=folder"], seen.append, "evaluate")
+    assert "dataset" not in seen[1]
+
+
+@pytest.mark.parametrize(
+    "argument", ["=", "=3", "a", "model.=3", ".model=3", "a=b=c", "++", "~", "{}"]
+)
+def test_arguments_that_are_no_settings(capsys: pytest.CaptureFixture[str], argument: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        run([argument])
+    assert end.value.code == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 @pytest.mark.parametrize("value", ["eV/Å", "my file (1).xyz", "a=b", 'say "x"', "back\\slash"])
 def test_values_reach_the_task_as_they_were_typed(value: str) -> None:
     seen = []

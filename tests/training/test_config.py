@@ -89,3 +89,64 @@ def test_durations() -> None:
     assert parse_duration("01:02:03:04") == 93784.0
     with pytest.raises(ConfigError, match="3 hours"):
         parse_duration("3 hours")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("dataset.path=null", r"dataset\.path=null: expected a file, a glob, or several"),
+        ("dataset.path=", r"dataset\.path=: expected a file"),
+        ("dataset.path=[]", r"dataset\.path=\[\]: expected a file"),
+        ("dataset.path=[a.xyz,null]", r"dataset\.path=null: expected the name of a file"),
+        ("dataset.path=3", r"dataset\.path=3: expected a file"),
+        ("dataset.kind=[qm9]", r"unknown value dataset\.kind=\[qm9\]"),
+        ("dataset.split_seed=-1", r"dataset\.split_seed=-1: expected a finite number from 0"),
+        ("dataset.workers=-1", r"dataset\.workers=-1"),
+        ("dataset.batch_size=0", r"dataset\.batch_size=0: expected a finite number from 1"),
+        ("trainer.max_epochs=0", r"trainer\.max_epochs=0: expected a finite number from 1"),
+        ("trainer.max_epochs=-1", r"trainer\.max_epochs=-1"),
+        ("trainer.max_steps=0", r"trainer\.max_steps=0"),
+        ("trainer.threads=0", r"trainer\.threads=0"),
+        ("trainer.gradient_clip=nan", r"trainer\.gradient_clip=nan"),
+        ("callbacks.checkpoint_minutes=-1", r"callbacks\.checkpoint_minutes=-1"),
+        ("seed=-1", "seed=-1: expected a finite number from 0 to 4294967295"),
+        ("seed=4294967296", "seed=4294967296"),
+        ("target.losses.energy.weight=-1", r"target\.losses\.energy\.weight=-1"),
+        ("target.losses.forces.weight=inf", r"target\.losses\.forces\.weight=inf"),
+        ("scheduler.floor=null", r"scheduler\.floor=null: expected a finite number"),
+        ("scheduler.floor=[1]", r"scheduler\.floor=\[1\]: expected a finite number"),
+        ("scheduler.warmup=nan", r"scheduler\.warmup=nan: expected a finite number"),
+        ("optimizer._target_=no/class", r"optimizer\._target_=no/class: "),
+    ],
+)
+def test_values_that_no_setting_can_have(settings: Settings, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        checked_train(settings(override))
+    assert "\n" not in str(error.value)
+
+
+def with_references(settings: Settings, value: object, symbol: str = "Si") -> DictConfig:
+    config = settings()
+    OmegaConf.update(config, f"target.references.energy.{symbol}", value, force_add=True)
+    return config
+
+
+def test_references_may_be_whole_numbers(settings: Settings) -> None:
+    for value in (-145, -145.0, 0):
+        found = checked_train(with_references(settings, value)).target.references["energy"]["Si"]
+        assert found == value
+        assert type(found) is float
+
+
+@pytest.mark.parametrize("value", [None, True, "many", "-145.5", [1], float("nan"), float("inf")])
+def test_references_must_be_numbers(settings: Settings, value: object) -> None:
+    with pytest.raises(
+        ConfigError, match=r"target\.references\.energy\.Si=.*: expected the energy"
+    ):
+        checked_train(with_references(settings, value))
+
+
+@pytest.mark.parametrize("symbol", ["SI", "Sj", "14"])
+def test_references_are_those_of_elements(settings: Settings, symbol: str) -> None:
+    with pytest.raises(ConfigError, match="is no symbol of an element"):
+        checked_train(with_references(settings, -145.0, symbol))

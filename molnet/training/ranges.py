@@ -1,0 +1,78 @@
+"""The numbers among the settings: how small and how large they may be."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from molnet.training.errors import ConfigError, typed
+
+LOWEST = {
+    "seed": 0,
+    "threads": 1,
+    "batch_size": 1,
+    "max_atoms": 1,
+    "dataset.split_seed": 0,
+    "dataset.batch_size": 1,
+    "dataset.max_atoms": 1,
+    "dataset.max_edges": 1,
+    "dataset.workers": 0,
+    "trainer.max_epochs": 1,
+    "trainer.max_steps": 1,
+    "trainer.threads": 1,
+    "trainer.gradient_clip": 0,
+    "callbacks.checkpoint_minutes": 0,
+    "callbacks.early_stopping_patience": 0,
+}
+HIGHEST = {"seed": 2**32 - 1}
+"""As far as NumPy's generator goes."""
+
+
+def check_ranges(settings: Any) -> None:
+    """Check the numbers in a dataclass of settings, and in those that it holds.
+
+    Raises:
+        ConfigError: one of them is too small, too large or not finite.
+    """
+    for key, value in _numbers(vars(settings)):
+        low, high = LOWEST.get(key, -math.inf), HIGHEST.get(key, math.inf)
+        if key.startswith("target.losses.") and key.endswith(".weight"):
+            low = 0
+        if not (low <= value <= high and math.isfinite(value)):
+            bounds = f" from {low}" * math.isfinite(low) + f" to {high}" * math.isfinite(high)
+            raise ConfigError(f"{key}={typed(value)}: expected a finite number{bounds}")
+
+
+def checked_references(references: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Reference energies by property and symbol; whole numbers are as good as others.
+
+    Raises:
+        ConfigError: a symbol or a number is none.
+    """
+    return {
+        name: {
+            str(symbol): _reference(f"target.references.{name}.{symbol}", str(symbol), value)
+            for symbol, value in given.items()
+        }
+        for name, given in references.items()
+    }
+
+
+def _reference(key: str, symbol: str, value: Any) -> float:
+    # Imported here, as it loads torch, which those who only want names of settings do without.
+    from molnet.graph.elements import ATOMIC_NUMBERS
+
+    if symbol not in ATOMIC_NUMBERS:
+        raise ConfigError(f"{key}: {symbol!r} is no symbol of an element, such as Si")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(f"{key}={typed(value)}: expected the energy of one atom, a finite number")
+    return float(value)
+
+
+def _numbers(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, int | float]]:
+    for name, value in values.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, dict):
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif hasattr(value, "__dataclass_fields__"):
+            yield from _numbers(vars(value), f"{prefix}{name}.")
