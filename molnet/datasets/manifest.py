@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ CHARGED = ("charge",)
 """Likewise where some structure has a total charge."""
 
 COUNTS = ("structures", "atoms")
+KEYS = {entry.name for entry in fields_of(Property)}
 
 
 class StoreError(ValueError):
@@ -85,6 +87,8 @@ def properties_of(manifest: Mapping[str, Any]) -> dict[str, Property]:
     """
     properties = {}
     for name, fields in manifest["properties"].items():
+        if fields.keys() != KEYS or type(fields["extensive"]) is not bool:
+            raise ValueError(f"manifest.json describes no property: {fields}")
         entry = Property(**(fields | {"shape": tuple(fields["shape"])}))
         sizes = [_count(f"the shape of {name}", size) for size in entry.shape]
         if entry.name != name or entry.per not in ("atom", "structure") or len(sizes) > 4:

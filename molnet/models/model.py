@@ -31,7 +31,7 @@ from molnet.models.frozen import frozen
 from molnet.models.head import Head
 from molnet.models.heads import HEADS, Extensive
 from molnet.models.network import Features, Network
-from molnet.models.settings import OF_ENERGY
+from molnet.models.settings import OF_ENERGY, complete_statistics
 from molnet.models.total_charge import TotalCharges, UnseenChargeWarning
 from molnet.properties import Property, get_property
 
@@ -153,7 +153,9 @@ class Model(nn.Module):
             **copy.deepcopy(self._settings),
             "species": [SYMBOLS[number] for number in self.species],
             "properties": {name: asdict(prop) for name, prop in self.properties.items()},
-            "statistics": copy.deepcopy(self.statistics),
+            "statistics": complete_statistics(
+                self.statistics, self._settings["heads"], [SYMBOLS[z] for z in self.species]
+            ),
             "provenance": copy.deepcopy(self.provenance),
         }
 

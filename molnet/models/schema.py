@@ -56,7 +56,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     _check_heads(config["heads"])
     _check_species(config["species"])
     _check_properties(config["properties"], config["heads"])
-    _check_statistics(config["statistics"], config["properties"])
+    _check_statistics(config)
     expect(isinstance(config["provenance"], dict), "provenance", "an object", config["provenance"])
 
 
@@ -114,8 +114,9 @@ def _check_properties(properties: Any, heads: Mapping[str, Any]) -> None:
             raise ValueError(f"{where}: {error}") from error
 
 
-def _check_statistics(statistics: Any, properties: Mapping[str, Any]) -> None:
-    check_keys("statistics", statistics, ["mean_neighbours"], ["targets", "total_charges"])
+def _check_statistics(config: Mapping[str, Any]) -> None:
+    statistics, heads = config["statistics"], config["heads"]
+    check_keys("statistics", statistics, ["mean_neighbours", "targets"], ["total_charges"])
     neighbours = statistics["mean_neighbours"]
     where = "statistics.mean_neighbours"
     expect(POSITIVE.holds(neighbours), where, "a positive number", neighbours)
@@ -126,17 +127,23 @@ def _check_statistics(statistics: Any, properties: Mapping[str, Any]) -> None:
         f"a list of charges, each {CHARGE}",
         charges,
     )
-    targets = statistics.get("targets", {})
-    check_keys("statistics.targets", targets, [], properties)
+    targets = statistics["targets"]
+    check_keys("statistics.targets", targets, [*heads], config["properties"])
     for name, target in targets.items():
-        where = f"statistics.targets.{name}"
-        check_keys(where, target, [], ["references", "residual_rmse", "mean", "scale"])
-        scale = target.get("scale", 1.0)
-        expect(POSITIVE.holds(scale), f"{where}.scale", "a positive number", scale)
-        references = target.get("references", {})
-        check_keys(f"{where}.references", references, [], ATOMIC_NUMBERS)
-        numbers = {key: target[key] for key in ("residual_rmse", "mean") if key in target}
-        for key, value in numbers.items():
-            expect(FINITE.holds(value), f"{where}.{key}", "a finite number", value)
-        for symbol, value in references.items():
-            expect(FINITE.holds(value), f"{where}.references.{symbol}", "a finite number", value)
+        kind = heads[name]["kind"] if name in heads else None
+        _check_target(f"statistics.targets.{name}", target, kind, config["species"])
+
+
+def _check_target(where: str, target: Any, kind: str | None, species: list[str]) -> None:
+    """The statistics of one property, of which heads of some kinds need more than the scale."""
+    needed = {"extensive": ["references"], "intensive": ["mean"]}.get(str(kind), [])
+    check_keys(where, target, ["scale", *needed], ["references", "residual_rmse", "mean"])
+    scale = target["scale"]
+    expect(POSITIVE.holds(scale), f"{where}.scale", "a positive number", scale)
+    references = target.get("references", {})
+    needed = species if kind == "extensive" else []
+    check_keys(f"{where}.references", references, needed, ATOMIC_NUMBERS)
+    numbers = {key: target[key] for key in ("residual_rmse", "mean") if key in target}
+    numbers |= {f"references.{symbol}": value for symbol, value in references.items()}
+    for key, value in numbers.items():
+        expect(FINITE.holds(value), f"{where}.{key}", "a finite number", value)

@@ -1,8 +1,9 @@
 """What the settings of a network and of heads may be, for training and for saved models alike."""
 
+import copy
 import difflib
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -208,6 +209,29 @@ def _features(network: Mapping[str, Any]) -> set[Irrep]:
             if out.l <= network["l_max"] and (network["parity"] or out.p == (-1) ** out.l)
         }
     return features
+
+
+def complete_statistics(
+    statistics: Mapping[str, Any], heads: Mapping[str, Any], species: Iterable[str]
+) -> dict[str, Any]:
+    """Statistics of a training set in which nothing is left to be understood.
+
+    Args:
+        statistics: as :class:`~molnet.models.model.Model` takes them.
+        heads: with the kind of each.
+        species: symbols of the elements that the model knows.
+    """
+    complete = copy.deepcopy(dict(statistics))
+    targets = complete.setdefault("targets", {})
+    for name, head in heads.items():
+        target = targets.setdefault(name, {})
+        target.setdefault("scale", 1.0)
+        if head["kind"] == "extensive":
+            references = target.setdefault("references", {})
+            target["references"] = {**dict.fromkeys(species, 0.0), **references}
+        if head["kind"] == "intensive":
+            target.setdefault("mean", 0.0)
+    return complete
 
 
 def fewest_weights(network: Mapping[str, Any], species: int) -> int:
