@@ -12,6 +12,7 @@ from ase.io.formats import ioformats
 
 from molnet.graph.reading.errors import StructureFileError, frame_name
 from molnet.graph.reading.options import ReadingOptions
+from molnet.graph.reading.quantum_chemistry import STATED, take_charge
 from molnet.graph.reading.rest import refuse_second_structure
 from molnet.graph.reading.symbols import Symbols
 from molnet.graph.reading.text import (
@@ -45,10 +46,12 @@ def read_by_ase(path: Path, format: str, options: ReadingOptions) -> Iterator[At
         raise StructureFileError(f"{path} has no $end: it was cut short. Fetch or write it again.")
     if format == "traj":
         _refuse_second_trajectory(path)
-    count, last = 0, None
+    count, last, text = 0, None, ""
     for atoms in _read(path, format, is_text):
         if "dlp4_labels" in atoms.arrays:
             _name_elements_of_dl_poly(atoms, Symbols(options), frame_name(path, count))
+        if is_text and format in STATED:
+            take_charge(atoms, format, text := text or read_text(path))
         yield atoms
         count, last = count + 1, atoms
     takes_one = reader.single or format in ONE_DESPITE_CODE
