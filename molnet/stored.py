@@ -5,9 +5,12 @@ therefore compared with a SHA-256 that was written with it.
 """
 
 import errno
+import glob
 import hashlib
 import json
 import os
+import platform
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,12 +77,42 @@ def write_whole(path: Path, data: str | bytes) -> None:
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    for unfinished in abandoned(path):
+        unfinished.unlink(missing_ok=True)
+    partial = partial_path(path)
     try:
         write_durably(partial, data.encode() if isinstance(data, str) else data)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def partial_path(path: Path) -> Path:
+    """Where to build what becomes ``path``; the name tells machine and process."""
+    unique = uuid.uuid4().hex
+    return path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.{unique}.partial")
+
+
+def abandoned(path: Path) -> list[Path]:
+    """What dead processes of this machine have begun to build for ``path`` and left behind."""
+    mine = f".{glob.escape(path.name)}.{glob.escape(platform.node())}.*.partial"
+    return [
+        partial
+        for partial in path.parent.glob(mine)
+        if not _is_alive(int(partial.name.split(".")[-3]))
+    ]
+
+
+def _is_alive(process: int) -> bool:
+    if os.name == "nt":
+        return True  # there is no way to ask
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 def write_durably(path: Path, data: bytes) -> None:

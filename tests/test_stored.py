@@ -1,12 +1,23 @@
 """JSON that holds a hash of its own content, and files that appear in one step."""
 
+import errno
 import json
+import multiprocessing
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from molnet.stored import SEAL, check_seal, read_object, sealed, write_whole
+from molnet.stored import (
+    SEAL,
+    abandoned,
+    check_seal,
+    partial_path,
+    read_object,
+    sealed,
+    write_whole,
+)
 
 
 def test_a_seal_is_of_the_content_not_of_the_text(tmp_path: Path) -> None:
@@ -39,10 +50,39 @@ def test_what_is_no_object_is_refused(tmp_path: Path, data: bytes) -> None:
         read_object(tmp_path / "a.json")
 
 
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+def full(descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.json"
     write_whole(path, "old")
-    os.mkdir(tmp_path / f"a.json.{os.getpid()}.partial")
-    with pytest.raises(OSError, match="directory"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
         write_whole(path, "new")
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def _die_while_writing(path: Path) -> None:
+    partial_path(path).write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.json", tmp_path / "b.json"
+    context = multiprocessing.get_context("fork")
+    for each in (path, other):
+        process = context.Process(target=_die_while_writing, args=(each,))
+        process.start()
+        process.join()
+    mine = partial_path(path)
+    mine.write_text("of a process that is alive")
+    elsewhere = tmp_path / ".a.json.another-machine.1.abc.partial"
+    elsewhere.write_text("of a machine that cannot be asked")
+    assert len(list(tmp_path.iterdir())) == 4
+    write_whole(path, "whole")
+    assert {*tmp_path.iterdir()} == {path, mine, elsewhere, *abandoned(other)}
+    assert len(abandoned(other)) == 1

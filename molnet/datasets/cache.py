@@ -7,14 +7,13 @@ import os
 import re
 import shutil
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from molnet.cache import cache_folder
-from molnet.stored import synchronise
+from molnet.stored import abandoned, partial_path, synchronise
 
 ABANDONED_AFTER = 24 * 3600.0  # seconds without a write, after which a build is taken for dead
 
@@ -65,7 +64,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     with writing(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(target)
-        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+        partial = partial_path(target)
         partial.mkdir()
     try:
         yield partial
@@ -82,7 +81,9 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Removes what killed builds of the same target have left behind."""
+    """Removes what killed builds of the same target have left behind, here or elsewhere."""
+    for partial in abandoned(target):
+        shutil.rmtree(partial, ignore_errors=True)
     for partial in target.parent.glob(f".{target.name}.*.partial"):
         try:
             last_write = max(entry.stat().st_mtime for entry in (partial, *partial.rglob("*")))

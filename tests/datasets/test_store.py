@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import resource
+import shutil
 import tracemalloc
 from pathlib import Path
 
@@ -151,13 +152,20 @@ def test_a_killed_build_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
     assert build.exitcode == 9
     assert not target.exists()
     (leftover,) = tmp_path.iterdir()
-
+    shutil.copytree(leftover, tmp_path / "copy")
     write(target)
-    assert leftover.exists()  # it could be another process at work
-    for entry in (leftover, *leftover.iterdir()):
+    assert not leftover.exists()  # its process is dead
+    (tmp_path / "copy").rename(leftover)
+    shutil.rmtree(target)
+
+    elsewhere = tmp_path / ".s.another-machine.1.abc.partial"
+    leftover.rename(elsewhere)
+    write(target)
+    assert elsewhere.exists()  # it could be at work
+    for entry in (elsewhere, *elsewhere.iterdir()):
         os.utime(entry, (0, 0))
     write(target)
-    assert not leftover.exists()
+    assert not elsewhere.exists()
 
 
 def _build_with_others(folder: Path, barrier: "multiprocessing.synchronize.Barrier") -> None:
