@@ -8,7 +8,7 @@ import ase.io
 import numpy as np
 import pytest
 from ase import Atoms, units
-from ase.build import molecule
+from ase.build import bulk, molecule
 
 from molnet.datasets.structures import open_structures
 from molnet.graph.frames import ReadingOptions, StructureFileError
@@ -135,3 +135,23 @@ def test_numbers_that_are_no_elements(tmp_path: Path, number: int) -> None:
     message = rf"a\.traj, frame 1: atom 1 \(counted from 0\) is no element.* {number}.*1 to 118"
     with pytest.raises(StructureFileError, match=message):
         open_structures(tmp_path / "a.traj", ENERGY | {"energy": {"key": "e", "unit": "eV"}})
+
+
+def test_stress_and_virial_of_six_numbers(tmp_path: Path) -> None:
+    frame = (
+        '2\nlattice="8 0 0 0 8 0 0 0 8" {}="1 2 3 4 5 6"\n'  # xx yy zz yz xz xy
+        "O 0.0 0.0 0.0\nH 0.0 0.0 0.97\n"
+    )
+    full = np.array([[1.0, 6, 5], [6, 2, 4], [5, 4, 3]])
+    for name, unit, expected in (("stress", "eV/Å^3", full), ("virial", "eV", -full / 512)):
+        (tmp_path / "a.xyz").write_text(frame.format(name))
+        store = open_structures(tmp_path / "a.xyz", {name: {"key": name, "unit": unit}})
+        assert np.allclose(store.labels["stress"], expected)
+
+
+def test_every_structure_of_a_joined_poscar(tmp_path: Path) -> None:
+    atoms = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+    ase.io.write(tmp_path / "POSCAR", atoms, format="vasp")
+    text = (tmp_path / "POSCAR").read_text()
+    (tmp_path / "POSCAR").write_text(3 * text)
+    assert len(open_structures(tmp_path / "POSCAR", {})) == 3

@@ -46,22 +46,34 @@ def read_by_ase(path: Path, format: str, options: ReadingOptions) -> Iterator[At
         raise StructureFileError(f"{path} has no $end: it was cut short. Fetch or write it again.")
     if format == "traj":
         _refuse_second_trajectory(path)
+    takes_one = is_text and (reader.single or format in ONE_DESPITE_CODE)
     count, last, text = 0, None, ""
-    for atoms in _read(path, format, is_text):
-        if "dlp4_labels" in atoms.arrays:
-            _name_elements_of_dl_poly(atoms, Symbols(options), frame_name(path, count))
-        if is_text and format in STATED:
-            take_charge(atoms, format, text := text or read_text(path))
-        yield atoms
-        count, last = count + 1, atoms
-    takes_one = reader.single or format in ONE_DESPITE_CODE
-    if last is not None and count == 1 and is_text and takes_one:
+    try:
+        for atoms in _read(path, format, is_text):
+            if "dlp4_labels" in atoms.arrays:
+                _name_elements_of_dl_poly(atoms, Symbols(options), frame_name(path, count))
+            if is_text and format in STATED:
+                take_charge(atoms, format, text := text or read_text(path))
+            yield atoms
+            count, last = count + 1, atoms
+    except StructureFileError:
+        raise
+    except Exception:
+        if takes_one:  # several structures may be the reason
+            _refuse_second_structure(path, format, None)
+        raise
+    if takes_one and count == 1:
+        _refuse_second_structure(path, format, last)
 
-        def read(text: str) -> list[Atoms]:
-            arguments = () if reader.single else (slice(None),)
-            return list(reader.read(_as_file(text, path), *arguments))
 
-        refuse_second_structure(path, format, read_text(path), last, read)
+def _refuse_second_structure(path: Path, format: str, whole: Atoms | None) -> None:
+    reader = ioformats[format]
+
+    def read(text: str) -> list[Atoms]:
+        arguments = () if reader.single else (slice(None),)
+        return list(reader.read(_as_file(text, path), *arguments))
+
+    refuse_second_structure(path, format, read_text(path), whole, read)
 
 
 def _read(path: Path, format: str, is_text: bool) -> Iterator[Atoms]:

@@ -28,7 +28,8 @@ def read_database(path: Path, format: str) -> Iterator[Atoms]:
 def units_of_database(path: Path, format: str) -> dict[str, str]:
     """The units that the metadata declare: of ``"positions"``, and of each property.
 
-    SchNetPack writes them as ``_distance_unit`` and ``_property_unit_dict``.
+    SchNetPack writes them as ``_distance_unit`` and ``_property_unit_dict``; both are known without
+    the underscore, too.
 
     Raises:
         StructureFileError: they have another form, or the file is no database.
@@ -42,12 +43,12 @@ def units_of_database(path: Path, format: str) -> dict[str, str]:
             f"{path} cannot be read as {format}: {type(error).__name__}: {error}. Fetch or write "
             "it again, or name its format with format=..."
         ) from error
-    units = metadata.get("_property_unit_dict") or {}
+    units = metadata.get("_property_unit_dict") or metadata.get("property_unit_dict") or {}
     if not isinstance(units, Mapping):
         raise StructureFileError(
             f"{path}: expected _property_unit_dict {{NAME: UNIT}} in the metadata, got {units!r}"
         )
     declared = {str(name): str(unit) for name, unit in units.items() if unit}
-    if metadata.get("_distance_unit"):
-        declared["positions"] = str(metadata["_distance_unit"])
+    if distance := metadata.get("_distance_unit") or metadata.get("distance_unit"):
+        declared["positions"] = str(distance)
     return declared

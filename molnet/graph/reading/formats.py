@@ -30,6 +30,7 @@ SUFFIXES = {
     "g96": "gromos",
     "xsf": "xsf",
     "cube": "cube",
+    "pwi": "espresso-in",
     "lammpstrj": "lammps-dump-text",
     "lmp": "lammps-data",
     "cell": "castep-cell",

@@ -40,7 +40,7 @@ TRIES = 20
 
 
 def refuse_second_structure(
-    path: Path, format: str, text: str, whole: Atoms, read: Callable[[str], list[Atoms]]
+    path: Path, format: str, text: str, whole: Atoms | None, read: Callable[[str], list[Atoms]]
 ) -> None:
     """Raises an error if a part of the text is a structure that ``read`` has left out.
 
@@ -48,7 +48,7 @@ def refuse_second_structure(
         path: of the file, for the message.
         format: of the file.
         text: all of the file.
-        whole: the structure that ``read`` finds in all of it.
+        whole: the structure that ``read`` finds in all of it; None where it fails.
         read: from a text to its structures; fails with any error on what is none.
 
     Raises:
@@ -68,9 +68,9 @@ def refuse_second_structure(
             continue
         if not (len(first) and len(second)):
             continue
-        dropped = len(whole) <= max(len(first), len(second))
-        merged = len(whole) == len(first) + len(second) and _is_repeated(lines, start)
-        if dropped or merged:
+        dropped = whole is None or len(whole) <= max(len(first), len(second))
+        merged = whole is not None and len(whole) == len(first) + len(second)
+        if dropped or (merged and _is_repeated(lines, start)):
             raise StructureFileError(_more_than_one(path, start + 1, len(lines)))
 
 

@@ -25,7 +25,7 @@ RESIDUES = frozenset(
 )
 """Residues of which every atom is of the element of its name's first letter."""
 
-_LABEL = re.compile(r"([A-Za-z]{1,3})(?=[^A-Za-z]|$)")
+_LABEL = re.compile(r"([A-Za-z]{1,3})(?:[\d_+\-'*.()][\w+\-'*.()]*)?", re.ASCII)
 
 
 class UnknownSymbolError(ValueError):
@@ -85,7 +85,7 @@ def symbol_of(word: str) -> tuple[str, float | None]:
         )
     if ATOMIC_NUMBERS.get(word, 0) > 0:
         return word, None
-    match = _LABEL.match(word)
+    match = _LABEL.fullmatch(word)
     letters = match[1] if match else ""
     if letters.upper() in ISOTOPES:
         return "H", ISOTOPES[letters.upper()]

@@ -90,9 +90,14 @@ def xyz_blocks(file: IO[str], path: Path) -> Iterator[tuple[int, list[str]]]:
 def _atom_count(text: str, place: str, line: int) -> int:
     if text.isascii() and text.isdecimal():
         return int(text)
+    reason = (
+        "The frame before it may have more or fewer lines than it says."
+        if line > 1
+        else "If the file is not an XYZ file, name its format with format=NAME."
+    )
     raise StructureFileError(
-        f"{place}: expected a line with the number of atoms, got {text[:80]!r} in line {line}. The "
-        "frame before it may have more or fewer lines than it says."
+        f"{place}: expected a line with the number of atoms, got {text[:80]!r} in line {line}. "
+        f"{reason}"
     )
 
 

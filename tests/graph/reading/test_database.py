@@ -67,6 +67,13 @@ def test_units_that_are_none(tmp_path: Path) -> None:
         ReadingOptions.of(positions_unit="eV")
 
 
+def test_declarations_without_underscores(tmp_path: Path) -> None:
+    atoms = database(tmp_path / "a.db", distance_unit="Bohr", property_unit_dict={"energy": "eV"})
+    (found,) = read_frames(tmp_path / "a.db")
+    assert np.allclose(found.positions, atoms.positions)
+    assert units_in_files(tmp_path / "a.db") == {"energy": "eV"}
+
+
 def test_a_database_without_declarations(tmp_path: Path) -> None:
     atoms = database(tmp_path / "a.db")
     (found,) = read_frames(tmp_path / "a.db")

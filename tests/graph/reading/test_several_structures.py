@@ -93,6 +93,21 @@ def test_two_files_joined(tmp_path: Path, format: str, periodic: bool) -> None:
             assert atoms.symbols.formula.count() == expected
 
 
+PWSCF = """&system
+ ibrav=0, nat=2, ntyp=1
+/
+ATOMIC_SPECIES
+Si 28.0 Si.upf
+ATOMIC_POSITIONS angstrom
+Si 0 0 0
+Si 1.36 1.36 1.36
+CELL_PARAMETERS angstrom
+ 0 2.7 2.7
+ 2.7 0 2.7
+ 2.7 2.7 0
+"""
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -105,6 +120,7 @@ def test_two_files_joined(tmp_path: Path, format: str, periodic: bool) -> None:
             "O 0.0 0.0 0.1\nH 0.0 0.7 -0.4\nH 0.0 -0.7 -0.4\n\n",
         ),
         ("geometry.in", "# made by hand\n# twice\natom 0 0 0.1 O\natom 0 0.7 -0.4 H\n"),
+        ("POSCAR.pwi", PWSCF),
         ("a.car", "!BIOSYM archive 3\nPBC=OFF\n\n!DATE\nO1 0 0 0.1 XXXX 1 xx O 0.0\nend\nend\n"),
     ],
 )
