@@ -16,6 +16,15 @@ from molnet.graph.reading.disorder import FULL
 TOO_CLOSE = 0.75
 """Atoms closer than this fraction of a bond's length cannot both be there."""
 
+TERMINAL = ("H", "D", "F", "Cl", "Br", "I", "O")
+"""Elements of atoms at the ends of a group that turns (CF3, CH3, ClO4): they do not bond there."""
+
+TURNED = 1.25
+"""The fraction for two of these, whose places before and after a turn are farther apart."""
+
+TURNED_HYDROGENS = 1.3
+"""The same for two hydrogen atoms, as a distance (Å): less than in CH3 or H2O."""
+
 SAME_PLACE = 0.1
 """Distance (Å) under which two sites are one."""
 
@@ -133,7 +142,11 @@ def _exclude(
     partial = np.array([not s.has_group and s.occupancy < FULL for s in sites])
     _, distances = get_distances(positions, cell=cell, pbc=cell.rank == 3)
     owner = np.array(owners)
-    limits = TOO_CLOSE * (radii[owner][:, None] + radii[owner][None, :])
+    terminal = np.array([site.symbol in TERMINAL for site in sites])[owner]
+    hydrogen = np.array([site.symbol in ("H", "D") for site in sites])[owner]
+    bonds = radii[owner][:, None] + radii[owner][None, :]
+    limits = np.where(terminal[:, None] & terminal[None, :], TURNED, TOO_CLOSE) * bonds
+    limits[hydrogen[:, None] & hydrogen[None, :]] = TURNED_HYDROGENS
     both_partial = partial[owner][:, None] & partial[owner][None, :]
     excludes = np.where(both_partial, distances < limits, distances < SAME_PLACE)
     np.fill_diagonal(excludes, False)

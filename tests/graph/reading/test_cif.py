@@ -133,6 +133,23 @@ def test_the_more_occupied_of_two_places(tmp_path: Path) -> None:
     assert np.allclose(atoms.get_scaled_positions(), [[0.98, 0, 0]])
 
 
+@pytest.mark.parametrize(
+    ("element", "radius"), [("F", 1.25), ("H", 1.02), ("Cl", 1.66), ("O", 1.35)]
+)
+def test_a_group_that_turns(tmp_path: Path, element: str, radius: float) -> None:
+    """Six half-occupied places on a circle: every other one is an atom."""
+    angles = np.arange(6) * np.pi / 3
+    rows = [
+        f"X{i} {element} {radius * np.cos(a) / 8:.5f} {radius * np.sin(a) / 8:.5f} 0.05 .5"
+        for i, a in enumerate(angles)
+    ]
+    text = block("C1 C 0 0 0 1", *rows, more=OCCUPANCY)
+    (atoms,) = read(tmp_path / "a.cif", text, disorder="majority")
+    assert str(atoms.symbols) == f"C{element}3"
+    distances = atoms.get_all_distances(mic=True)[1:, 1:][np.triu_indices(3, 1)]
+    assert np.allclose(distances, np.sqrt(3) * radius, atol=1e-3)
+
+
 def test_disorder_with_symmetry(tmp_path: Path) -> None:
     mixed = block(
         "Na1 Na 0 0 0 .7",
