@@ -25,14 +25,10 @@ from molnet.training.config import (
     checked_evaluate,
 )
 from molnet.training.data import in_order
+from molnet.training.data_checks import check_charges, check_molecules
 from molnet.training.folder import claimed, kept_log
 from molnet.training.results import Results
-from molnet.training.sources import (
-    check_charges,
-    check_molecules,
-    open_store,
-    reading_options,
-)
+from molnet.training.sources import open_store, reading_options
 
 log = logging.getLogger(__name__)
 

@@ -22,6 +22,12 @@ from molnet.models import Model, load_model
 from molnet.training.calls import made
 from molnet.training.config import TrainConfig, checked_train
 from molnet.training.data import DataModule, in_order
+from molnet.training.data_checks import (
+    check_charges,
+    check_molecules,
+    notes_on_charges,
+    notes_on_symmetry,
+)
 from molnet.training.folder import RESULTS, claimed, kept_log
 from molnet.training.interruption import RunInterrupted, number_of
 from molnet.training.losses import Loss, LossTerm
@@ -38,15 +44,7 @@ from molnet.training.resume import (
     given_arguments,
     read_checkpoint,
 )
-from molnet.training.sources import (
-    check_charges,
-    check_molecules,
-    draw_split,
-    notes_on_charges,
-    notes_on_symmetry,
-    open_store,
-    training_elements,
-)
+from molnet.training.sources import draw_split, open_store, training_elements
 from molnet.training.trainer import RunTrainer, make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
