@@ -100,6 +100,17 @@ def test_a_changed_time_alone_hides_nothing(folder: Path) -> None:
         use(folder)
 
 
+def test_a_change_right_after_verification_is_found(folder: Path) -> None:
+    path = folder / "positions.npy"
+    for _ in range(20):
+        path.write_bytes(path.read_bytes())
+        use(folder)  # verifies what was written in this very moment
+        flip(path, -1)
+        with pytest.raises(StoreError, match=r"positions\.npy has changed"):
+            use(folder)
+        flip(path, -1)
+
+
 def test_a_folder_that_cannot_be_written_is_verified_each_time(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
