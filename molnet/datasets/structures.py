@@ -41,6 +41,10 @@ IMPLAUSIBLE = {"forces": 1e3, "stress": 1e2}
 """Root mean squares in internal units beyond which a declared unit is most likely wrong."""
 
 
+NEVER_ALL_ZERO = ("energy", "forces", "stress")
+"""Properties whose values are placeholders if all of them are zero."""
+
+
 def open_structures(
     path: str | Path | Iterable[str | Path],
     labels: Mapping[str, Mapping[str, str]],
@@ -284,6 +288,12 @@ def _report(store: ArrayStore) -> None:
     for name, label in store.manifest["source"]["labels"].items():
         found = f"{label['count']} of {len(store)} structures"
         logger.info("%s: %s, %r in %s", name, found, label["key"], label["unit"])
+        if label["rms"] == 0 and label["count"] > 1 and label["property"] in NEVER_ALL_ZERO:
+            warnings.warn(
+                f"{name}: all {label['count']} values are exactly zero, which is what programs "
+                f"write when they have none. Does {label['key']!r} hold real values?",
+                stacklevel=3,
+            )
         if label["rms"] > IMPLAUSIBLE.get(label["property"], np.inf):
             unit = store.properties[label["property"]].unit
             warnings.warn(

@@ -155,3 +155,11 @@ def test_every_structure_of_a_joined_poscar(tmp_path: Path) -> None:
     text = (tmp_path / "POSCAR").read_text()
     (tmp_path / "POSCAR").write_text(3 * text)
     assert len(open_structures(tmp_path / "POSCAR", {})) == 3
+
+
+def test_labels_that_are_all_zero_are_pointed_out(tmp_path: Path) -> None:
+    atoms = molecule("H2O")
+    atoms.info = {"energy": 0.0}  # what ASE makes of a dump
+    ase.io.write(tmp_path / "a.extxyz", [atoms] * 3)
+    with pytest.warns(UserWarning, match="energy: all 3 values are exactly zero"):
+        open_structures(tmp_path / "a.extxyz", ENERGY)
