@@ -3,6 +3,7 @@
 import errno
 import json
 import multiprocessing
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -205,6 +206,31 @@ def test_a_reader_meets_no_damaged_model_while_it_is_saved(folder: Path) -> None
     weights = {float(model.network.embedding.weight[0, 0]) for model in loaded}
     assert len(weights) > 1  # it was saved meanwhile
     load_model(folder, device="cpu")
+
+
+def _save_forever(model: Model, folder: Path) -> None:
+    while True:
+        save_model(model, folder)
+
+
+def test_a_model_is_there_after_a_kill_at_any_moment(model: Model, folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    unfinished = 0
+    for _ in range(30):
+        with torch.no_grad():
+            model.network.embedding.weight += 1.0
+        process = multiprocessing.get_context("fork").Process(
+            target=_save_forever, args=(model, folder)
+        )
+        process.start()
+        time.sleep(float(rng.uniform(0.005, 0.05)))
+        process.kill()
+        process.join()
+        unfinished += len(list(folder.iterdir())) > 2
+        load_model(folder, device="cpu")
+    assert unfinished > 0  # some kills met a save
+    save_model(model, folder)
+    assert len(list(folder.iterdir())) == 2
 
 
 def test_a_first_save_that_is_killed_is_no_model(
