@@ -29,9 +29,11 @@ def read_cif(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
     frame = 0
     for block in parse_cif(io.StringIO(read_text(path))):
         labels = block.get(f"{SITE}label") or block.get(f"{SITE}type_symbol")
-        if labels is None:
-            continue  # a block about the publication, or of reflections
         place = f"{frame_name(path, frame)} (data_{block.name})"
+        if labels is None:
+            if {f"{SITE}fract_x", f"{SITE}cartn_x"} & set(block):
+                raise StructureFileError(f"{place}: expected a label or an element for each site.")
+            continue  # a block about the publication, or of reflections
         if isinstance(labels, str):
             raise StructureFileError(f"{place}: expected a loop of sites, got {labels!r} alone.")
         tags = dict(block)

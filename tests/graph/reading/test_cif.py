@@ -176,6 +176,10 @@ def test_disorder_that_no_choice_orders(tmp_path: Path) -> None:
     ("text", "message"),
     [
         (block("C1 ? 0 0 0"), "the site C1 has no element"),
+        (
+            block("x C 0 0 0").replace("_atom_site_label", "_atom_site_a").replace("type_", "b_"),
+            "expected a label or an element",
+        ),
         (block("C1 C 0 0 ?"), "cannot be read as cif|expected"),
         (block("Xx1 Xx 0 0 0"), "'Xx' is no element"),
     ],
