@@ -37,9 +37,10 @@ def read_poscars(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
         try:
             end = _end_of_poscar(lines, start)
         except (ValueError, IndexError) as error:
+            reason = "the file ends before" if isinstance(error, IndexError) else error
             raise StructureFileError(
                 f"{place}: expected a structure in VASP's form (title, scale, three cell vectors, "
-                f"elements, counts, positions), got {lines[start][:60]!r}: {error}. The "
+                f"elements, counts, positions), got {lines[start][:60]!r}: {reason}. The "
                 f"{len(lines) - start} lines from here on would be lost."
             ) from error
         block = _with_elements(lines[start:end], Symbols(options), place)

@@ -176,7 +176,13 @@ def test_what_belongs_to_a_poscar(tmp_path: Path, more: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "line"), [("rubbish\n", 12), (POSCAR[:-30], 12), (VELOCITIES + "rubbish 1 2\n", 16)]
+    ("more", "line"),
+    [
+        ("rubbish\n", 12),
+        (POSCAR[:-30], 12),
+        (POSCAR[:-21], 12),
+        (VELOCITIES + "rubbish 1 2\n", 16),
+    ],
 )
 def test_the_rest_of_a_poscar_is_no_structure(tmp_path: Path, more: str, line: int) -> None:
     (tmp_path / "POSCAR").write_text(POSCAR + more)
