@@ -100,15 +100,24 @@ def readable(argument: str) -> str:
     'dataset.labels.forces.unit="eV/Å"'
     >>> readable("model.cutoff=4,5,6")
     'model.cutoff=4,5,6'
+    >>> readable("+dataset.labels.mu={key: mu, unit: e*Å}")
+    '+dataset.labels.mu={key: mu, unit: "e*Å"}'
     """
     key, is_override, value = argument.partition("=")
     if not is_override or key.startswith("-"):
         return argument
-    try:
-        OverridesParser.create().parse_override(argument)
-    except HydraException:
-        return f"{key}={quoted(value)}"
-    return argument
+    entries = _ENTRY.sub(lambda entry: entry[1] + quoted(entry[2].rstrip()), value)
+    for candidate in (argument, f"{key}={entries}"):
+        try:
+            OverridesParser.create().parse_override(candidate)
+        except HydraException:
+            continue
+        return candidate
+    return f"{key}={quoted(value)}"
+
+
+_ENTRY = re.compile(r"([{,]\s*[\w.]+\s*:\s*)([^\s,{}\[\]\"'][^,{}\[\]\"']*)")
+"""A name and an unquoted value within the braces of an object."""
 
 
 def quoted(text: str) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from molnet.training.command_line import readable, run_script
 
@@ -84,6 +86,21 @@ def test_values_reach_the_task_as_they_were_typed(value: str) -> None:
 def test_lists_choices_and_flags_are_left_alone() -> None:
     for argument in ("dataset.path=[a.xyz,b.xyz]", "model.cutoff=4,5", "--help", "-m", "seed=null"):
         assert readable(argument) == argument
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("+dataset.labels.mu={key: mu, unit: e*Å}", {"key": "mu", "unit": "e*Å"}),
+        ("+dataset.labels.r2={key: r2, unit: Å^2}", {"key": "r2", "unit": "Å^2"}),
+        ("+x={key: 'a b', unit: cal/(mol K), n: 2}", {"key": "a b", "unit": "cal/(mol K)", "n": 2}),
+        ("+x={cartesian: ij=ji, shape: [3, 3]}", {"cartesian": "ij=ji", "shape": [3, 3]}),
+        ("+x={a: {weight: 1.5, unit: eV/Å}}", {"a": {"weight": 1.5, "unit": "eV/Å"}}),
+    ],
+)
+def test_units_and_formulas_within_braces_need_no_quotes(argument: str, expected: object) -> None:
+    parsed = OverridesParser.create().parse_override(readable(argument)).value()
+    assert OmegaConf.to_container(OmegaConf.create({"x": parsed}))["x"] == expected
 
 
 def raise_in_package(config: object) -> None:
