@@ -355,7 +355,7 @@ def test_the_members_of_a_sweep_share_a_folder_and_two_sweeps_do_not(
     for _ in range(2):
         assert run("train.py", "-m", *small, together, "model.cutoff=3,4")[0] == 0
     folders = sorted(str(path.parent) for path in Path("multirun").glob("*/*/metrics.json"))
-    assert folders == [f"multirun/{name}/{n}" for name in ("now", "now-2") for n in (0, 1)]
+    assert folders == [f"multirun/{name}/{n}" for name in ("now-2", "now") for n in (0, 1)]
     assert run("train.py", "-m", *small, "hydra.sweep.dir=multirun/now", "seed=3,4")[0] == 1
     again = [*small, "hydra.sweep.dir=multirun/now", "model.cutoff=3,4", "resume=auto"]
     status, output, _ = run("train.py", "-m", *again)
