@@ -75,8 +75,11 @@ class Checkpoints(Callback):
         self._save(trainer)
         if improved and trainer.is_global_zero:
             partial = self.best.with_suffix(".partial")
-            shutil.copyfile(self.last, partial)
-            partial.replace(self.best)
+            try:
+                shutil.copyfile(self.last, partial)
+                partial.replace(self.best)
+            finally:
+                partial.unlink(missing_ok=True)
         if self.interruption.requested:
             self.interruption.end()
 

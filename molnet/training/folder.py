@@ -15,13 +15,14 @@ from molnet.training.config import ConfigError
 
 LOCK = ".lock"
 
-RESULTS = ("metrics.json", "history.csv", "model", "checkpoints/last.ckpt")
+RESULTS = ("metrics.json", "model/config.json", "checkpoints/last.ckpt")
 """What no other run may overwrite. All else are notes of an attempt that came to nothing."""
 
 LEFTOVERS = (
     "checkpoints/*.partial",
     "history.partial",
     "metrics.partial",
+    "split.json.*.partial",
     "*_predictions.extxyz.partial",
     ".model-*",
 )

@@ -194,7 +194,8 @@ def _explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        if error.filename is not None and not Path(error.filename).is_relative_to(folder):
+        named = [Path(name) for name in (error.filename, error.filename2) if name is not None]
+        if named and not any(path.is_relative_to(folder) for path in named):
             raise  # another disk, which the message names
         raise OSError(
             error.errno,

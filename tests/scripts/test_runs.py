@@ -5,7 +5,7 @@ import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ase.io
@@ -211,11 +211,13 @@ def test_auto_begins_goes_on_and_ends(run: Run, small: list[str]) -> None:
     command = [*small, "resume=auto", "hydra.run.dir=run"]
     assert run("train.py", *command)[0] == 0
     unfinished(Path("run"))
-    (Path("run") / "checkpoints" / "last.partial").write_bytes(b"half")
+    for leftover in ("checkpoints/last.partial", "history.partial", "split.json.7.partial"):
+        (Path("run") / leftover).write_bytes(b"half")  # of a process that was killed
+    Path("run/mine.partial").touch()
     status, _, errors = run("train.py", *command, "trainer.max_epochs=3")
     assert status == 0, errors
     assert epochs(Path("run")) == 3
-    assert not list(Path("run").rglob("*.partial"))
+    assert [path.name for path in Path("run").rglob("*.partial")] == ["mine.partial"]
     assert run("train.py", *command, "trainer.max_epochs=3", "seed=1")[0] == 1
 
 
@@ -300,6 +302,42 @@ def test_names_are_relative_to_where_the_command_was_typed(
     status, _, errors = run("evaluate.py", "model=run0", chdir, "hydra.run.dir=evaluation")
     assert status == 0, errors
     assert Path("evaluation/metrics.json").is_file()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A disk of so many kB, which only root can make."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def make(size: int) -> Path:
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(folder)]
+        if subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("needs the right to mount a small disk")
+        return folder
+
+    yield make
+    subprocess.run(["umount", str(folder)], capture_output=True)
+
+
+@pytest.mark.parametrize("size", [16, 40, 64, 76, 88])
+def test_a_full_disk_advises_what_can_be_done(
+    run: Run, small: list[str], small_disk: Callable[[int], Path], size: int
+) -> None:
+    folder = small_disk(size) / "run"
+    status, _, errors = run("train.py", *small, f"hydra.run.dir={folder}", "trainer.max_epochs=3")
+    if status == 0:
+        pytest.skip("the disk is large enough")
+    assert status == 1
+    saved = (folder / "checkpoints" / "last.ckpt").is_file()
+    assert "no space left for the run's files" in errors
+    assert (f"resume={folder}" in errors) is saved
+    assert ("Nothing is saved yet" in errors) is not saved
+    assert not list(folder.rglob("*.partial"))
+    if saved:
+        subprocess.run(["mount", "-o", "remount,size=9000k", str(folder.parent)], check=True)
+        assert run("train.py", f"resume={folder}")[0] == 0
+        assert epochs(folder) == 3
 
 
 def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
