@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import DictConfig
 
 from molnet.datasets.charges import count_charges
 from molnet.datasets.dataset import GraphDataset
@@ -27,6 +25,7 @@ from molnet.training.config import (
 from molnet.training.data import in_order
 from molnet.training.data_checks import check_charges, check_molecules
 from molnet.training.folder import claimed, kept_log
+from molnet.training.recorded import recorded_settings
 from molnet.training.results import Results
 from molnet.training.sources import open_store, reading_options
 
@@ -105,11 +104,9 @@ def _trained_on(run_folder: Path) -> DataConfig:
             f"config.yaml). {choose}"
         )
     try:
-        settings = OmegaConf.to_container(OmegaConf.load(recorded))
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        reason = " ".join(str(error).split())  # YAML's takes several lines
-        raise ConfigError(f"{recorded} is damaged: {reason}. {choose}") from error
-    dataset = settings.get("dataset") if isinstance(settings, dict) else None
+        dataset = recorded_settings(recorded).get("dataset")
+    except ConfigError as error:
+        raise ConfigError(f"{error}. {choose}") from error
     if not isinstance(dataset, dict):
         raise ConfigError(f"{recorded} is damaged: it names no data set. {choose}")
     return checked_dataset(dataset)

@@ -16,6 +16,7 @@ from torch_geometric.data import Batch
 import molnet
 from molnet.datasets.dataset import GraphDataset
 from molnet.models import Model
+from molnet.stored import read_object
 from molnet.training.comparison import Comparison, compare
 from molnet.training.plots import plot_parity
 from molnet.training.report import error_table
@@ -81,9 +82,15 @@ class Results:
 
 
 def read_metrics(folder: Path) -> dict[str, Any] | None:
-    """What a run has written about its errors; None before its end."""
+    """What a run has written about its errors; None before its end, and where it was damaged."""
     path = folder / METRICS
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return read_object(path)
+    except ValueError as error:
+        log.warning("%s is damaged (%s); it is made again.", path, error)
+        return None
 
 
 def versions() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Going on with a run that was interrupted."""
 
+import logging
 import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -8,14 +9,17 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from molnet.training.checkpoint_file import read_checkpoint
 from molnet.training.command_line import quoted, readable
 from molnet.training.config import CONF, ConfigError, TrainConfig, parse_duration
 from molnet.training.folder import is_in_use
 from molnet.training.paths import located
+from molnet.training.recorded import recorded_settings
 from molnet.training.results import METRICS, read_metrics
+
+log = logging.getLogger(__name__)
 
 AUTO = "auto"
 
@@ -206,8 +210,13 @@ def _unfinished(arguments: Sequence[str]) -> Path | None:
 
 
 def _recorded_arguments(path: Path) -> list[str] | None:
-    recorded = OmegaConf.load(path) if path.is_file() else None
-    return recorded.get("arguments") if isinstance(recorded, DictConfig) else None
+    if not path.is_file():
+        return None
+    try:
+        return recorded_settings(path).get("arguments")
+    except ConfigError as error:
+        log.warning("%s. The run is passed over.", error)
+        return None
 
 
 def _checkpoints() -> Iterator[Path]:

@@ -203,7 +203,7 @@ def test_a_reader_meets_no_damaged_model_while_it_is_saved(folder: Path) -> None
     finally:
         saver.kill()
         saver.join()
-    weights = {float(model.network.embedding.weight[0, 0]) for model in loaded}
+    weights = {model.network.embedding.weight[0, 0].item() for model in loaded}
     assert len(weights) > 1  # it was saved meanwhile
     load_model(folder, device="cpu")
 

@@ -1,0 +1,27 @@
+"""The settings that a run has recorded in its folder, as text that people may edit."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from molnet.training.errors import ConfigError
+
+
+def recorded_settings(path: Path) -> dict[str, Any]:
+    """What the ``config.yaml`` of a run holds.
+
+    Raises:
+        ConfigError: it is damaged; in one line, without what to do.
+        OSError: it cannot be read.
+    """
+    try:
+        settings = OmegaConf.to_container(OmegaConf.load(path))
+    except (ValueError, YAMLError, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())  # YAML's takes several lines
+        raise ConfigError(f"{path} is damaged: {reason}") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path} is damaged: it holds no settings")
+    return {str(key): value for key, value in settings.items()}
