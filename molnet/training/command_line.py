@@ -88,7 +88,9 @@ def run_script(
                 if composed:
                     raise
                 # Hydra trips over some command lines that its grammar lets pass.
-                raise ConfigError(f"cannot read {shlex.join(arguments)}: {error}") from error
+                raise ConfigError(
+                    f"cannot read {shlex.join(arguments)}: {_one_line(error)}"
+                ) from error
     finally:
         discard_empty_folders()
 
@@ -209,12 +211,16 @@ def explanation(error: Exception, name: str, arguments: Sequence[str]) -> str | 
         cause = error.__cause__
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
             return _unknown_option(str(cause.full_key), name, arguments)
-        return str(error)
+        return _one_line(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return str(error)
+        return _one_line(error)
     if isinstance(error, OSError) or _raised_by_package(error):
         return str(error)
     return None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _raised_by_package(error: Exception) -> bool:

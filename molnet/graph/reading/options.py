@@ -67,7 +67,7 @@ DEFAULTS = ReadingOptions()
 def _pairs(elements: Iterable[str] | Mapping[str | int, str] | None) -> tuple[tuple[str, str], ...]:
     if elements is None:
         return ()
-    if isinstance(elements, str):
+    if isinstance(elements, str) or not isinstance(elements, Iterable):
         raise ValueError(f"elements: expected a list such as [C,H], got {elements!r}")
     by_name: Mapping[Any, str] = (
         elements if isinstance(elements, Mapping) else dict(enumerate(elements, start=1))
