@@ -1,19 +1,19 @@
-"""Measure molnet's speed, beside e3nn's and others' where there is something to compare with.
+"""Measure the speed of molnet beside that of e3nn, NequIP and SchNetPack.
 
     python scripts/benchmark.py train         one training step of the model
     python scripts/benchmark.py evaluate      its energies and forces
     python scripts/benchmark.py md            a step of molecular dynamics through ASE
     python scripts/benchmark.py scaling       time and memory for thousands of atoms
-    python scripts/benchmark.py convolution   its convolution
-    python scripts/benchmark.py o3            its building blocks
-    python scripts/benchmark.py knots         no time, but the errors of its radial splines
+    python scripts/benchmark.py convolution   the convolution
+    python scripts/benchmark.py o3            the equivariant modules
+    python scripts/benchmark.py knots         errors of the radial splines (no times)
 
-What is compared runs in turn in one process, ours, theirs, ours, ..., each again and again for
-100 ms (`--turn 0` for single calls), and medians are compared, so that a machine whose speed drifts
-slows all alike. `train` and `evaluate` compare with the same network written in e3nn's modules,
+The compared programs take turns in one process. In its turn a program is called again and again for
+100 ms (`--turn 0`: once). Medians are compared, so that a machine whose speed drifts slows all
+programs alike. `train` and `evaluate` compare with the same network written in e3nn's modules,
 which gives the same energies and forces for the same weights.
-Every command writes its results to a file with `--json FILE` and draws them with `--plot FILE.png`;
-its other options: `python scripts/benchmark.py train --help`. Needs e3nn
+`--json FILE` writes the results to a file, `--plot FILE.png` draws them, and
+`python scripts/benchmark.py train --help` lists the other options. Needs e3nn
 (`pip install -e ".[dev]"`).
 """
 
@@ -100,7 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
     layers = argparse.ArgumentParser(add_help=False, parents=[_comparison()])
     layers.add_argument("--batch", type=int, default=4096, help="rows of features")
     layers.add_argument("--channels", type=int, default=64)
-    command("o3", _run_o3, "building blocks against e3nn's", layers)
+    command("o3", _run_o3, "equivariant modules against e3nn's", layers)
 
     edges = argparse.ArgumentParser(add_help=False, parents=[_comparison(), _frames()])
     edges.add_argument("--molecules", type=int, default=50, help="in the graph")
@@ -110,7 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     training = argparse.ArgumentParser(add_help=False, parents=[_batches()])
     training.add_argument(
-        "--thread-scaling", action="store_true", help="molnet's step with 2 threads and with 1"
+        "--thread-scaling", action="store_true", help="compare 2 threads with 1, molnet alone"
     )
     command("train", _run_train, "a training step of the model", training)
     command("evaluate", _run_evaluate, "energies and forces of batches", _batches())
@@ -126,7 +126,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     splines = argparse.ArgumentParser(add_help=False, parents=[_model()])
     splines.add_argument("--knots", type=int, nargs="+", default=[16, 32, 64, 128, 256, 512])
-    splines.add_argument("--networks", type=int, default=3, help="of different initial weights")
+    splines.add_argument("--networks", type=int, default=3, help="with different initial weights")
     command("knots", _run_knots, "errors of the splines of radial functions", splines, plot_fits)
     return parser
 
@@ -142,18 +142,18 @@ def _common() -> argparse.ArgumentParser:
 
 def _comparison() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--repeats", type=int, default=15, help="turns of each, of which medians")
+    options.add_argument("--repeats", type=int, default=15, help="turns of each program")
     options.add_argument(
         "--turn",
         type=float,
         default=100.0,
         metavar="MS",
-        help="how long one is called again and again before the next; 0 for single calls",
+        help="length of a turn; 0 for a single call",
     )
     options.add_argument(
         "--jit-mode",
         choices=["eager", "script", "inductor"],
-        help="of e3nn; by default its own default",
+        help="e3nn's optimization default; by default e3nn's own choice",
     )
     return options
 
@@ -172,7 +172,7 @@ def _batches() -> argparse.ArgumentParser:
     options.add_argument("--molecules", type=int, nargs="+", default=[5, 50], help="in a batch")
     options.add_argument("--targets", choices=["energy_forces", "energy"], default="energy_forces")
     options.add_argument(
-        "--peers", nargs="+", choices=PEERS, default=[], help="packages to compare with, too"
+        "--peers", nargs="+", choices=PEERS, default=[], help="more packages to compare with"
     )
     return options
 
@@ -188,8 +188,8 @@ def _frames() -> argparse.ArgumentParser:
         "--frames",
         type=Path,
         metavar="FILE",
-        help="structures, in any format that ASE reads; by default acetylacetone, where "
-        "../shared/data has it, or else the bundled organic set",
+        help="structures, in any format that ASE reads; by default acetylacetone if ../shared/data "
+        "has it, otherwise the bundled organic set",
     )
     source.add_argument("--qm9", action="store_true", help="molecules of QM9")
     return options

@@ -2,7 +2,8 @@
 
     python scripts/evaluate.py model=FOLDER [dataset=...] [split=test|all|...] [KEY=VALUE ...]
 
-Without ``dataset`` it is the one that the model was trained on. ``--help`` lists the options.
+Without ``dataset`` the model is compared with the data set of its training. ``--help`` lists the
+options.
 """
 
 from typing import TYPE_CHECKING

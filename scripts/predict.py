@@ -2,8 +2,8 @@
 
     python scripts/predict.py model=FOLDER input=FILE [output=FILE] [KEY=VALUE ...]
 
-Several files are ``input=[a.xyz,b.cif]`` or a glob in quotes, ``'input=runs/*.xyz'``. Options:
-``--cfg job``.
+For several files give a list, ``input=[a.xyz,b.cif]``, or a glob in quotes, ``'input=runs/*.xyz'``.
+``--cfg job`` prints all settings.
 """
 
 from typing import TYPE_CHECKING

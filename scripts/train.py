@@ -4,8 +4,8 @@
     python scripts/train.py resume=RUN [KEY=VALUE ...]
     python scripts/train.py -m model.cutoff=4,5,6
 
-``resume`` goes on where the run in the folder RUN stopped, with its own settings. ``resume=auto``
-goes on with what the same command line has begun; if there is nothing, it starts afresh.
+``resume=RUN`` continues the run in the folder RUN with its own settings. ``resume=auto`` continues
+the newest unfinished run of the same command line, or starts a new run if there is none.
 ``--help`` lists the options of every group, ``--cfg job`` prints all settings.
 """
 
