@@ -126,6 +126,8 @@ def read_label(atoms: Atoms, label: LabelKey) -> np.ndarray | None:
     what = f"{label.key!r} ({label.name})"
     shape = (len(atoms), *quantity.shape) if quantity.per == "atom" else quantity.shape
     try:
+        if np.asarray(raw).dtype == bool:  # ASE makes it of a key without value, energy=
+            raise ValueError("truth values are no numbers")
         value = np.asarray(raw, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise StructureFileError(

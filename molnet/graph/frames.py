@@ -120,9 +120,10 @@ def read_frames(path: Path, options: ReadingOptions = DEFAULTS) -> Iterator[Atom
             raise
         # ASE's eighty readers fail with errors of any kind; none is swallowed.
         except Exception as error:
+            reason = f"{type(error).__name__}: {error}" if str(error) else "it has another form"
             raise StructureFileError(
-                f"{frame_name(path, frame)} cannot be read as {format}: {type(error).__name__}: "
-                f"{error}. Repair the file, leave this frame out, or name another format=..."
+                f"{frame_name(path, frame)} cannot be read as {format}: {reason}. Repair the file, "
+                "leave this frame out, or name another format=..."
             ) from error
         _check_elements(atoms, frame_name(path, frame))
         refuse_partial_occupancies(atoms, frame_name(path, frame))

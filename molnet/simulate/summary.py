@@ -54,6 +54,7 @@ class Summary:
         structures: how many.
         atoms: how many in all.
         doubtful: how many structures are not plausible.
+        passed_over: how many labels of the input are not such that they could be compared.
         seconds: time that reading, predicting and writing took.
         ranges: by row name and unit. Total energies are taken per atom, vectors by their norm,
             and tensors by a third of their trace.
@@ -67,6 +68,7 @@ class Summary:
     atoms: int = 0
     seconds: float = 0.0
     doubtful: int = 0
+    passed_over: int = 0
     ranges: dict[tuple[str, str], Range] = field(default_factory=dict)
     errors: dict[tuple[str, str], Range] = field(default_factory=dict)
 
@@ -96,10 +98,23 @@ class Summary:
             ("energy", "energy per atom", "meV", len(frame.atoms)),
             ("forces", "force components", "meV/Å", 1),
         ):
-            label = labels.get(name)
-            if label is not None and name in predicted:
-                error = np.abs(np.asarray(predicted[name]) - label) / count
+            if labels.get(name) is None or name not in predicted:
+                continue
+            values, label = np.asarray(predicted[name]), _numbers(labels[name])
+            if label.shape == values.shape and np.isfinite(label).all():
+                error = np.abs(values - label) / count
                 self.errors.setdefault((row, unit), Range()).add(1e3 * error)
+            else:
+                self._pass_over(frame, name, labels[name], values.shape)
+
+    def _pass_over(self, frame: Frame, name: str, label: object, shape: tuple[int, ...]) -> None:
+        """Says of the first label that cannot be compared why."""
+        if not self.passed_over:
+            logger.warning(
+                "%s: the label %r is not compared: expected finite numbers of shape %s, got %.80r",
+                *(frame_name(frame.path, frame.number), name, shape, label),
+            )
+        self.passed_over += 1
 
     def __str__(self) -> str:
         rate = self.structures / self.seconds if self.seconds else np.nan
@@ -125,7 +140,18 @@ class Summary:
             for (name, unit), values in self.errors.items():
                 table.append((name, unit, f"{values.mean:.4g}", str(values.count)))
             lines += _aligned(table)
+        if self.passed_over:
+            lines.append(f"labels that could not be compared: {self.passed_over}")
         return "\n".join([*lines, f"written to {self.output}"])
+
+
+def _numbers(label: object) -> NDArray[np.float64]:
+    """A label as numbers; NaN for what is none, such as ``energy=`` with nothing behind it."""
+    try:
+        numbers = np.asarray(label)
+        return np.full((), np.nan) if numbers.dtype == bool else numbers.astype(np.float64)
+    except (TypeError, ValueError):
+        return np.full((), np.nan)
 
 
 def _in_one_number(

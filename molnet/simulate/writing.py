@@ -211,7 +211,8 @@ def reserved(output: Path, inputs: Sequence[Path]) -> Iterator[None]:
         )
     for path in (output, partial_of(output)):
         for file in inputs:
-            if path.exists() and path.samefile(file):
+            # resolved, as "new/../a.xyz" is a.xyz once there is the folder "new"
+            if path.resolve() == file.resolve() or (path.exists() and path.samefile(file)):
                 raise ValueError(
                     f"the output {path} is also an input ({file}), which predictions must not "
                     "replace: name another file with output=FILE"

@@ -342,6 +342,7 @@ def test_frames_with_cell_vectors_in_lines(tmp_path: Path) -> None:
         (lambda a: a.calc.results.update(energy=np.nan), r"'energy' \(energy\) must be finite"),
         (lambda a: a.calc.results["forces"].__setitem__(0, np.inf), r"'forces' .* must be finite"),
         (lambda a: a.calc.results.update(energy="low"), "expected numbers of shape"),
+        (lambda a: a.calc.results.update(energy=True), "expected numbers of shape"),
         (lambda a: a.calc.results.update(forces=np.ones((2, 3))), r"shape \(3, 3\), got \(2, 3\)"),
         (lambda a: a.calc.results.update(forces=np.ones(9)), r"shape \(3, 3\), got \(9,\)"),
         (lambda a: a.calc.results.update(energy=np.ones(3)), r"the shape \(\), got \(3,\)"),

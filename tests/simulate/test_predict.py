@@ -227,6 +227,18 @@ def test_the_summary_counts_and_compares(make_model: MakeModel) -> None:
         assert part in text
 
 
+@pytest.mark.parametrize("label", ["abc", "", "nan", "1e400", "-5,3"])
+def test_labels_that_are_no_numbers_are_not_compared(
+    make_model: MakeModel, caplog: pytest.LogCaptureFixture, label: str
+) -> None:
+    Path("in.xyz").write_text(f"2\nenergy={label}\nH 0 0 0\nH 0 0 0.74\n" * 2)
+    summary = predict_files(make_model(), "in.xyz", "out.csv")
+    assert not summary.errors
+    assert "labels that could not be compared: 2" in str(summary)
+    (told,) = [r.getMessage() for r in caplog.records if "not compared" in r.getMessage()]
+    assert told.startswith("in.xyz, frame 0: the label 'energy'")
+
+
 def test_unlabelled_input_is_not_compared(make_model: MakeModel) -> None:
     summary = predict_files(make_model(), write("in.xyz"), "out.csv")
     assert not summary.errors
@@ -340,6 +352,7 @@ def test_missing_files_are_named_with_the_nearest(make_model: MakeModel) -> None
         ("in.xyz", "in.xyz"),
         ("in.xyz", "./in.xyz"),
         ("in.xyz", "sub/../in.xyz"),
+        ("in.xyz", "new/../in.xyz"),
         ("in.xyz", "link.xyz"),
         ("in.xyz", "hard.xyz"),
         ("link.xyz", "in.xyz"),

@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.io.cif import CIFBlock, parse_cif
 
 from molnet.graph.elements import ATOMIC_NUMBERS
+from molnet.graph.reading.cell import check_cell
 from molnet.graph.reading.cif_disorder import Site, disordered_sites, majority
 from molnet.graph.reading.disorder import refuse_disorder
 from molnet.graph.reading.errors import StructureFileError, frame_name
@@ -72,6 +73,7 @@ def _symbols(block: CIFBlock, labels: list[str], symbols: Symbols) -> list[str]:
 
 def _structure(block: CIFBlock, labels: list[str], options: ReadingOptions, place: str) -> Atoms:
     try:
+        _check_cell(block)
         sites = _sites(block, labels)
     except ValueError as error:
         raise StructureFileError(f"{place}: {error}.") from error
@@ -97,6 +99,14 @@ def _structure(block: CIFBlock, labels: list[str], options: ReadingOptions, plac
     )
 
 
+def _check_cell(block: CIFBlock) -> None:
+    parameters = block.get_cellpar()
+    if parameters is not None:
+        check_cell(parameters)
+    elif block._get_site_coordinates()[0] == "scaled":
+        raise ValueError("expected a cell (_cell_length_a, ...) for fractional coordinates")
+
+
 def _sites(block: CIFBlock, labels: list[str]) -> list[Site]:
     count = len(labels)
 
@@ -106,7 +116,7 @@ def _sites(block: CIFBlock, labels: list[str]) -> list[Site]:
 
     _, coordinates = block._get_site_coordinates()
     return [
-        Site(label, symbol, _position(label, xyz), _occupancy(occupancy), assembly, group)
+        Site(label, symbol, _position(label, xyz), _occupancy(label, occupancy), assembly, group)
         for label, symbol, xyz, occupancy, assembly, group in zip(
             map(str, labels),
             column("type_symbol", ""),
@@ -127,8 +137,13 @@ def _position(label: str, words: Iterable[str | float]) -> tuple[float, ...]:
         raise ValueError(f"the site {label}: expected a position, got {position!r}") from error
 
 
-def _occupancy(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:  # . and ? stand for what is not told
+def _occupancy(label: str, text: str) -> float:
+    if text in (".", "?"):  # not told
         return 1.0
+    try:
+        occupancy = float(text)
+    except ValueError:
+        occupancy = float("nan")
+    if not 0 <= occupancy < float("inf"):
+        raise ValueError(f"the site {label}: expected an occupancy, got {text!r}")
+    return occupancy

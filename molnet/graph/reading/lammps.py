@@ -32,6 +32,9 @@ UNITS = {
 }
 """What LAMMPS's styles of units mean, where files name them."""
 
+COORDINATES = ("", "s", "u", "su")
+"""After x, y, z: wrapped, scaled, unwrapped, scaled and unwrapped."""
+
 MASS_TOLERANCE = 0.05
 """Masses (amu) that differ less from an element's are that element's."""
 
@@ -167,6 +170,13 @@ def _with_elements(block: list[str], symbols: Symbols) -> str:
             f"expected {atoms} atoms with {len(columns)} columns, got {len(rows)} lines"
             f"{f', the last {rows[-1]}' if rows else ''}: it was cut short or damaged"
         )
+    if not any({f"{axis}{kind}" for axis in "xyz"} <= {*columns} for kind in COORDINATES):
+        raise _DumpError(
+            "expected coordinates (x y z, xs ys zs, xu yu zu or xsu ysu zsu), got the columns "
+            f"{' '.join(columns)}"
+        )
+    if "id" in columns and len({row[columns.index("id")] for row in rows}) < atoms:
+        raise _DumpError("two atoms have the same id")
     elements = _elements(columns, rows, symbols)
     if "element" in columns:
         at = columns.index("element")

@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.io.proteindatabank import read_proteindatabank
 
 from molnet.graph.elements import ATOMIC_NUMBERS
+from molnet.graph.reading.cell import check_cell
 from molnet.graph.reading.disorder import refuse_disorder
 from molnet.graph.reading.errors import StructureFileError, frame_name
 from molnet.graph.reading.options import ReadingOptions
@@ -21,6 +22,10 @@ BEGINS = ("MODEL ", "HEADER", "TITLE ", "COMPND", "CRYST1")
 """Records before the atoms of a structure; behind atoms they begin the next one."""
 
 NO_ATOM = ("ANISOU", "SIGATM", "SIGUIJ", "REMARK", "TER   ", "USER  ")
+
+ZEROS = {"0", "0.0", "0.00", "0.000"}
+NO_CELL = "CRYST1    0.000    0.000    0.000  90.00  90.00  90.00 P 1           1"
+"""What ASE's reader makes a cell of zeros of."""
 
 _COORDINATES = re.compile(r"(?=.{24})(\s*[-+]?\d+\.\d{3}){3}$")
 
@@ -84,15 +89,25 @@ def _structures(file: Iterator[str]) -> Iterator[tuple[list[str], list[str]]]:
         if record in ("MODEL ", "ENDMDL"):
             model = line.strip() if record == "MODEL " else ""
         if record == "CRYST1" or record.startswith("ORIGX"):
-            if record == "CRYST1":
-                ended = False
             cell[record] = line.rstrip("\n")
+            if record == "CRYST1":
+                cell[record], ended = _cell(line), False
     if model:
         raise ValueError(f"{model!r} has no ENDMDL: the file was cut short")
     if rows:
         if ended and [row[12:16] for row in rows] != names:
             cell = {}
         yield list(cell.values()), rows
+
+
+def _cell(line: str) -> str:
+    """The record as ASE's reader takes it; one of blanks or zeros stands for no cell."""
+    columns = (line[6:15], line[15:24], line[24:33], line[33:40], line[40:47], line[47:54])
+    words = [column.strip() or "0" for column in columns]
+    if {*words[:3]} <= ZEROS or {*words[3:]} <= ZEROS:
+        return NO_CELL
+    check_cell(words)
+    return line.rstrip("\n")
 
 
 def _element(row: str, symbols: Symbols) -> tuple[str, float | None]:

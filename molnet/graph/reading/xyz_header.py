@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from ase.calculators.calculator import all_properties
 from ase.io.extxyz import key_val_str_to_dict
+from ase.stress import voigt_6_to_full_3x3_stress
 
 SPELLINGS = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
 """Keys that are known in any case."""
@@ -54,12 +55,12 @@ class HeaderError(ValueError):
 def parse_header(comment: str) -> dict[str, Any]:
     """Keys and values of a comment line, for :func:`ase.io.extxyz.read_xyz`.
 
-    A ``stress`` or ``virial`` of nine numbers is a 3×3 matrix; of six it stays in the file's order,
-    which is ASE's: xx, yy, zz, yz, xz, xy. Numbers may have Fortran's exponents, 1.0D-03.
+    A ``stress`` or ``virial`` may have nine numbers, or six in ASE's order: xx, yy, zz, yz, xz, xy.
+    Numbers may have Fortran's exponents, 1.0D-03.
 
     Raises:
-        HeaderError: a key occurs twice with different values, a cell or ``pbc`` cannot be
-            understood, or a cell stands under another key than ``Lattice``.
+        HeaderError: a key occurs twice with different values, a cell, ``pbc``, stress or virial
+            cannot be understood, or a cell stands under another key than ``Lattice``.
     """
     if _I_PI.search(comment):
         raise HeaderError(
@@ -109,8 +110,10 @@ def number_columns(properties: str) -> list[int]:
 
 def _pairs(comment: str) -> Iterator[tuple[str, str]]:
     """Each key with its value as text; a key without value is true, as for ASE."""
-    for key, rest in _PAIR.findall(comment):
-        yield key.translate(_DELIMITERS), rest.strip().removeprefix("=").strip() or "T"
+    for word, rest in _PAIR.findall(comment):
+        key = word.translate(_DELIMITERS)
+        if key:  # of \"\" nothing is left
+            yield key, rest.strip().removeprefix("=").strip() or "T"
 
 
 def _value(key: str, text: str) -> Any:
@@ -121,9 +124,23 @@ def _value(key: str, text: str) -> Any:
     if isinstance(value, str) and "_JSON" not in value:
         (plain,) = key_val_str_to_dict(f"_={_EXPONENT.sub('e', text)}").values()
         value = value if isinstance(plain, str) else plain
-    if key in ("stress", "virial") and np.shape(value) == (9,):
-        return np.reshape(value, (3, 3), order="F")
+    if key in ("stress", "virial"):
+        return _stress(key, text, value)
     return value
+
+
+def _stress(key: str, text: str, value: Any) -> np.ndarray:
+    numbers = np.asarray(value)
+    if numbers.dtype.kind not in "if":
+        raise HeaderError(
+            f'{key}: expected nine numbers "xx xy xz yx yy yz zx zy zz", or six "xx yy zz yz xz '
+            f'xy", got {text}'
+        )
+    if numbers.shape == (9,):
+        return numbers.reshape(3, 3, order="F")
+    # ASE reads a stress of six numbers, and a virial of nine alone.
+    is_voigt = key == "virial" and numbers.shape == (6,)
+    return voigt_6_to_full_3x3_stress(numbers) if is_voigt else numbers
 
 
 def _lattice(key: str, text: str, value: Any) -> np.ndarray:

@@ -182,9 +182,30 @@ def test_disorder_that_no_choice_orders(tmp_path: Path) -> None:
         ),
         (block("C1 C 0 0 ?"), "cannot be read as cif|expected"),
         (block("Xx1 Xx 0 0 0"), "'Xx' is no element"),
+        (block("C1 C 0 0 0 full", more=OCCUPANCY), "expected an occupancy, got 'full'"),
+        (block("C1 C 0 0 0 nan", more=OCCUPANCY), "expected an occupancy, got 'nan'"),
+        (block("C1 C 0 0 0 -.5", more=OCCUPANCY), "expected an occupancy, got '-0.5'"),
     ],
 )
 def test_sites_at_fault(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(StructureFileError, match=message):
+        read(tmp_path / "a.cif", text)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "message"),
+    [
+        ("length_a 8.0", "length_a 0.0", "the cell: expected lengths above 0"),
+        ("length_b 8.0", "length_b -8.0", "the cell: expected lengths above 0"),
+        ("alpha 90", "alpha 0", "the cell: .*angles between 0 and 180"),
+        ("beta 90", "beta 190", "the cell: .*angles between 0 and 180"),
+        ("alpha 90", "alpha 20", "that enclose a volume"),
+        ("length_c 8.0", "length_c ?", "the cell: expected three lengths and angles"),
+        ("_cell_length_a 8.0\n", "", "expected a cell .* for fractional coordinates"),
+    ],
+)
+def test_cells_at_fault(tmp_path: Path, tag: str, value: str, message: str) -> None:
+    text = block("C1 C 0 0 0", "O1 O .1 0 0").replace("gamma 90", "gamma 120").replace(tag, value)
     with pytest.raises(StructureFileError, match=message):
         read(tmp_path / "a.cif", text)
 

@@ -67,6 +67,11 @@ def test_elements_and_masses(tmp_path: Path, columns: str, rows: tuple[str, ...]
         (dump("id x y z", "1 10 10 10"), "neither elements nor types"),
         (dump("id element x y z", "1 CA 10 10 10"), "'CA' may be Ca"),
         (dump("id element x y z", "1 C 10 10 10", bounds=""), "does not say .* periodic"),
+        (
+            dump("id element x y", "1 C 10 10"),
+            "expected coordinates .* columns id element x y",
+        ),
+        (dump("id element x y z", "1 C 1 1 1", "1 H 2 1 1"), "two atoms have the same id"),
         (TYPES + TYPES[:-25], "frame 1: expected 2 atoms with 8 columns"),
         (TYPES + TYPES[:60], "frame 1: .*cut short"),
     ],

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from ase import Atoms
 
+from molnet.graph import drop_placeholder_cell
 from molnet.graph.frames import ReadingOptions, StructureFileError, read_frames
 
 CRYST = "CRYST1   10.000   11.000   12.000  90.00  90.00  90.00 P 1           1\n"
@@ -134,3 +135,27 @@ def test_columns_that_hold_no_occupancies(tmp_path: Path, values: tuple[float, f
 def test_files_at_fault(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(StructureFileError, match=rf"a\.pdb, frame 0.*{message}"):
         read(tmp_path / "a.pdb", text)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "    0.000    0.000    0.000   0.00   0.00   0.00",
+        "    1.000    1.000    1.000" + 3 * "   0.00",
+        "",
+    ],
+)
+def test_a_record_of_zeros_or_blanks_is_no_cell(tmp_path: Path, cell: str) -> None:
+    (atoms,) = read(tmp_path / "a.pdb", f"CRYST1{cell:48} P 1           1\n{HF}END\n")
+    assert not atoms.cell.any()
+    assert "no cell" in str(drop_placeholder_cell(atoms, tmp_path / "a.pdb"))
+    assert not atoms.pbc.any()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("  10.000", "   0.000"), ("  11.000", "  -1.000"), ("  90.00", " 190.00")],
+)
+def test_cells_that_are_none(tmp_path: Path, column: str, value: str) -> None:
+    with pytest.raises(StructureFileError, match=r"a\.pdb, frame 0.*the cell: expected lengths"):
+        read(tmp_path / "a.pdb", CRYST.replace(column, value, 1) + HF)

@@ -107,6 +107,8 @@ def test_keys_in_any_case(tmp_path: Path, comment: str) -> None:
         ("Properties=species:S:1:pos:R", "expected name:type:columns"),
         ("Properties=species:S:1:force:R:3", "expected columns of elements .* and positions"),
         ("Properties=species:S:1:pos:R:3:Pos:R:3", "column 'pos' occurs twice"),
+        ("stress=T", "stress: expected nine numbers .* or six .*, got T"),
+        ("virial=[[1,0,0],[0,1,0],[0,0,1]]", "virial: expected nine numbers"),
         ("energy=-1.0 energy=-2.0", "energy='-1.0' contradicts energy='-2.0'"),
     ],
 )
@@ -120,6 +122,14 @@ def test_what_stands_twice_with_one_value_is_read(tmp_path: Path) -> None:
     assert atoms.pbc.all()
     (atoms,) = read(tmp_path / "a.xyz", water('cell="9 8 7" pbc="F F F"'))
     assert not atoms.pbc.any()  # said to be a molecule
+
+
+@pytest.mark.parametrize("comment", ["\\", '""', "= a", "[] b=1"])
+def test_comments_without_a_key_can_be_written_again(tmp_path: Path, comment: str) -> None:
+    (atoms,) = read(tmp_path / "a.xyz", water(comment))
+    assert "" not in atoms.info
+    ase.io.write(tmp_path / "b.extxyz", atoms)
+    assert len(ase.io.read(tmp_path / "b.extxyz")) == 3
 
 
 def test_values_are_converted_as_ase_does(tmp_path: Path) -> None:
@@ -143,9 +153,12 @@ def test_values_are_converted_as_ase_does(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["stress", "virial", "my_stress"])
 def test_six_numbers_are_in_voigt_order(tmp_path: Path, key: str) -> None:
     (atoms,) = read(tmp_path / "a.xyz", water(f'Lattice="{CELL}" {key}="1 2 3 4 5 6"'))
-    found = atoms.calc.results[key] if key == "stress" else atoms.info[key]
-    full = voigt_6_to_full_3x3_stress(np.asarray(found, dtype=float))
+    found = np.asarray(atoms.calc.results[key] if key == "stress" else atoms.info[key], float)
+    full = voigt_6_to_full_3x3_stress(found) if found.shape == (6,) else found
     assert full.tolist() == [[1, 6, 5], [6, 2, 4], [5, 4, 3]]
+    # what was read can be written for ASE's reader
+    ase.io.write(tmp_path / "b.extxyz", atoms)
+    assert len(ase.io.read(tmp_path / "b.extxyz")) == 3
 
 
 def test_nine_numbers_are_a_matrix_as_ase_writes_it(tmp_path: Path) -> None:
