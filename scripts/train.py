@@ -30,11 +30,12 @@ def main(config: "DictConfig") -> None:
     except RunInterrupted as interruption:
         said = word_for(interruption.number)
         if interruption.checkpoint is None:
-            print(f"\n{said} before anything was saved.", file=sys.stderr)
+            print(f"\n{said} before the first checkpoint was saved.", file=sys.stderr)
         else:
             resume = shlex.quote(f"resume={interruption.checkpoint}")
             print(
-                f"\n{said}; the state is saved. Go on with\n\n  python scripts/train.py {resume}\n",
+                f"\n{said}; the state is saved. Continue with\n\n"
+                f"  python scripts/train.py {resume}\n",
                 file=sys.stderr,
             )
         sys.exit(128 + interruption.number)

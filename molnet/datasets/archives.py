@@ -1,7 +1,7 @@
-"""Tar archives read in one pass, to their very end, so that one that was cut is noticed.
+"""Tar archives, read in one pass to the end-of-archive marker, so that cut archives are noticed.
 
-Python's ``tarfile`` takes an archive that stops before a header, or within one, for a whole one,
-and reads compressed files without asking whether their stream has ended.
+Python's ``tarfile`` accepts an archive that stops before or within a header, and does not check
+whether a compressed stream has ended.
 """
 
 import bz2
@@ -20,7 +20,7 @@ COMPRESSIONS: dict[bytes, Callable[[Path], Any]] = {
     b"\x1f\x8b": gzip.GzipFile,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
-"""How compressed files begin, and what reads them; each raises EOFError where one was cut."""
+"""First bytes and opener of each compression; every opener raises EOFError for a cut file."""
 
 
 class ArchiveError(ValueError):
@@ -35,7 +35,7 @@ def read_members(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
         suffix: of the names that are wanted.
 
     Raises:
-        ArchiveError: the archive is damaged, or does not go to its end.
+        ArchiveError: the archive is damaged or was cut short.
         OSError: it cannot be read.
     """
     try:
@@ -61,7 +61,7 @@ def _open(path: Path) -> Any:
 
 
 def _check_end(tar: tarfile.TarFile) -> None:
-    """After the last member two blocks of zeros stand, of which the first was read already."""
+    """Two blocks of zeros end an archive; ``tarfile`` has already read the first one."""
     stream: Any = tar.fileobj
     rest = 0
     while block := stream.read(CHUNK):
@@ -69,4 +69,4 @@ def _check_end(tar: tarfile.TarFile) -> None:
             raise tarfile.ReadError("there is no member of an archive where one was expected")
         rest += len(block)
     if rest < tarfile.BLOCKSIZE:
-        raise tarfile.ReadError("the two blocks of zeros are missing with which an archive ends")
+        raise tarfile.ReadError("the two blocks of zeros at its end are missing")

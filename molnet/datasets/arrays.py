@@ -17,7 +17,7 @@ from molnet.datasets.cache import writing
 
 
 class GrowingArray:
-    """A ``.npy`` file whose first dimension grows: memory stays constant however long it gets.
+    """A ``.npy`` file whose first dimension grows, written in constant memory.
 
     NumPy reserves room in the header for a longer first dimension, so the header written first
     (length zero) and the one written last (the true length) have the same size.
@@ -86,7 +86,7 @@ class GrowingArray:
 
 
 def open_array(path: Path, dtype: np.typing.DTypeLike, shape: Sequence[int]) -> np.ndarray:
-    """Maps an array into memory, read-only. Nothing is allocated, whatever the file holds.
+    """Maps an array into memory, read-only. The header is checked before anything is allocated.
 
     Args:
         path: a file that :class:`GrowingArray` wrote.

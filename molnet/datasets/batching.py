@@ -9,9 +9,9 @@ from torch.utils.data import Sampler
 class BatchSampler(Sampler[list[int]]):
     """Batches of a given number of structures, bounded by atoms and edges where asked.
 
-    The order depends on the seed and the epoch alone, so a run that is resumed sees the batches
-    that it would have seen. A bound closes a batch early; a single structure beyond it makes a
-    batch by itself.
+    The order depends on the seed and the epoch alone, so a resumed run sees the same batches as an
+    uninterrupted one. A batch is closed before it would exceed a bound; a single structure above a
+    bound is a batch by itself.
 
     Args:
         node_counts: [n], atoms of each structure.
@@ -56,8 +56,8 @@ class BatchSampler(Sampler[list[int]]):
 
         Args:
             epoch: counted from 0.
-            skip: batches at the start of the epoch that are left out of the next pass, because a
-                run that was interrupted has already used them.
+            skip: batches at the start of the epoch that the next pass leaves out, because the
+                interrupted run has already used them.
         """
         self.epoch = epoch
         self._skip = skip

@@ -1,4 +1,4 @@
-"""Where built data sets are kept, and how a folder comes into being whole or not at all."""
+"""The folders of built data sets, and how a folder is made in one step: whole or not at all."""
 
 import errno
 import hashlib
@@ -34,10 +34,10 @@ def store_folder(cache: str | Path | None, name: str, settings: Mapping[str, Any
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Names the folder, and the way out, in an operating-system error met while writing there.
+    """Within this block, operating-system errors name the folder and say what to do.
 
     Raises:
-        OSError: the same kind of error (read-only place, full disk, ...) with that message.
+        OSError: the same kind of error (read-only folder, full disk, ...) with that message.
     """
     try:
         yield
@@ -45,18 +45,18 @@ def writing(folder: Path) -> Iterator[None]:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise OSError(
             error.errno or errno.EIO,
-            f"cannot write the data set to {folder}: {reason}. Choose a place with room and write "
-            "permission: set the environment variable MOLNET_CACHE or dataset.cache=FOLDER",
+            f"cannot write the data set to {folder}: {reason}. Choose a folder with free space and "
+            "write permission: set the environment variable MOLNET_CACHE or dataset.cache=FOLDER",
         ) from error
 
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A new temporary folder that becomes ``target`` when the block ends well.
+    """A new temporary folder that becomes ``target`` when the block ends without an error.
 
-    Whatever ends the block early removes the temporary folder: ``target`` is whole or absent. When
-    another process has made ``target`` meanwhile, that one stays and this one is dropped, so two
-    processes that build the same thing both end well.
+    If the block fails, the temporary folder is removed: ``target`` is whole or absent. If another
+    process has made ``target`` in the meantime, its folder is kept and the new one is dropped, so
+    two processes may build the same data set.
 
     Yields:
         The temporary folder, beside ``target`` (a rename must not cross file systems).
@@ -81,7 +81,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Removes what killed builds of the same target have left behind, here or elsewhere."""
+    """Removes what killed builds of the same target have left, on this machine or another one."""
     for partial in abandoned(target):
         shutil.rmtree(partial, ignore_errors=True)
     for partial in target.parent.glob(f".{target.name}.*.partial"):

@@ -34,18 +34,18 @@ def count_odd(part: GraphDataset) -> int:
 
 
 def check_sums(store: ArrayStore, names: Iterable[str]) -> None:
-    """Compares the sums of partial charges with the total charge of each structure.
+    """Compares the sum of the partial charges with the total charge of each structure.
 
-    Published charges are rounded, and those integrated on grids miss a little; what a wrong total
-    charge makes is a whole electron. Sums may be off by 0.1 e, and 0.0005 e for each atom, at most
-    by half an electron.
+    Published partial charges are rounded or integrated on grids, so their sums are slightly off. A
+    wrong total charge is off by a whole electron. Accepted are differences of 0.1 e plus 0.0005 e
+    for each atom, at most half an electron.
 
     Args:
         store: the data set.
-        names: labels of atoms that a head makes add up to the total charge.
+        names: labels of atoms whose predictions add up to the total charge.
 
     Raises:
-        ValueError: a sum differs; with file and frame, both numbers and what to do.
+        ValueError: a sum differs; the message has file and frame, both numbers and what to do.
     """
     for name in names:
         for start in range(0, len(store), CHUNK):
@@ -64,7 +64,7 @@ def _contradiction(store: ArrayStore, name: str, index: int, total: float) -> st
     place = origin_of(store.manifest, index, store.path)
     return (
         f"{place}: the labels {name!r} add up to {total:.4g} e, but the total charge of the "
-        f"structure is {stated:+d} e (0 where nothing is said). State the total charge of each "
+        f"structure is {stated:+d} e (0 unless the file states it). State the total charge of each "
         "ion: atoms.info['charge'], in extended XYZ charge=1 in the comment line. For values that "
         "need not add up to it, declare another property: kind: tensor, irreps: 0e, per: atom."
     )

@@ -23,9 +23,9 @@ class GraphDataset(Dataset[Batch]):
     Args:
         store: the data set.
         indices: [n] structures of the store, in the order of this data set.
-        cutoff: Å. The store's edges for it are found first when they are not there yet.
+        cutoff: Å. If the store has no edges for this cutoff yet, they are found first.
         properties: the labels that the batches carry.
-        dtype: of positions and labels; total energies are float64 always.
+        dtype: of positions and labels; total energies are always float64.
 
     Raises:
         ValueError: the store does not have one of the properties, or an index is out of range.
@@ -123,6 +123,6 @@ def _absent(name: str, store: ArrayStore) -> str:
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return (
         f"the data set {store.path} has no labels for {name!r}.{hint} It has: "
-        f"{', '.join(store.labels) or 'none'}. Choose another target, or declare where the label "
-        f"stands in your files: dataset.labels.{name}={{key: ..., unit: ...}}."
+        f"{', '.join(store.labels) or 'none'}. Choose another target, or declare the label's key "
+        f"in your files: dataset.labels.{name}={{key: ..., unit: ...}}."
     )

@@ -1,4 +1,4 @@
-"""Downloads of published files: resumed after a cut, checked, whole or not there at all."""
+"""Downloads of published files: resumed after an interruption, and checked before use."""
 
 import http.client
 import os
@@ -45,15 +45,15 @@ class RemoteFile:
 
 
 def download(file: RemoteFile, folder: str | Path, remedy: str = "") -> Path:
-    """The path of the file in ``folder``, downloaded when it is not there yet.
+    """The path of the file in ``folder``, downloaded if it is not there yet.
 
-    What arrives is kept in ``NAME.partial``, from where a later call goes on after a cut. The file
-    takes its name only after size and checksum have been found right.
+    The bytes go to ``NAME.partial``; after an interruption a later call resumes there. The file is
+    renamed once its size and checksum are right.
 
     Args:
-        file: what to fetch.
-        folder: where to keep it; made when absent.
-        remedy: what to do instead when there is no way to the file; ends the error's message.
+        file: the published file.
+        folder: for the download; made if absent.
+        remedy: what to do if there is no connection; the last sentence of the error message.
 
     Raises:
         DownloadError: no address gave the file; the message says why for each of them.
@@ -94,7 +94,7 @@ def download(file: RemoteFile, folder: str | Path, remedy: str = "") -> Path:
 
 
 class _ConnectionLostError(Exception):
-    """There is no connection, it broke, or something else than the file came through it."""
+    """There is no connection, it broke, or the server sent something else than the file."""
 
 
 @contextmanager
@@ -168,6 +168,6 @@ def _check(file: RemoteFile, path: Path) -> None:
         os.replace(path, corrupt)
     raise ChecksumError(
         f"{file.name} is not the published file: expected {file.size:,} bytes with SHA-256 "
-        f"{file.sha256}, got {size:,} bytes with SHA-256 {checksum}. It was kept as {corrupt}; "
-        "try again, which downloads it anew."
+        f"{file.sha256}, got {size:,} bytes with SHA-256 {checksum}. It was kept as {corrupt}. "
+        "Try again: it is then downloaded anew."
     )

@@ -55,9 +55,9 @@ class EdgeTable:
 
 
 def open_edges(store: "ArrayStore", cutoff: float, verify: bool = False) -> EdgeTable:
-    """The edge table of a store for a cutoff in Å; when it is not there, it is built first.
+    """The edge table of a store for a cutoff in Å; built first if it does not exist.
 
-    It is compared with its checksums as the store itself is.
+    The table is verified like the store itself.
 
     Args:
         store: opened.
@@ -65,7 +65,7 @@ def open_edges(store: "ArrayStore", cutoff: float, verify: bool = False) -> Edge
         verify: compare the checksums in any case.
 
     Raises:
-        StoreError: the kept table is damaged, or another one's.
+        StoreError: the table is damaged, or belongs to another store.
         ValueError: the cutoff is not positive, or a structure has no neighbour list (coincident
             atoms; its number is in the message).
         OSError: the table cannot be written.
@@ -90,7 +90,7 @@ def open_edges(store: "ArrayStore", cutoff: float, verify: bool = False) -> Edge
 
 
 def _mapped(folder: Path) -> EdgeTable:
-    """The table whose arrays are taken as they are."""
+    """The table, opened without verification."""
     with _damage_explained(folder):
         manifest = _read_manifest(folder)
         entries = manifest["arrays"]
@@ -139,7 +139,7 @@ def _damage_explained(folder: Path) -> Iterator[None]:
 
 
 def _check(table: EdgeTable, store: "ArrayStore") -> None:
-    """Indices within their structures, and receivers in order: kernels rely on both."""
+    """Checks that indices are in range and receivers ascend: the kernels rely on both."""
     if len(table.offsets) != len(store.offsets) or (table.shifts is None) != (store.pbc is None):
         raise ValueError("the table is not one of this store")
     verification.check_offsets(table.offsets, len(table.senders), least=0)

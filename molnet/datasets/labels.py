@@ -1,4 +1,4 @@
-"""Labels of a structure: under which key they stand, in which unit, and how they are read."""
+"""Labels of a structure: their keys and units in files, and how they are read."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from molnet.units import UNITS, UnitError, conversion_factor
 
 @dataclass(frozen=True)
 class LabelKey:
-    """Where a label stands in the files, and how to bring it to the internal unit.
+    """The key of a label in the files, and the conversion to the internal unit.
 
     Attributes:
         quantity: the property that is labelled.
@@ -152,7 +152,7 @@ def read_label(atoms: Atoms, label: LabelKey) -> np.ndarray | None:
         return value
     if not has_volume(atoms):
         raise StructureFileError(
-            f"{what} asks for a volume, but pbc is {atoms.pbc.tolist()} and the cell "
+            f"{what} needs a volume, but pbc is {atoms.pbc.tolist()} and the cell "
             f"{atoms.cell.tolist()} Å. Give both, or leave out the virial of this frame."
         )
     return -value / atoms.cell.volume

@@ -1,4 +1,4 @@
-"""What ``manifest.json`` says of a store, and that it says nothing impossible."""
+"""``manifest.json`` of a store: its content, and the checks of what it states."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -130,7 +130,7 @@ def arrays_of(
 
 
 def origin_of(manifest: Mapping[str, Any], index: int, path: Path) -> str:
-    """How messages name a structure: by file and frame, where the manifest tells them."""
+    """How messages name a structure: by file and frame if the manifest has them."""
     frames = [(file["path"], file["frames"]) for file in manifest["source"].get("files", [])]
     if sum(count for _, count in frames) != manifest["structures"]:  # some were left out
         return f"structure {index} of {path}"
@@ -143,7 +143,7 @@ def origin_of(manifest: Mapping[str, Any], index: int, path: Path) -> str:
 
 
 def identity_of(arrays: Mapping[str, Any]) -> str:
-    """SHA-256 over what the manifest says of all arrays."""
+    """SHA-256 over the manifest's entries of all arrays."""
     return text_checksum(json.dumps(arrays, sort_keys=True))
 
 
@@ -158,7 +158,7 @@ def elements_of(counts: np.ndarray) -> dict[str, int]:
 
 @contextmanager
 def damage_explained(path: Path) -> Iterator[None]:
-    """Makes a StoreError, with what to do, of what is found wrong with the folder of a store."""
+    """Within this block, errors about a store's folder become a StoreError that says what to do."""
     try:
         yield
     except StoreError:

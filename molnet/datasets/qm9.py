@@ -3,8 +3,8 @@
 R. Ramakrishnan, P. O. Dral, M. Rupp, O. A. von Lilienfeld, Sci. Data 1, 140022 (2014),
 doi:10.1038/sdata.2014.22.
 
-The published set has 133,885 molecules. The 3,054 *uncharacterized* ones, whose relaxed geometry is
-another molecule than the intended one, are left out here, as is usual.
+The published set has 133,885 molecules. The 3,054 *uncharacterized* ones relaxed to another
+molecule than the intended one; they are left out here, as is usual.
 
 There are two sources. The Python package ``qm9pack`` holds CSV files of the 130,831 molecules, with
 polarizability tensors; those are turned into the frame of the geometries (see
@@ -84,7 +84,7 @@ UNCHARACTERIZED = RemoteFile(
 )
 INSTALL = 'install the data as a package with `pip install -e ".[qm9]"` (no download at run time)'
 REMEDY = (
-    f"Without a way to it, {INSTALL}, or name a file that you have with dataset.source=PATH: "
+    f"Without a connection, {INSTALL}, or give a file that you have with dataset.source=PATH: "
     f"{ARCHIVE.name} with {UNCHARACTERIZED.name} beside it."
 )
 
@@ -294,7 +294,7 @@ def _csv_rows(file: Path, columns: list[str]) -> Iterator[tuple[int, list[str]]]
 
 
 def _check_last_line(file: Path) -> None:
-    """A table that was cut within its last number is found by the line end that it lacks."""
+    """A table that was cut within its last number has no line end."""
     with open(file, "rb") as stream:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(size - 1, 0))

@@ -1,4 +1,4 @@
-"""Reference energies: what each species contributes by itself to an extensive scalar.
+"""Reference energies: the contribution of each species to an extensive scalar.
 
 The references e_Z minimise Σ_s (E_s − Σ_Z n_sZ e_Z)² over the training structures s, where n_sZ
 counts the atoms of species Z. What remains is what a model has to learn.
@@ -32,11 +32,11 @@ class ReferenceFit:
         residual_std_per_atom: standard deviation over structures of (E − Σ n_Z e_Z) / N.
         fitted: False when the energies were given.
         undetermined: species whose reference the compositions do not determine, e.g. all of them
-            when every structure is the same molecule. The solution nearest to one common energy
-            per atom is taken; the sum over a composition like those in training is right all the
-            same.
+            when every structure is the same molecule. Of all solutions the nearest to one common
+            energy per atom is taken. Sums over the compositions of the training set are right in
+            any case.
         absent: species that occur in the data set but in no training structure; they have none.
-        notes: sentences for the user about anything above that deserves attention.
+        notes: sentences for the user about what deserves attention.
     """
 
     energies: dict[str, float]
@@ -56,9 +56,9 @@ def fit_reference_energies(
 ) -> ReferenceFit:
     """Fits one reference for each species to an extensive scalar by least squares, or takes them.
 
-    There is no intercept: references add up over separate molecules. The fit streams over the
-    structures, keeping a triangular factor of the size of the number of species (a sequential QR
-    decomposition), so that neither the size of the set nor that of the energies harms it.
+    There is no intercept: references add up over separate molecules. The fit is a sequential QR
+    decomposition: it streams over the structures and keeps one triangular factor with a row for
+    each species. It is accurate for large data sets and for large energies.
 
     Args:
         store: the data set.
@@ -105,15 +105,16 @@ def fit_reference_energies(
     notes = _notes(name, undetermined, absent)
     if property.unit == "eV" and given is not None and abs(mean) > IMPLAUSIBLE_BINDING:
         notes.append(
-            f"{name}: the given references leave {mean:.3g} eV per atom on average, where atoms "
-            f"bind by less than {IMPLAUSIBLE_BINDING:g}. Are they in eV, and of the same level of "
-            "theory as the data?"
+            f"{name}: the given references leave {mean:.3g} eV per atom on average, but atoms bind "
+            f"by less than {IMPLAUSIBLE_BINDING:g}. Are the references in eV, and of the same "
+            "level of theory as the data?"
         )
     if property.unit == "eV" and std > IMPLAUSIBLE_RESIDUAL:
         notes.append(
-            f"{name}: reference energies leave {std:.3g} eV per atom (most in structure "
-            f"{worst[1]}, {worst[0]:.3g} eV per atom), where chemical bonds explain less than "
-            f"{IMPLAUSIBLE_RESIDUAL:g}. Are the unit and the level of theory the same everywhere?"
+            f"{name}: after subtraction of the reference energies the spread is {std:.3g} eV per "
+            f"atom (largest in structure {worst[1]}: {worst[0]:.3g} eV per atom); chemical bonds "
+            f"explain less than {IMPLAUSIBLE_RESIDUAL:g}. Are the unit and the level of theory the "
+            "same everywhere?"
         )
     return ReferenceFit(
         energies=dict(zip(symbols, energies.tolist(), strict=True)),
@@ -215,8 +216,8 @@ def _given(symbols: list[str], given: Mapping[str, float]) -> np.ndarray:
     if missing:
         raise ValueError(
             f"references are given for {', '.join(given) or 'no element'}, but the training "
-            f"structures also have {', '.join(missing)}. Add them, or leave out the references to "
-            "have all fitted."
+            f"structures also have {', '.join(missing)}. Add them, or give no references: all are "
+            "then fitted."
         )
     return np.array([given[symbol] for symbol in symbols], dtype=np.float64)
 
@@ -227,11 +228,13 @@ def _notes(name: str, undetermined: tuple[str, ...], absent: tuple[str, ...]) ->
         notes.append(
             f"{name}: the training structures' compositions do not determine the reference "
             f"energies of {', '.join(undetermined)} one by one, only their sums. Predictions for "
-            "other compositions will be off; give references of isolated atoms to avoid that."
+            "other compositions will be wrong; to avoid this, give the values of isolated atoms "
+            f"(target.references.{name})."
         )
     if absent:
         notes.append(
-            f"{', '.join(absent)}: in the data set but in no training structure; a model trained "
-            "on it cannot predict them. Choose another split seed or a larger training set."
+            f"no training structure has {', '.join(absent)}, but the data set does: the model "
+            "cannot predict these elements. Choose another dataset.split_seed or a larger "
+            "dataset.train_size."
         )
     return notes

@@ -53,9 +53,9 @@ def random_split(
 ) -> Split:
     """Draws three disjoint parts of ``n`` structures at random.
 
-    The structures are shuffled once by the seed; the test part is taken first, then the validation
-    part, then the training part. So with other sizes equal, a larger training set contains the
-    smaller one, and all are tested on the same structures.
+    The structures are shuffled once by the seed. The test part is taken first, then the validation
+    part, then the training part. So if only the training size changes, the larger training set
+    contains the smaller one, and the test structures stay the same.
 
     Args:
         n: number of structures in the data set.

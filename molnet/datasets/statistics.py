@@ -1,4 +1,4 @@
-"""What a model needs to know of its training set before the first step: means and scales."""
+"""Statistics of the training set: the means and scales that a model starts from."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from molnet.datasets.references import fit_reference_energies
 CHUNK = 8192  # structures held in memory at a time
 
 NO_SPREAD = 1e-12
-"""Standard deviation, relative to the size of the numbers, that is only one of rounding."""
+"""A standard deviation below this, relative to the size of the numbers, is only rounding."""
 
 
 def compute_statistics(
@@ -85,7 +85,7 @@ def compute_statistics(
 
 
 def _spread(std: float, size: float) -> float:
-    """A standard deviation, 0 where it is what rounding leaves of numbers of this size."""
+    """A standard deviation; 0 if it is only the rounding of numbers of this size."""
     return std if std > NO_SPREAD * size else 0.0
 
 

@@ -57,7 +57,7 @@ FLUSHED_ATOMS = 200_000
 
 
 class ArrayStore:
-    """A data set on disk, opened for reading with :meth:`open`.
+    """A data set on disk; :meth:`open` opens it for reading.
 
     Attributes:
         path: the folder.
@@ -91,11 +91,11 @@ class ArrayStore:
 
     @classmethod
     def open(cls, path: str | Path, verify: bool = False) -> "ArrayStore":
-        """Opens a store whose arrays are those that were written.
+        """Opens a store and verifies its arrays.
 
-        Their checksums are compared when the store is opened for the first time, and again when a
-        file has changed (see :mod:`molnet.datasets.verification`); otherwise only the manifest and
-        the arrays' headers are read.
+        Checksums are compared when the store is opened for the first time, and again when a file
+        has changed (see :mod:`molnet.datasets.verification`). Otherwise only the manifest and the
+        headers of the arrays are read.
 
         Args:
             path: the folder.
@@ -114,7 +114,7 @@ class ArrayStore:
 
     @classmethod
     def _mapped(cls, path: Path) -> "ArrayStore":
-        """A store whose arrays are taken as they are; for another process of the same program."""
+        """A store opened without verification; for another process of the same program."""
         with damage_explained(path):
             manifest = read_manifest(path)
             arrays = {
@@ -137,7 +137,7 @@ class ArrayStore:
         return {name: array for name, array in known.items() if array is not None}
 
     def _check(self) -> None:
-        """What :class:`StoreWriter` sees to, in case that somebody else wrote the store."""
+        """Checks what :class:`StoreWriter` guarantees, as another program may have written it."""
         if self.checksum != identity_of(self.manifest["arrays"]):
             raise ValueError("manifest.json: the checksum is not that of the arrays")
         verification.check_offsets(self.offsets, len(self.species), least=1)
@@ -191,8 +191,8 @@ class ArrayStore:
 class StoreWriter:
     """Builds a store structure by structure in constant memory.
 
-    Use it as a context manager. The folder appears when the block ends well, in one step; any
-    exception leaves nothing behind. A folder that another process has made meanwhile is kept.
+    Use it as a context manager. The folder appears in one step when the block ends; an exception
+    leaves nothing behind. A folder that another process has made in the meantime is kept.
 
     Example::
 

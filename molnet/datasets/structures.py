@@ -78,10 +78,10 @@ def open_structures(
         cache: folder for the store; see :func:`molnet.cache.cache_folder`.
         declared: properties beyond :data:`molnet.properties.PROPERTIES`.
         verify: see :meth:`molnet.datasets.store.ArrayStore.open`.
-        accept_implausible: take structures whose distances or density no matter has, see
-            :func:`molnet.graph.plausibility.implausible`, with a warning.
-        reading: what the files do not say themselves: their format, the elements of their atom
-            types, the unit of their positions, and what to do about disorder.
+        accept_implausible: accept structures with impossible distances or densities, with a
+            warning; see :func:`molnet.graph.plausibility.implausible`.
+        reading: what the files leave open: their format, the elements of their atom types, the
+            unit of their positions, and what to do about disorder.
 
     Returns:
         The store. ``manifest["source"]`` holds the files with their checksums and frame counts,
@@ -176,7 +176,7 @@ def _build(
 
 
 def _remarks(atoms: Atoms, file: Path, accept_implausible: bool) -> Iterator[str]:
-    """What the user should know of a structure, whose placeholder of a cell is removed.
+    """Removes a placeholder cell; yields sentences about the structure for the user.
 
     Raises:
         StructureError: the structure is not sound.
@@ -290,8 +290,8 @@ def _report(store: ArrayStore) -> None:
         logger.info("%s: %s, %r in %s", name, found, label["key"], label["unit"])
         if label["rms"] == 0 and label["count"] > 1 and label["property"] in NEVER_ALL_ZERO:
             warnings.warn(
-                f"{name}: all {label['count']} values are exactly zero, which is what programs "
-                f"write when they have none. Does {label['key']!r} hold real values?",
+                f"{name}: all {label['count']} values are exactly zero. Programs write zeros when "
+                f"they have no values: does {label['key']!r} hold real ones?",
                 stacklevel=3,
             )
         if label["rms"] > IMPLAUSIBLE.get(label["property"], np.inf):
@@ -306,14 +306,14 @@ def _report(store: ArrayStore) -> None:
         logger.info("total charges in e: %s", _counts(charges))
     if unclear := store.manifest["source"]["unclear_charges"]:
         logger.warning(
-            "the initial charges of %d structures add up to no whole number: these structures are "
-            "taken as neutral. State info['charge'] where they are not.",
+            "the initial charges of %d structures do not add up to a whole number: these "
+            "structures are taken as neutral. If one is an ion, state its info['charge'].",
             unclear,
         )
     if len(spins) > 1:
         logger.warning(
-            "the structures differ in spin (%s), which molnet does not see: the same geometry with "
-            "another spin gets the same predictions",
+            "the structures differ in spin (%s). The model does not see the spin: the same "
+            "geometry with another spin gets the same predictions",
             _counts(spins),
         )
 

@@ -1,9 +1,9 @@
-"""Whether the arrays of a store are still those that were written.
+"""Verifies that the arrays of a store are those that were written.
 
-All elements are compared with the checksums in the manifest when a folder is opened for the first
-time. What is found sound is noted in ``verified.json`` beside the arrays: size, times of change and
-inode of each file. As long as these stay, opening costs nothing; a folder that cannot be written is
-verified each time.
+When a folder is opened for the first time, all arrays are compared with the checksums in the
+manifest. ``verified.json`` beside the arrays then records size, times of change and inode of each
+file. As long as these stay the same, the arrays are not compared again. A folder that cannot be
+written is verified every time.
 """
 
 import json
@@ -33,7 +33,7 @@ def verify(
     check: Callable[[], None],
     always: bool = False,
 ) -> None:
-    """Compare the arrays with the manifest, unless that was done before and nothing has changed.
+    """Compare the arrays with the manifest, unless they were verified and have not changed since.
 
     Args:
         folder: of the arrays.
@@ -98,7 +98,7 @@ def _state(
 
 
 def _let_the_clock_advance(state: Mapping[str, Any]) -> None:
-    """Times of files are in ticks of a clock: a change within the same tick would be missed."""
+    """Waits for the next tick of the file system's clock, as two changes within one look alike."""
     newest = max(changed for _, _, changed, _ in state["files"].values()) / 1e9
     since = time.time() - newest
     if 0 <= since < TICK:

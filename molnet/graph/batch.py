@@ -1,7 +1,7 @@
 """Many structures as one disconnected graph.
 
-Everything that becomes a batch passes through :func:`collate`: structures stay concatenated in flat
-arrays, and joining them is arithmetic on indices, with no work per structure.
+All batches are made by :func:`collate`. Structures stay concatenated in flat arrays, and joining
+them is arithmetic on indices, without a loop over structures.
 """
 
 from collections.abc import Mapping
@@ -34,15 +34,15 @@ def collate(
         species: [N], atomic numbers, one structure after the other.
         pos: [N, 3], in Å.
         counts: [G], atoms in each structure.
-        cell: [G, 3, 3], in Å. Wholly non-periodic structures get a zero cell whatever is given.
+        cell: [G, 3, 3], in Å. Structures without a periodic direction get a zero cell.
         pbc: [G, 3].
         senders: [E], counted within each structure.
         receivers: [E], likewise, ascending within each structure.
         edge_counts: [G], edges of each structure.
-        shifts: [E, 3], whole-numbered; needed where a structure is periodic.
+        shifts: [E, 3], integers; needed if a structure is periodic.
         charge: [G], total charges in e; zero by default.
         labels: [G, ...] or [N, ...] for each property, in internal units.
-        dtype: of positions, cells, shifts, charges and labels; total energies are float64 always.
+        dtype: of positions, cells, shifts, charges and labels; total energies are always float64.
 
     Returns:
         A batch with ``species``, ``pos``, ``edge_index`` (senders, receivers), ``cell``, ``pbc``,

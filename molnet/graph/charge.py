@@ -1,4 +1,4 @@
-"""Total charge and spin of a structure, as its file or whoever made it states them."""
+"""Total charge and spin of a structure, as stated in its file or by the user."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,26 +9,26 @@ from ase import Atoms
 from molnet.graph.neighbours import StructureError
 
 CHARGE_KEYS = ("charge", "total_charge", "net_charge")
-"""Keys of ``atoms.info`` under which a total charge may stand, in small or capital letters."""
+"""Keys of a total charge in ``atoms.info``, in any case."""
 
 SPIN_KEYS = ("multiplicity", "spin_multiplicity", "spin")
-"""Likewise for what tells how many electrons are unpaired."""
+"""Keys of a spin in ``atoms.info``, in any case."""
 
 WHOLE = 1e-3
-"""How far, in e, a total charge may be from a whole number: rounded initial charges."""
+"""Largest deviation of a total charge from a whole number, in e, from rounded initial charges."""
 
 
 def total_charge(atoms: Atoms) -> float:
-    """The total charge of a structure in e, a whole number; 0 where nothing is said.
+    """The total charge of a structure in e, a whole number; 0 if none is stated.
 
-    It stands in ``atoms.info["charge"]`` (or another of :data:`CHARGE_KEYS`), or is the sum of
-    ASE's initial charges (``atoms.get_initial_charges()``) where any is not zero.
+    The charge is ``atoms.info["charge"]`` (or another of :data:`CHARGE_KEYS`), or the sum of ASE's
+    initial charges (``atoms.get_initial_charges()``) if any of these is not zero.
 
     Returns:
-        The charge. NaN where all that is known are initial charges whose sum is no whole number.
+        The charge; NaN if there are only initial charges and their sum is not a whole number.
 
     Raises:
-        StructureError: a charge is no whole number, or two sources contradict each other.
+        StructureError: a stated charge is not a whole number, or two sources contradict each other.
     """
     charges = {f"info[{key!r}]": _whole(key, value) for key, value in _entries(atoms, CHARGE_KEYS)}
     initial = atoms.arrays.get("initial_charges")
@@ -55,10 +55,10 @@ def total_charge(atoms: Atoms) -> float:
 
 
 def stated_spin(atoms: Atoms) -> str | None:
-    """What a structure says of its spin, such as ``"multiplicity 3"``; None where it says nothing.
+    """The stated spin of a structure, such as ``"multiplicity 3"``; None if none is stated.
 
     Raises:
-        StructureError: a multiplicity is no positive whole number.
+        StructureError: a multiplicity is not a positive whole number.
     """
     found = []
     for key, value in _entries(atoms, SPIN_KEYS):

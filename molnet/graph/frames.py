@@ -1,4 +1,4 @@
-"""Frames of structure files, one after the other, with faults named by file and frame."""
+"""Frames of structure files, one after the other, with errors that name file and frame."""
 
 import difflib
 import glob
@@ -62,7 +62,7 @@ XYZ_FORMATS = ("extxyz", "xyz")
 
 
 def resolve_paths(path: str | Path | Iterable[str | Path]) -> list[Path]:
-    """The files that a path, a glob such as ``runs/*/out.xyz``, or several of these stand for.
+    """The files of a path, a glob such as ``runs/*/out.xyz``, or a list of these.
 
     Raises:
         FileNotFoundError: nothing is there; the message names the nearest file.
@@ -95,13 +95,13 @@ def resolve_paths(path: str | Path | Iterable[str | Path]) -> list[Path]:
 def read_frames(path: Path, options: ReadingOptions = DEFAULTS) -> Iterator[Atoms]:
     """The structures of any file that ASE reads, one at a time.
 
-    Nothing of a file is passed over in silence, and nothing is invented: a file of several
-    structures gives all of them or an error; types and names of atoms become elements only where
-    there is one reading. ASE databases come with their key-value pairs and data in ``info``.
+    Nothing is skipped silently, and nothing is invented: a file of several structures gives all of
+    them or an error, and a type or name of an atom becomes an element only if there is no other
+    reading. Rows of ASE databases have their key-value pairs and data in ``info``.
 
     Args:
         path: of one file.
-        options: what the user says about the files.
+        options: what the user states about the files.
 
     Raises:
         StructureFileError: the file's format is not known, it ends within a frame, a frame cannot
@@ -134,7 +134,7 @@ def read_frames(path: Path, options: ReadingOptions = DEFAULTS) -> Iterator[Atom
 
 
 def count_frames(path: Path, options: ReadingOptions = DEFAULTS) -> int | None:
-    """How many structures an XYZ file holds; None for a format that has to be read to know.
+    """How many structures an XYZ file holds; None for other formats, which cannot be counted.
 
     Raises:
         StructureFileError: the file ends within a frame, or has a line out of place.
@@ -156,7 +156,7 @@ def check_ending(path: Path, options: ReadingOptions = DEFAULTS) -> None:
         if not last.endswith((b"\n", b"\r", b"\n\0")):  # the third is UTF-16's
             raise StructureFileError(
                 f"{path} does not end with a line end, so it may have been cut within its last "
-                "number. Fetch or write it again; if it is whole, add an empty line at its end."
+                "number. Fetch or write it again; if it is complete, add an empty line at the end."
             )
 
 
@@ -173,8 +173,8 @@ def units_in_files(
         for key, unit in declared_units(file, format_of(file, options)).items():
             if key != "positions" and declared.setdefault(key, unit) != unit:
                 raise StructureFileError(
-                    f"{file} declares the unit {unit!r} for {key!r}, the files before it "
-                    f"{declared[key]!r}. Read them apart from each other."
+                    f"{file} declares the unit {unit!r} for {key!r}, but the files before it "
+                    f"{declared[key]!r}. Read these files separately."
                 )
     return declared
 

@@ -1,4 +1,4 @@
-"""Geometry of a batch: edge vectors, and what derivatives by them mean for atoms and cells.
+"""Geometry of a batch: edge vectors, forces and virials from derivatives by edge vectors.
 
 Energies depend on positions and cells through the edge vectors alone. With g_e = ∂E/∂r_e for each
 edge e from sender j to receiver i, hence r_e = r_j − r_i + S·cell,
@@ -13,7 +13,7 @@ from torch_geometric.data import Batch
 
 
 def exact_dtype(device: torch.device) -> torch.dtype:
-    """Type for sums and positions that must keep their digits: float64 where the device has it."""
+    """The dtype for sums and positions that need all digits: float64 if the device has it."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
@@ -57,8 +57,8 @@ def virial(graph: Batch, vectors: Tensor, gradients: Tensor) -> Tensor:
 def volumes(graph: Batch) -> Tensor:
     """|det cell| of each structure, [G] in Å³; NaN where it does not have three cell vectors.
 
-    A slab's vector in its non-periodic direction counts, as it does in ASE: stress then refers to
-    the volume that the user gave, vacuum included. Molecules have no volume.
+    As in ASE, the cell vector in the non-periodic direction of a slab counts: the stress then
+    refers to the given cell, vacuum included. Molecules have no volume.
     """
     a, b, c = graph.cell.unbind(dim=1)
     volume = (torch.linalg.cross(a, b) * c).sum(dim=1).abs()

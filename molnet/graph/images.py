@@ -1,13 +1,13 @@
-"""Which periodic images of its atoms make up a molecule.
+"""The periodic images of atoms that make up one molecule.
 
-In a periodic structure every position stands for all its images. What depends on positions
-themselves, such as a dipole, needs those that belong together: the ones that edges connect. With
-whole-numbered images n, an edge from j to i with shift S joins r_j + n_j·cell and r_i + n_i·cell if
+In a periodic structure every position stands for all its images. A property of the positions
+themselves, such as a dipole, needs the images of one molecule: those that edges connect. With
+integer images n, an edge from j to i with shift S joins r_j + n_j·cell and r_i + n_i·cell if
 
-    n_j = n_i + S,
+    n_j = n_i + S.
 
-so that one atom's image settles those of its neighbours, theirs those of their neighbours, and so
-on. Where edges lead back to another image of the same atom, as in a crystal, there is no molecule.
+So the image of one atom determines the images of its neighbours, and so on. If edges lead back to
+another image of the same atom, as in a crystal, there is no molecule.
 """
 
 import numpy as np
@@ -25,17 +25,17 @@ LONGEST_BOND = 1.3
 
 
 def unwrapped(graph: Batch) -> Tensor:
-    """Positions of images that belong together, [N, 3] in Å; a molecule's are its positions.
+    """Positions of the images that form one molecule, [N, 3] in Å.
 
-    A periodic structure is put together along its bonds where they connect all atoms, and no atom
-    with an image of its own. Otherwise it is put together along all edges, under the same
-    condition: molecules far enough from their images for the model not to see them.
+    The images are found along the bonds if these connect all atoms, and no atom with its own image.
+    Otherwise they are found along all edges, under the same condition: this serves molecules whose
+    images are beyond the cutoff. Structures without periodic directions keep their positions.
 
-    The first atom of each structure stays where it is. Positions can be differentiated.
+    The first atom of each structure stays where it is. The result is differentiable.
 
     Raises:
-        StructureError: neither bonds nor edges tell the images that belong together; ``index`` is
-            the structure's place in the batch.
+        StructureError: neither bonds nor edges determine the images; ``index`` is the place of the
+            structure in the batch.
     """
     if "shifts" not in graph:
         return graph.pos
@@ -73,7 +73,7 @@ def _along(
     first: NDArray[np.int64],
     atoms: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Images [N, 3] of atoms that edges connect with the first of their structure, and which do."""
+    """Images [N, 3] of atoms connected to the first of their structure, and a mask of these [N]."""
     images = np.zeros((atoms, 3), dtype=np.int64)
     connected = np.zeros(atoms, dtype=np.bool_)
     connected[first] = True
@@ -89,9 +89,9 @@ def _along(
 
 def _ambiguous(index: int) -> StructureError:
     return StructureError(
-        "what is predicted depends on which periodic images of the atoms belong together, and that "
-        "is not clear: bonds connect the structure with its own images, or it consists of several "
-        "molecules among images of each other. Dipoles and spatial extents are those of molecules: "
-        "take a molecule out of its box (pbc = False), or leave this structure out.",
+        "dipoles and spatial extents are properties of molecules, and this periodic structure is "
+        "not one molecule: bonds connect it with its own images, or it consists of several "
+        "molecules among images of each other. Take a molecule out of its box (pbc = False), or "
+        "leave this structure out.",
         index,
     )

@@ -1,8 +1,8 @@
-"""The graph of a structure whose atoms move: neighbours are searched now and then, not every step.
+"""The graph of a structure whose atoms move, with a Verlet list of neighbours.
 
-Pairs within cutoff + skin are the candidates. While no atom has gone further than half the skin
-from where it was at the search, a pair that is no candidate cannot have come within the cutoff, so
-the candidates that are within it are all the edges (Verlet, Phys. Rev. 159, 98 (1967)).
+Pairs within cutoff + skin are candidates. As long as no atom has moved by more than half the skin
+since the search, no other pair can be within the cutoff. The candidates within the cutoff are then
+all edges (Verlet, Phys. Rev. 159, 98 (1967)).
 """
 
 import copy
@@ -29,9 +29,9 @@ DEFAULT_SKIN = 0.5
 class MovingGraph:
     """Radius graphs of one structure, step after step.
 
-    Each has the edges that :func:`molnet.graph.from_atoms` would find, whatever came before, so
-    that results do not depend on the skin. A wrapped atom, another cell or another structure is
-    noticed and means a new search, nothing else.
+    Each graph has the edges that :func:`molnet.graph.from_atoms` finds, so results do not depend on
+    the skin or on earlier steps. A wrapped atom, another cell or another structure starts a new
+    search.
 
     >>> graph = MovingGraph(cutoff=5.0)
     >>> numbers, positions = [8, 1, 1], np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
@@ -42,7 +42,7 @@ class MovingGraph:
 
     Args:
         cutoff: in Å.
-        skin: in Å. A larger one is searched less often and has more candidates; with 0 every call
+        skin: in Å. A larger skin needs fewer searches and has more candidates; with 0 every call
             searches.
         device: of the graphs.
 
@@ -116,7 +116,7 @@ class MovingGraph:
         cell: NDArray[np.float64],
         pbc: NDArray[np.bool_],
     ) -> bool:
-        # As bytes, which takes a tenth of the time that comparing the arrays does.
+        # Comparing bytes takes a tenth of the time of comparing arrays.
         pairs = ((species, self._species), (cell, self._cell), (pbc, self._pbc))
         if any(now.tobytes() != then.tobytes() for now, then in pairs):
             return True
@@ -161,7 +161,7 @@ class MovingGraph:
 
     def _within_cutoff(self, positions: NDArray[np.float64]) -> NDArray[np.int64]:
         """Which of the candidates are edges now."""
-        # In NumPy, since on small molecules each operation of PyTorch costs several of its own.
+        # In NumPy: on small molecules an operation of PyTorch costs several times more.
         senders, receivers = self._edges
         vectors = positions[senders]
         vectors -= positions[receivers]

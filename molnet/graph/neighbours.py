@@ -1,10 +1,10 @@
-"""Which atoms are within the cutoff of which, periodic images included.
+"""All pairs of atoms within the cutoff, periodic images included.
 
-An edge runs from a sender j to a receiver i and carries a whole-numbered shift S, so that
+An edge runs from a sender j to a receiver i and carries an integer shift S, so that
 
     r_ij = r_j − r_i + S · cell,      |r_ij| < cutoff.
 
-A direction in which a structure is not periodic has S = 0, and its cell vector plays no part.
+In a non-periodic direction S = 0, and the cell vector is ignored.
 """
 
 from typing import NamedTuple
@@ -14,21 +14,21 @@ import vesin
 from numpy.typing import ArrayLike, NDArray
 
 COINCIDENT = 1e-3
-"""Atoms nearer to each other than this, in Å, are at the same place: an error in the structure."""
+"""Atoms closer than this, in Å, are at the same place, which is an error."""
 
 FAR = 40
-"""Cutoffs that a structure may extend before empty space in it is left out of the search."""
+"""Extent of a structure, in cutoffs, above which empty space is removed before the search."""
 
 
 MOST_NEIGHBOURS = 20_000
-"""Neighbours of an atom beyond which a cell is wrong: thirty times those in a metal within 12 Å."""
+"""More neighbours per atom mean a wrong cell: thirty times those in a metal within 12 Å."""
 
 
 class StructureError(ValueError):
-    """A structure that cannot be made into a graph.
+    """A structure that cannot become a graph.
 
     Attributes:
-        index: the structure's place in the list that is made into a batch; 0 where there is none.
+        index: the place of the structure in its batch; 0 for a single structure.
     """
 
     def __init__(self, message: str, index: int = 0) -> None:
@@ -37,7 +37,7 @@ class StructureError(ValueError):
 
 
 class Neighbours(NamedTuple):
-    """Directed edges in ascending order of receiver; those of one receiver in no set order."""
+    """Directed edges, sorted by receiver; the edges of one receiver are in no particular order."""
 
     senders: NDArray[np.int64]  # [E]
     receivers: NDArray[np.int64]  # [E]
@@ -107,11 +107,11 @@ def coincidence(first: int, second: int, distance: float, index: int = 0) -> Str
 def _without_gaps(
     positions: NDArray[np.float64], periodic: NDArray[np.float64], cutoff: float
 ) -> NDArray[np.float64]:
-    """The same structure with wide gaps narrowed, across the directions of its periodic vectors.
+    """The same structure with wide gaps narrowed in the non-periodic directions.
 
-    No pair within the cutoff has a gap between its atoms along any axis, so its distance stays. An
-    evaporated molecule would otherwise make the search's grid so long and thin that vesin (0.6.2)
-    divides by zero and takes the process with it.
+    Pairs within the cutoff have no such gap between their atoms, so their distances stay. Without
+    this, an evaporated molecule makes the grid of the search so long and thin that vesin (0.6.2)
+    divides by zero and ends the process.
     """
     axes = np.linalg.svd(np.vstack([periodic, np.zeros((3 - len(periodic), 3))]))[2]
     for axis in axes[len(periodic) :]:

@@ -1,7 +1,7 @@
 """Neighbours of many structures at once: small molecules are compared pair by pair, in blocks.
 
-For a few dozen atoms, comparing all pairs of a block of molecules in one array operation costs less
-than starting one search for each of them. Periodic and large structures are searched one by one.
+For a few dozen atoms, comparing all pairs of a block of molecules in one array operation is faster
+than one search for each molecule. Periodic and large structures are searched one by one.
 """
 
 from collections.abc import Iterator
@@ -89,7 +89,7 @@ def find_neighbours_of_many(
 def _blocks(
     molecules: NDArray[np.int64], counts: NDArray[np.integer]
 ) -> Iterator[NDArray[np.int64]]:
-    """Molecules of similar size, together no more than BLOCK pairs with the padding."""
+    """Molecules of similar size, with at most BLOCK pairs in all, padding included."""
     by_size = molecules[np.argsort(-counts[molecules], kind="stable")]
     start = 0
     while start < len(by_size):
@@ -132,7 +132,7 @@ def _compare(
 
 
 def _rows(counts: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where the edges of each structure are when structures were searched in another order."""
+    """Rows that sort the edges by structure; ``order`` is the order of the search."""
     start = np.empty_like(counts)  # row of the first edge that was found for each structure
     start[order] = np.cumsum(counts[order]) - counts[order]
     return np.arange(counts.sum()) + np.repeat(start - (np.cumsum(counts) - counts), counts)

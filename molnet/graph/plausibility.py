@@ -1,8 +1,8 @@
-"""Whether a structure can be what its file says: distances and densities that no matter has.
+"""Checks for impossible distances and densities.
 
-A wrong unit of length and a cell that is none give structures that can be computed, with energies
-that mean nothing. They show in distances between atoms, judged by the sums of covalent radii
-(Cordero et al., Dalton Trans. 2008, 2832; ASE's table): bonds have 0.8 to 1.2 times that sum, and
+With a wrong unit of length or a wrong cell, a structure can still be computed, but its energy is
+meaningless. Such structures are recognised by distances relative to the sum of covalent radii
+(Cordero et al., Dalton Trans. 2008, 2832; ASE's table): bonds have 0.8 to 1.2 times this sum, and
 metals under the pressure of the Earth's core 0.8.
 """
 
@@ -18,32 +18,33 @@ from molnet.graph.neighbours import StructureError
 from molnet.graph.neighbours_of_many import find_neighbours_of_many
 
 CLOSEST, CLOSEST_TO_HYDROGEN = 0.5, 0.7
-"""Sums of covalent radii below which no two atoms come, neither hot nor under pressure.
+"""Smallest possible distance in sums of covalent radii, at any temperature and pressure.
 
-Hydrogen, which has no core, keeps more of its distance: O–H 0.68 Å, H–H 0.43 Å.
+The bound is higher for hydrogen, which has no core: O–H 0.68 Å, H–H 0.43 Å.
 """
 
 FARTHEST = 1.5
-"""Sums of covalent radii beyond which the nearest neighbour of most atoms does not lie."""
+"""Most atoms have a neighbour within this many sums of covalent radii."""
 
 FULLEST = 4.0
-"""How often spheres of covalent radii fill a cell at most; 1 in a metal, 1.6 in uranium."""
+"""Largest volume of spheres of covalent radii over that of the cell; metals 1, uranium 1.6."""
 
 MAY_HOLD_ZEROS = (".pdb", ".ent", ".gro", ".g96")
-"""Suffixes of formats that have a cell always, of zeros where there is none."""
+"""Suffixes of formats that always have a cell; zeros mean no cell."""
 
 OTHER_UNITS = {"nm": 10.0, "Bohr": 0.529177, "pm": 0.01}
-"""Units of length that are taken for Å by mistake, in Å."""
+"""Units of length that may be mistaken for Å, in Å."""
 
 BONDED = (0.75, 1.35)
-"""Sums of covalent radii between which the closest contact of a molecule or a solid lies."""
+"""Range of the closest contact in a molecule or a solid, in sums of covalent radii."""
 
 
 def drop_placeholder_cell(atoms: Atoms, path: Path) -> str | None:
-    """Removes a cell that stands for "no cell"; returns a sentence that says so, or None.
+    """Removes a placeholder cell of a molecule; returns a sentence about it, or None.
 
-    Programs that must write a cell write a cube of 1 Å for a molecule, as is the convention of PDB
-    files (``CRYST1 1.000 1.000 1.000 90.00 90.00 90.00``); those and Gromacs' files may hold zeros.
+    PDB files have a cube of 1 Å as the cell of a molecule by convention (``CRYST1 1.000 1.000 1.000
+    90.00 90.00 90.00``), and so do other programs that must write a cell. PDB and Gromacs files may
+    also hold zeros.
 
     Args:
         atoms: a structure as it was read; changed in place.
@@ -66,12 +67,12 @@ def _uncompressed_suffix(path: Path) -> str:
 
 
 def implausible(structures: Sequence[Atoms]) -> dict[int, str]:
-    """What is hard to believe of each structure, by its place in the list.
+    """Reasons to doubt structures, by place in the list.
 
-    - Two atoms, or an atom and a periodic image, nearer than :data:`CLOSEST` (with hydrogen
-      :data:`CLOSEST_TO_HYDROGEN`) times the sum of their covalent radii, or a cell too small.
-    - Three or more atoms of which most have no neighbour within :data:`FARTHEST` times that sum.
-      Structures with noble gases are not judged by this.
+    - Two atoms, or an atom and a periodic image, are closer than :data:`CLOSEST` (with hydrogen
+      :data:`CLOSEST_TO_HYDROGEN`) times the sum of their covalent radii, or the cell is too small.
+    - Most of three or more atoms have no neighbour within :data:`FARTHEST` times this sum.
+      Structures with noble gases are exempt.
 
     Raises:
         StructureError: for a structure without atoms, an atomic number that no element has, and
@@ -181,7 +182,7 @@ def _too_close(atoms: Atoms, pair: tuple[int, int], ratio: float) -> str:
 
 
 def _too_far(atoms: Atoms) -> str:
-    """The nearest neighbours are beyond the search: their distances are found here, for a few."""
+    """The nearest neighbours are beyond the search radius: find their distances for some atoms."""
     radii = COVALENT_RADII[atoms.numbers]
     some = np.arange(min(len(atoms), 100))
     distances = np.linalg.norm(atoms.positions - atoms.positions[some, None], axis=2)
@@ -195,7 +196,7 @@ def _too_far(atoms: Atoms) -> str:
 
 
 def _other_unit(ratio: float) -> str:
-    """A hint, where the contact would be a bond if lengths were in another unit than Å."""
+    """A hint, if the contact would be a bond in another unit of length."""
     low, high = BONDED
     units = [name for name, size in OTHER_UNITS.items() if low < ratio * size < high]
     return (

@@ -19,8 +19,8 @@ def from_atoms(
 ) -> Batch:
     """The radius graph of each structure, joined into one batch.
 
-    Constraints and calculators of the structures play no part. A structure that is periodic in no
-    direction is a molecule: its cell, if it has one, is ignored. Total charges are those of
+    Constraints and calculators of the structures are ignored. A structure without a periodic
+    direction is a molecule; its cell is ignored. Total charges are those of
     :func:`~molnet.graph.charge.total_charge`.
 
     Args:

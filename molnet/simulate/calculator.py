@@ -1,4 +1,4 @@
-"""A trained model as a calculator of ASE: for its optimisers, dynamics, vibrations and readers."""
+"""A trained model as an ASE calculator, for optimisations, dynamics and vibrations."""
 
 import copy
 import warnings
@@ -19,7 +19,7 @@ from molnet.models import Model, UnseenChargeWarning, frozen, load_model, state_
 
 
 class Calculator(ASECalculator):
-    """Energies, forces, stress and whatever else the model predicts, in ASE's units and names.
+    """Energies, forces, stress and all other predictions of a model, in ASE's units and names.
 
     >>> atoms.calc = Calculator("outputs/2026-01-31/12-00-00/model")  # doctest: +SKIP
     >>> atoms.get_potential_energy()                                  # doctest: +SKIP
@@ -29,24 +29,24 @@ class Calculator(ASECalculator):
     structures with three cell vectors), ``dipole`` (e·Å), ``charges`` (e), and each other property
     under its own name, as ``atoms.calc.get_property("homo")``.
 
-    The energy of a model that was trained on forces alone has an arbitrary zero, for each
-    composition another one: it serves dynamics and relaxations, and no comparison with others.
+    The energy of a model that was trained on forces alone has an arbitrary zero for each
+    composition: use it for dynamics and relaxations, not for comparisons.
 
     The total charge is ``atoms.info["charge"]``, or the sum of ``atoms.get_initial_charges()``. A
-    warning is given once for one that the model has not been trained on.
+    charge that the model was not trained on gives one warning.
 
     Args:
         model: a model, or the folder of a saved one.
-        device: where to compute, e.g. ``"cuda"``; by default where the model is, and for a folder
-            a GPU if there is one.
+        device: where to compute, e.g. ``"cuda"``. By default a given model stays on its device,
+            and a loaded one is put on a GPU if there is one.
         dtype: ``torch.float64`` for vibrations and tight relaxations; by default the model's own.
         skin: Å, see :class:`~molnet.graph.MovingGraph`; changes the speed, never the results.
             0 searches neighbours at every step.
 
     Raises:
-        UnknownElementError: in use, for an element that the model has not been trained on.
-        StructureError: in use, for positions or cells that make no structure.
-        PredictionError: in use, for predictions that are no finite numbers.
+        UnknownElementError: in use, for an element that the model was not trained on.
+        StructureError: in use, for positions or cells that are not valid.
+        PredictionError: in use, for predictions that are not finite.
     """
 
     name = "molnet"
@@ -81,7 +81,7 @@ class Calculator(ASECalculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = all_changes,
     ) -> None:
-        """Predicts everything at once and keeps it in ``results``, as ASE expects."""
+        """Predicts all properties and stores them in ``results``, as ASE expects."""
         if atoms is not None:
             if self.check_state(atoms):  # else ASE has made the copy already
                 self.atoms = atoms.copy()
@@ -103,10 +103,10 @@ class Calculator(ASECalculator):
             self.results["energy"] = self.results["free_energy"] = self.results[name]
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
-        """What has changed since the last calculation, of all that the model depends on.
+        """Which inputs of the model have changed since the last calculation.
 
-        Compared as bytes, since ASE's own comparison, and NumPy's, take a good part of a step on a
-        small molecule.
+        The arrays are compared as bytes: the comparisons of ASE and NumPy take a considerable part
+        of a step on a small molecule.
         """
         known = self.atoms
         if known is None:
@@ -132,7 +132,7 @@ class Calculator(ASECalculator):
         return charge
 
     def _follow_the_model(self) -> None:
-        """Sees to it that a model which was trained on, or moved elsewhere, is the one used."""
+        """Makes the frozen copy anew if the model was trained further or moved to a device."""
         state = state_of(self._weights)
         if state != self._state:
             self._frozen, self._state = frozen(self.model), state
@@ -147,7 +147,7 @@ def energy_name(model: Model) -> str | None:
 def ase_results(model: Model, prediction: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """One structure's predictions under ASE's names, in float64, and stress as six numbers.
 
-    A relative energy is not called ``energy``: it cannot be compared with others.
+    A relative energy keeps its own name, as it cannot be compared with other energies.
     """
     results: dict[str, Any] = {
         name: float(value) if np.ndim(value) == 0 else value.astype(np.float64)

@@ -1,4 +1,4 @@
-"""What a model does not heed of the electrons of structures in files, said once for each kind."""
+"""Warnings about charges and spins that a model does not see, once for each of them."""
 
 import logging
 
@@ -11,12 +11,13 @@ logger = logging.getLogger(__name__)
 
 
 class ElectronRemarks:
-    """Logs the first structure of each total charge that a model has not been trained on.
+    """Warns of total charges that the model was not trained on, and of spins that vary.
 
-    Also, once, that structures differ in spin, which no model sees.
+    A charge is logged with the first structure that has it, the spin once in all: no model sees
+    the spin.
 
     Args:
-        model: whose predictions are made.
+        model: the model that predicts.
     """
 
     def __init__(self, model: Model) -> None:
@@ -38,7 +39,7 @@ class ElectronRemarks:
             raise StructureFileError(f"{place}: {error}") from error
         if charge not in self._said and (remark := self.charges.remark(charge)):
             self._said.add(charge)
-            logger.warning("%s: %s (said once for each charge)", place, remark)
+            logger.warning("%s: %s (reported once for each charge)", place, remark)
         first, first_place = self._spin = self._spin or (spin, place)
         if spin != first and not self._spins_said:
             self._spins_said = True

@@ -1,4 +1,4 @@
-"""Predictions for whole files: streamed, in batches, never more in memory than one batch."""
+"""Predictions for whole files: streamed, with one batch in memory at a time."""
 
 import logging
 import time
@@ -56,13 +56,13 @@ def predict_files(
     """Predicts every structure of one or several files and writes the results to one file.
 
     Args:
-        model: a model, used as it is, or the folder of a saved one.
+        model: a model, or the folder of a saved one.
         input: a file that ASE reads, a glob such as ``"runs/*.xyz"``, or several of these.
         output: file whose suffix chooses the format (``.extxyz``, ``.xyz``, ``.csv``, ``.json``,
             each also with ``.gz``). By default ``NAME.predicted.extxyz`` for the input
             ``NAME.xyz``, and ``predictions.extxyz`` for several inputs, in the working folder.
-        batch_size: most structures in a batch.
-        max_atoms: most atoms in a batch; a structure with more is a batch of its own.
+        batch_size: largest number of structures in a batch.
+        max_atoms: largest number of atoms in a batch; a larger structure is a batch of its own.
         device: for a saved model, see :func:`molnet.models.load_model`.
         dtype: likewise, or its name, ``"float32"`` or ``"float64"``.
         format: of the inputs, see :class:`molnet.graph.frames.ReadingOptions`; likewise
@@ -75,10 +75,10 @@ def predict_files(
         FileNotFoundError: an input or the model is not there.
         ValueError: an output that has no known suffix, is one of the inputs, or is being written
             by another process.
-        StructureFileError: a file or a frame that cannot be read, is not sound, holds an element
-            that the model does not know, or is one for which it predicts no finite number; with
-            file and frame. All predictions before it are kept in ``OUTPUT.partial``.
-        OSError: the output cannot be written, which shows before anything is computed.
+        StructureFileError: a file or a frame cannot be read or is not valid, holds an element that
+            the model does not know, or has a prediction that is not finite; the message has file
+            and frame. All predictions before it are kept in ``OUTPUT.partial``.
+        OSError: the output cannot be written; this is checked before anything is computed.
     """
     if batch_size < 1 or max_atoms < 1:
         raise ValueError(
@@ -122,7 +122,7 @@ def _predict_frames(
 
 
 def default_output(files: Sequence[Path]) -> Path:
-    """Where predictions go when nothing is said: a file in the working folder."""
+    """The default name of the output, in the working folder."""
     if len(files) > 1:
         return Path("predictions.extxyz")
     name = files[0].name
@@ -141,9 +141,9 @@ def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
 
 
 def _count(files: Sequence[Path], reading: ReadingOptions) -> int | None:
-    """How many structures there are, if the format lets that be seen without reading them.
+    """The number of structures, if the format can be counted without reading everything.
 
-    A file that was cut short is found out here, before hours of predictions.
+    A file that was cut short is noticed here, before hours of predictions.
     """
     total: int | None = 0
     for file in files:
@@ -170,7 +170,7 @@ def _read(files: Sequence[Path], reading: ReadingOptions) -> Iterator[Frame]:
 
 
 def _convert_labels(atoms: Atoms, units: Mapping[str, str]) -> None:
-    """Brings labels whose unit the file declares to ASE's units, in which they are compared."""
+    """Converts labels with a declared unit to ASE's units, in which errors are computed."""
     labels = atoms.calc.results if atoms.calc is not None else {}
     for name in labels.keys() & units.keys() & PROPERTIES.keys():
         factor = conversion_factor(units[name], PROPERTIES[name].unit)
@@ -178,7 +178,7 @@ def _convert_labels(atoms: Atoms, units: Mapping[str, str]) -> None:
 
 
 def _batches(frames: Iterable[Frame], size: int, max_atoms: int) -> Iterator[list[Frame]]:
-    """Frames in order, as many at once as the bounds allow; those before a fault come first."""
+    """Batches of frames in order; frames before a faulty one are yielded before its error."""
     batch: list[Frame] = []
     atoms = 0
     try:
@@ -197,7 +197,7 @@ def _batches(frames: Iterable[Frame], size: int, max_atoms: int) -> Iterator[lis
 
 
 def _predict(model: Model, frames: list[Frame]) -> Iterator[tuple[Frame, Prediction, str | None]]:
-    """Predictions of one batch, and why one is doubtful; those before a faulty frame come first."""
+    """Predictions of one batch, with doubts; frames before a faulty one come before its error."""
     sound, fault = len(frames), None
     doubts: dict[int, str] = {}
     while sound:

@@ -1,4 +1,4 @@
-"""What a batch of predictions amounts to, gathered in constant memory."""
+"""The summary of predictions for files, gathered in constant memory."""
 
 import logging
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ from molnet.simulate.writing import Frame, Prediction
 logger = logging.getLogger(__name__)
 
 DOUBTS_SHOWN = 3
-"""Of how many implausible structures the reason is told."""
+"""How many implausible structures are logged with the reason."""
 
 
 @dataclass
 class Range:
-    """Smallest, mean and largest of numbers that arrive bit by bit."""
+    """Minimum, mean and maximum of a stream of numbers."""
 
     minimum: float = np.inf
     maximum: float = -np.inf
@@ -83,7 +83,7 @@ class Summary:
         self._compare(frame, prediction)
 
     def doubt(self, frame: Frame, reason: str) -> None:
-        """Takes note of predictions that should not be trusted; says so of the first few."""
+        """Counts an implausible structure; the first few are logged."""
         self.doubtful += 1
         if self.doubtful <= DOUBTS_SHOWN:
             logger.warning("%s is not plausible: %s", frame_name(frame.path, frame.number), reason)
@@ -129,13 +129,13 @@ class Summary:
         lines += _aligned(table)
         if self.model.energy_is_relative:
             lines.append(
-                f"{self.model.energy}: the model was trained on forces alone, so the zero is "
-                "arbitrary, for each composition another one. Energies are not compared."
+                f"{self.model.energy}: the model was trained on forces alone, so the zero of the "
+                "energy is arbitrary for each composition. Energies are not compared."
             )
         if self.doubtful:
-            lines.append(f"not plausible, with predictions not to be trusted: {self.doubtful}")
+            lines.append(f"implausible structures (do not trust these): {self.doubtful}")
         if self.errors:
-            lines.append("against the labels of the input, taken to be in ASE's units (eV, Å):")
+            lines.append("errors against the labels of the input, read in ASE's units (eV, Å):")
             table = [("error", "unit", "MAE", "count")]
             for (name, unit), values in self.errors.items():
                 table.append((name, unit, f"{values.mean:.4g}", str(values.count)))
@@ -157,7 +157,7 @@ def _numbers(label: object) -> NDArray[np.float64]:
 def _in_one_number(
     property: Property, value: NDArray[np.floating], atoms: int
 ) -> tuple[str, NDArray[np.floating]]:
-    """A row's name, and for each value of the property the number that the row is about."""
+    """The name of a property's row, and one number for each of its values."""
     if property.is_total_energy:
         return f"{property.name} per atom", np.asarray(value) / atoms
     if property.shape == (3,):

@@ -1,7 +1,7 @@
 """Files of predictions: extended XYZ, CSV or JSON, written one structure at a time.
 
-Every format states the units. Output appears whole or not at all: it is written beside its final
-name as ``NAME.partial`` and renamed at the end.
+Every format states the units. The output is written to ``NAME.partial`` and renamed at the end, so
+that a file of this name is always whole.
 """
 
 import csv
@@ -71,13 +71,13 @@ class PredictionWriter(ABC):
 
 
 class ExtendedXYZWriter(PredictionWriter):
-    """The structures themselves, with predictions where ASE looks for a calculator's results.
+    """Writes the structures with the predictions as the results of their calculators.
 
-    ``ase.io.read`` gives structures back whose ``get_potential_energy()``, ``get_forces()`` and so
-    on are the predictions. Properties that ASE has no place for are in ``info`` and ``arrays``
-    under their names, the units of all in ``info["units"]``, and the origin of each structure in
-    ``info["source_file"]`` and ``info["source_frame"]``. The input's other entries are kept; labels
-    of a predicted property are replaced.
+    After ``ase.io.read``, ``get_potential_energy()``, ``get_forces()`` and so on return the
+    predictions. Properties that ASE does not know are in ``info`` and ``arrays`` under their names.
+    ``info["units"]`` has all units, ``info["source_file"]`` and ``info["source_frame"]`` the origin
+    of each structure. Other entries of the input are kept; labels of predicted properties are
+    replaced.
     """
 
     def _write(self, frame: Frame, prediction: Prediction) -> None:

@@ -1,4 +1,4 @@
-"""The run's limits, and how far it has come."""
+"""The limits of a run, and its progress."""
 
 import time
 from typing import Any
@@ -7,10 +7,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 
 class Budget(Callback):
-    """Ends training at the first of three limits, and tells how much of it is used up.
+    """Ends training at the first of three limits, and tells the progress of the run.
 
-    The clock counts training with its validations, not the preparation before. It goes on where it
-    stopped when a run is resumed, so that the limits hold for the whole run.
+    The clock counts training and validation, not the preparation before. A resumed run continues
+    its clock, so that the limits hold for the whole run.
 
     Args:
         max_epochs: passes over the training set.
@@ -40,7 +40,7 @@ class Budget(Callback):
 
     @property
     def progress(self) -> float:
-        """Used-up part of the run, from 0 to 1: the largest over the limits."""
+        """Used fraction of the run, from 0 to 1: the largest over the limits."""
         used = 0.0
         if self.max_steps is not None:
             used = max(used, self._steps / self.max_steps)

@@ -1,4 +1,4 @@
-"""What happens around the steps: learning rate, waiting times, the table of epochs."""
+"""Callbacks of the training: learning rate, waiting times, the table of epochs."""
 
 import csv
 import os
@@ -54,9 +54,9 @@ class LearningRate(Callback):
 class DataWait(Callback):
     """Measures how long training waits for batches, and logs it as a share of each epoch.
 
-    What counts is the time from the end of a step, or the start of the epoch, to the start of the
-    next step: in it a batch is made and moved to the device. Validations and what happens between
-    epochs do not count, neither as waiting nor as epoch.
+    Waiting is the time from the end of a step, or from the start of the epoch, to the start of the
+    next step: in this time a batch is made and moved to the device. Validations and the time
+    between epochs count neither as waiting nor as training.
     """
 
     def __init__(self) -> None:

@@ -32,17 +32,17 @@ def check_call(node: dict[str, Any], where: str) -> None:
 
 
 def made(node: dict[str, Any], where: str, *arguments: Any) -> Any:
-    """What the callable ``node["_target_"]`` makes of the other keys of ``node``.
+    """Call ``node["_target_"]`` with the other keys of ``node``, and return its result.
 
     Raises:
-        ConfigError: it does not take them.
+        ConfigError: the call fails.
     """
     try:
         result = instantiate(node)
         return result(*arguments) if arguments else result
     except (InstantiationException, TypeError, ValueError) as error:
         reason = " ".join(str(error.__cause__ or error).split())
-        raise ConfigError(f"{where}: {node['_target_']} cannot be made: {reason}") from error
+        raise ConfigError(f"{where}: {node['_target_']} failed: {reason}") from error
 
 
 def _check_number(where: str, value: Any, annotation: Any) -> None:

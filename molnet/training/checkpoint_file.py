@@ -1,10 +1,10 @@
-"""Checkpoints as files: read whole and unchanged, or refused in one line.
+"""Checkpoint files: read whole and unchanged, or refused in one line.
 
 PyTorch writes a zip archive, and does not compare the CRC-32 of its entries when it reads.
 Comparing them here would not be enough: a flipped bit that marks an entry as a folder leaves the
-CRC-32 right, and PyTorch reads memory that nobody wrote. So the SHA-256 of the whole file is
-appended to it as the archive's comment, which whoever reads archives passes over. Being in the same
-file, it cannot be at odds with it after a kill.
+CRC-32 right, and PyTorch then reads uninitialised memory. So the SHA-256 of the whole file is
+appended as the comment of the archive, which zip readers ignore. As file and checksum are one file,
+a kill cannot separate them.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ class CheckpointError(ValueError):
 
 
 def seal(path: Path) -> None:
-    """Append to a checkpoint that was just written its own checksum, and wait for the disk."""
+    """Append the checksum to a checkpoint that was just written, and wait for the disk."""
     data = path.read_bytes()
     if not data.endswith(b"\0\0"):  # the length of the comment, with which an archive ends
         raise ValueError(f"expected a zip archive without a comment, got {path}")
@@ -39,7 +39,7 @@ def seal(path: Path) -> None:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint that a run has written.
 
-    Nothing but plain values and tensors is loaded, so that a checkpoint cannot run code.
+    Only plain values and tensors are loaded, so a checkpoint cannot run code.
 
     Raises:
         CheckpointError: the file is damaged, cut, or something else.
@@ -50,8 +50,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if end < 0 or data[end:] != COMMENT.to_bytes(2, "little") + _comment(data[:end]):
         raise _refused(
             path,
-            "it does not end with the checksum of what stands before it, so it was cut, has "
-            "changed, or was written by something else",
+            "it does not end with the checksum of its content: it was cut, has changed, or was "
+            "written by another program",
         )
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -71,6 +71,6 @@ def _comment(data: bytes) -> bytes:
 
 def _refused(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(
-        f"{path} is damaged, or no checkpoint of molnet: {reason}. Resume from another one, such "
-        "as best.ckpt beside it, or start the run again."
+        f"{path} is damaged, or not a checkpoint of molnet: {reason}. Resume from another one, "
+        "such as best.ckpt beside it, or start the run again."
     )

@@ -15,16 +15,16 @@ from molnet.training.interruption import Interruption
 
 
 class Checkpoints(Callback):
-    """Saves ``last.ckpt`` after every epoch, and ``best.ckpt`` and the model when it improves.
+    """Saves ``last.ckpt`` after every epoch, and ``best.ckpt`` and the model after improvements.
 
-    Within long epochs ``last.ckpt`` is saved every few minutes, too. It is saved after the
-    validation and after all other callbacks have done their part: a resumed run goes on exactly as
-    an uninterrupted one.
+    Within long epochs ``last.ckpt`` is also saved every few minutes. It is saved after the
+    validation and after all other callbacks, so that a resumed run continues exactly like an
+    uninterrupted one.
 
     Args:
         folder: of the run; checkpoints go to ``checkpoints/``, the model to ``model/``.
         averaged: holds the weights that are saved as the model.
-        interruption: whether to end the run.
+        interruption: tells whether to end the run.
         minutes: how often to save within an epoch.
     """
 
@@ -46,7 +46,7 @@ class Checkpoints(Callback):
         self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start counting the minutes, and remove what a killed run left unfinished."""
+        """Start counting the minutes, and remove half-written files of a killed run."""
         for unfinished in (self.last, self.best):
             unfinished.with_suffix(".partial").unlink(missing_ok=True)
         self._saved_at = time.monotonic()
@@ -95,7 +95,7 @@ class Checkpoints(Callback):
         self.best_epoch = int(state_dict["best_epoch"])
 
     def _save(self, trainer: Trainer) -> None:
-        # Lightning's own way out of an unfinished file ends where folders are on several disks.
+        # Lightning's own temporary files fail where folders are on several disks.
         partial = self.last.with_suffix(".partial")
         try:
             trainer.save_checkpoint(partial)

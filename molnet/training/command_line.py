@@ -1,8 +1,7 @@
 """The command line of the scripts: Hydra's, with errors that say what to do.
 
-A mistake of the user ends a script with one message and exit status 1, Ctrl-C with status 130 and
-SIGTERM with 143; a fault of the program shows its traceback. ``HYDRA_FULL_ERROR=1`` shows every
-traceback.
+A user's mistake ends a script with one message and exit status 1, Ctrl-C with status 130, SIGTERM
+with 143. A bug in the program shows a traceback. ``HYDRA_FULL_ERROR=1`` shows every traceback.
 """
 
 import os
@@ -51,7 +50,7 @@ def run_script(
         name: of the configuration.
         task: what the script does; called once, or for every member of a sweep (``-m``).
         arguments: the command line without the program's name; by default the process's own.
-        settings: stand in for ``conf/NAME.yaml``, whose defaults are then left out of account.
+        settings: replace ``conf/NAME.yaml`` and its defaults.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -136,12 +135,12 @@ def quoted(text: str) -> str:
 
 
 def _plain_values(name: str, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Split off ``model=FOLDER``, which Hydra would take for a choice from the group conf/model.
+    """Split off ``model=FOLDER``, which Hydra would read as a choice from the group conf/model.
 
-    A key of ``conf/NAME.yaml`` stands for itself, even if it names a group of another script.
+    A key of ``conf/NAME.yaml`` is a plain value, even if it is a group of another script.
 
     Raises:
-        ConfigError: what is given for a group cannot be one of its options.
+        ConfigError: the value for a group cannot be the name of an option.
     """
     conf: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
     values: dict[str, Any] = {}
@@ -199,7 +198,7 @@ def explained(name: str, arguments: Sequence[str], wants_traceback: bool = False
 
 
 def explanation(error: Exception, name: str, arguments: Sequence[str]) -> str | None:
-    """What to tell the user; None for an error that is the program's own fault."""
+    """The message for the user; None for an error that is a bug in the program."""
     if isinstance(error, OverrideParseException):
         return (
             f"cannot read {error.override!r} on the command line: "

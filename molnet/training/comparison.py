@@ -1,4 +1,4 @@
-"""Errors of a model on a part of a data set, and what they are made of."""
+"""Errors of a model on a part of a data set, with samples of references and predictions."""
 
 import sys
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from molnet.training.predictions import PredictionWriter
 from molnet.units import conversion_factor
 
 SHOWN_ROWS = 20_000
-"""Structures or atoms of a part of which references and predictions are kept for plots."""
+"""Largest number of structures or atoms whose values are kept for plots."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Comparison:
     Attributes:
         errors: by property, in the units that people read.
         pairs: by property references and predictions [n], component by component, in the same
-            units; a regular sample of large parts. Total energies are without the reference
-            energies of the atoms, in which the model's errors would drown.
+            units; a regular sample of large parts. The reference energies of the atoms are
+            subtracted from total energies, as the model's errors are tiny beside them.
     """
 
     errors: dict[str, ErrorSummary]

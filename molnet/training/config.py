@@ -1,9 +1,9 @@
 """The settings of a run: their names and types, checked before anything else happens.
 
 Hydra composes the YAML files of ``conf/`` and the command line into one tree. The functions
-``checked_...`` turn that tree into the dataclasses below. A key that they do not know, a value of a
-wrong type and a setting that is missing are errors that name the nearest match, wherever the key
-came from: the command line, an experiment, or a user's own file.
+``checked_...`` turn this tree into the dataclasses below. An unknown key, a value of a wrong type
+and a missing setting are errors, whether they come from the command line, an experiment or a user's
+own file.
 """
 
 import re

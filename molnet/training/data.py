@@ -17,8 +17,8 @@ from molnet.training.config import DataConfig
 class DataModule(LightningDataModule):
     """Loaders of the training, validation and test part of a store.
 
-    The training batches are shuffled by seed and epoch. A run that is resumed within an epoch goes
-    on with the batches that the epoch still lacked.
+    The training batches are shuffled by seed and epoch. A run that is resumed within an epoch
+    continues with the remaining batches of that epoch.
 
     Attributes:
         store: the data set.

@@ -1,4 +1,4 @@
-"""Whether data and target belong together: what is refused, and what the user should know."""
+"""Checks of the data against the target: errors, and notes for the user."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,24 +21,24 @@ CHECKED_TOGETHER = 64  # structures
 
 SYMMETRY_LOOKED_AT = 1000  # structures
 SYMMETRY_MISSED = 1e-3
-"""What tensors lack of their symmetry, relative to their size, and rounding does not explain."""
+"""Relative deviation of tensors from their symmetry that rounding does not explain."""
 
 
 def check_charges(store: ArrayStore, heads: Heads) -> None:
     """Compares labels of partial charges with the total charges of the structures.
 
     Raises:
-        ValueError: they contradict each other; the message names file and frame.
+        ValueError: partial and total charges disagree; the message names file and frame.
     """
     summing = [name for name, head in heads.items() if head.get("kind") == "charges"]
     check_sums(store, [name for name in summing if name in store.labels])
 
 
 def check_molecules(part: GraphDataset, heads: Heads) -> None:
-    """Looks for periodic structures that are no molecules where a head needs molecules.
+    """If a head needs molecules, checks that every periodic structure is one.
 
     Raises:
-        ValueError: there is one; the message names file and frame.
+        ValueError: a structure is not a molecule; the message names file and frame.
     """
     store = part.store
     needing = [name for name, head in heads.items() if HEADS[head["kind"]].uses_positions]
@@ -56,7 +56,7 @@ def check_molecules(part: GraphDataset, heads: Heads) -> None:
 
 
 def notes_on_charges(data: DataModule, heads: Heads) -> list[str]:
-    """Sentences for the user on what a model can make of the total charges of its data."""
+    """Notes for the user on the total charges in the data and their effect on the model."""
     counts = count_charges(data.parts["train"])
     kinds = {head.get("kind") for head in heads.values()}
     notes = []
@@ -65,14 +65,15 @@ def notes_on_charges(data: DataModule, heads: Heads) -> list[str]:
         if unseen:
             notes.append(
                 f"the {name} part holds total charges that no training structure has: "
-                f"{listed(unseen)} e. Choose another dataset.split_seed, or more such structures."
+                f"{listed(unseen)} e. Choose another dataset.split_seed, or add structures with "
+                "these charges."
             )
     if len(counts) > 1 and kinds - {"charges", "dipole"}:
         found = ", ".join(f"{listed([charge])} ({n:,})" for charge, n in counts.items())
         notes.append(
             f"the structures have different total charges in e: {found}. The network does not see "
-            "the total charge: partial charges and dipoles add up to it, but one geometry with two "
-            "charges has one energy."
+            "the total charge: partial charges and dipoles add up to it, but the energy depends "
+            "on the geometry alone."
         )
     if kinds & {"charges", "dipole"} and (odd := count_odd(data.parts["train"])):
         notes.append(
@@ -81,14 +82,14 @@ def notes_on_charges(data: DataModule, heads: Heads) -> list[str]:
         )
     if "dipole" in kinds and set(counts) != {0}:
         notes.append(
-            "the dipole of an ion depends on the origin: it is predicted about the centre of mass, "
-            "and the labels must be about it, too."
+            "the dipole of an ion depends on the origin. It is predicted about the centre of mass; "
+            "the labels must have the same origin."
         )
     return notes
 
 
 def notes_on_symmetry(data: DataModule, heads: Heads) -> list[str]:
-    """Sentences for the user on labels that lack the index symmetries of what is predicted."""
+    """Notes for the user on labels without the index symmetries of the predicted tensors."""
     notes = []
     part = data.parts["train"]
     for name, head in heads.items():
@@ -101,8 +102,8 @@ def notes_on_symmetry(data: DataModule, heads: Heads) -> list[str]:
         missed = symmetry_missed(part.store.labels[name][rows], formula)
         if missed > SYMMETRY_MISSED:
             notes.append(
-                f"{name}: the labels do not have the index symmetries {formula} of what is "
-                f"predicted; {missed:.1%} of their size (RMS) cannot be learned. Write cartesian: "
-                "ij to predict all components."
+                f"{name}: the predicted tensors have the index symmetries {formula}, but the "
+                f"labels do not: {missed:.1%} of their size (RMS) cannot be learned. Write "
+                "cartesian: ij to predict all components."
             )
     return notes

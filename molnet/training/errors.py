@@ -1,4 +1,4 @@
-"""Mistakes in the settings, and how they are told."""
+"""Errors in the settings, and the wording of their messages."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ConfigError(ValueError):
-    """A setting is unknown, missing, of a wrong type, or at odds with another one."""
+    """A setting is unknown, missing, of a wrong type, or contradicts another one."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

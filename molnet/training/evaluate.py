@@ -44,9 +44,9 @@ def evaluate(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
         quantity ``mae``, ``rmse``, ``count`` and ``unit``; versions.
 
     Raises:
-        ConfigError: settings that are unknown, missing or contradictory; a folder that another run
-            uses, or holds the results of.
-        ValueError: data or a model that cannot be used; the message says what to do.
+        ConfigError: settings are unknown, missing or contradictory; the folder is used by another
+            run, or holds the results of one.
+        ValueError: the data or the model cannot be used; the message says what to do.
         OSError: a file cannot be read or written.
     """
     settings = checked_evaluate(config)
@@ -127,8 +127,8 @@ def _labelled(model: Model, dataset: DataConfig) -> list[str]:
     names = [name for name in model.properties if name in labels]
     if not names:
         raise ConfigError(
-            f"the model predicts {', '.join(model.properties)}, but the unit of none of these is "
-            "given: add dataset.labels.NAME.unit=UNIT, the unit of the values in your files"
+            f"the model predicts {', '.join(model.properties)}, but no unit is given for any of "
+            "these: add dataset.labels.NAME.unit=UNIT, the unit of the values in your files"
         )
     return names
 

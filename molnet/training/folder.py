@@ -1,4 +1,4 @@
-"""The folder of a run: one run, one folder, and nothing in it changes before all is checked."""
+"""The folder of a run: one run, one folder, and nothing changes there before all is checked."""
 
 import logging
 import logging.handlers
@@ -16,7 +16,7 @@ from molnet.training.config import ConfigError
 LOCK = ".lock"
 
 RESULTS = ("metrics.json", "model/config.json", "checkpoints/last.ckpt")
-"""What no other run may overwrite. All else are notes of an attempt that came to nothing."""
+"""Results, which no other run may overwrite. A folder without these may be used again."""
 
 LEFTOVERS = (
     "checkpoints/*.partial",
@@ -33,10 +33,10 @@ _made: list[Path] = []
 
 
 def new_folder(name: str) -> str:
-    """Make a folder that was not there: ``name``, or else ``name-2``, ``name-3`` and so on.
+    """Make a new folder: ``name``, or ``name-2``, ``name-3`` and so on if it exists.
 
-    However many processes ask for one name at the same time, each gets a folder of its own. The
-    YAML files call it as ``${new_folder:NAME}``.
+    Processes that ask for the same name at the same time get different folders. The YAML files
+    call this function as ``${new_folder:NAME}``.
     """
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     candidate = name
@@ -56,7 +56,7 @@ OmegaConf.register_new_resolver("new_folder", new_folder, use_cache=True, replac
 
 
 def discard_empty_folders() -> None:
-    """Remove those folders of this process in which nothing came about."""
+    """Remove the folders that this process has made and that are still empty."""
     for folder in _made:
         with suppress(OSError):  # there is something in it
             folder.rmdir()
@@ -77,17 +77,17 @@ def is_in_use(folder: Path) -> bool:
 
 @contextmanager
 def claimed(folder: Path, without: Sequence[str] = RESULTS) -> Iterator[None]:
-    """Within this block nobody else writes to ``folder``, which is made if need be.
+    """Within this block no other process writes to ``folder``, which is made if it is absent.
 
-    What a process that was killed left half-written is removed.
+    Half-written files of killed processes are removed.
 
     Args:
         folder: of the run.
-        without: files or folders that must not be in it; none for a run that goes on there.
+        without: files or folders that must not be in it; empty for a run that is resumed there.
 
     Raises:
-        ConfigError: another process writes to it, or it holds the results of another run.
-        OSError: it cannot be made, or nothing can be written to it.
+        ConfigError: another process writes to the folder, or it holds the results of a run.
+        OSError: the folder cannot be made or written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0)
@@ -101,10 +101,10 @@ def claimed(folder: Path, without: Sequence[str] = RESULTS) -> Iterator[None]:
     try:
         if any((folder / name).exists() for name in without):
             resumable = (folder / "checkpoints" / "last.ckpt").is_file()
-            go_on = f", go on with that run (resume={folder})" if resumable else ""
+            go_on = f", continue that run (resume={folder})" if resumable else ""
             raise ConfigError(
-                f"{folder} holds the results of a run already, which another one must not "
-                f"overwrite: choose another folder with hydra.run.dir=FOLDER{go_on}, or remove it"
+                f"{folder} already holds the results of a run, which are not overwritten: choose "
+                f"another folder with hydra.run.dir=FOLDER{go_on}, or remove it"
             )
         _remove_leftovers(folder)
         yield
@@ -115,7 +115,7 @@ def claimed(folder: Path, without: Sequence[str] = RESULTS) -> Iterator[None]:
 
 @contextmanager
 def kept_log() -> Iterator[Callable[[Path], None]]:
-    """What is logged within this block is kept until a file for it is named, then written there.
+    """Keeps all log messages of this block until a file for them is named.
 
     The block gets the function that names the file.
     """

@@ -1,9 +1,9 @@
-"""Ctrl-C, and the signal with which batch systems announce the end of a job.
+"""Ctrl-C, and SIGTERM, with which batch systems announce the end of a job.
 
-In the first second, while libraries are imported, a signal ends the program at once
-(:func:`ends_at_once`): an exception would come out of the middle of somebody else's module. Then it
-is an exception like KeyboardInterrupt (:func:`raised_as_exceptions`), so that half-written files
-are cleaned up on the way out. In training it is taken note of, and the run ends between two steps
+While libraries are imported, a signal ends the program at once (:func:`ends_at_once`), as an
+exception would come out of the middle of a library's module. Afterwards a signal raises an
+exception like KeyboardInterrupt (:func:`raised_as_exceptions`), so that half-written files are
+removed. During training a signal sets a flag, and the run ends after the current step
 (:class:`Interruption`).
 """
 
@@ -23,14 +23,14 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which is to end the program as Ctrl-C does."""
+    """SIGTERM, which ends the program like Ctrl-C."""
 
 
 class RunInterrupted(BaseException):
-    """A signal has ended the run. Like KeyboardInterrupt, it is no error.
+    """A signal has ended the run. Like KeyboardInterrupt, this is not an error.
 
     Args:
-        checkpoint: what the run can be resumed from, if anything.
+        checkpoint: from which the run can be resumed; None if nothing was saved.
         number: of the signal.
     """
 
@@ -46,7 +46,7 @@ def number_of(interruption: KeyboardInterrupt) -> int:
 
 
 def word_for(number: int) -> str:
-    """What the user is told of a signal."""
+    """The word for a signal in messages to the user."""
     return "Terminated" if number == signal.SIGTERM else "Interrupted"
 
 
@@ -65,7 +65,7 @@ def raised_as_exceptions() -> Iterator[None]:
 
 
 class Interruption:
-    """Takes note of a signal. The run then ends between two steps; a second one ends it at once.
+    """Records a signal; the run then ends after the current step. A second signal ends it at once.
 
     Args:
         checkpoint: the last one of the run.
@@ -77,7 +77,7 @@ class Interruption:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Within this block signals are taken note of."""
+        """Within this block signals are recorded."""
         with _handled_by(self._take_note):
             yield
 
@@ -87,7 +87,7 @@ class Interruption:
         return self._number is not None
 
     def end(self) -> NoReturn:
-        """End the run, whose state is saved as far as there is a checkpoint."""
+        """End the run, with its checkpoint if there is one."""
         number = signal.SIGINT if self._number is None else self._number
         raise RunInterrupted(self.checkpoint if self.checkpoint.exists() else None, number)
 
@@ -103,7 +103,7 @@ def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
-    # A shell lets what it starts in the background ignore Ctrl-C: that stays so.
+    # A shell starts background jobs with Ctrl-C ignored: keep that.
     heard = [number for number in NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
     previous = {number: signal.signal(number, handler) for number in heard}
     try:

@@ -1,4 +1,4 @@
-"""The loss: a weighted sum over properties of a function of the error in units of its spread."""
+"""The loss: a weighted sum over properties of a function of the scaled error."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -17,8 +17,8 @@ class ErrorSummary:
     """Errors over all components of all labels.
 
     Attributes:
-        mae: mean absolute error; NaN where nothing was compared.
-        rmse: root mean square error, likewise.
+        mae: mean absolute error; NaN if nothing was compared.
+        rmse: root mean square error; NaN if nothing was compared.
         count: number of components that were compared (three for each force).
         unit: of ``mae`` and ``rmse``.
     """

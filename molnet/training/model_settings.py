@@ -1,4 +1,4 @@
-"""The settings of network and heads, checked as those of a saved model are."""
+"""Checks of the settings of network and heads, the same as for a saved model."""
 
 from molnet.models.settings import (
     check_features,
@@ -11,11 +11,11 @@ from molnet.training.config import ConfigError, TrainConfig
 
 
 def check_model(settings: TrainConfig) -> None:
-    """Check ``model`` and ``target.heads``, and that heads predict what properties are.
+    """Check ``model`` and ``target.heads``, and that each head can predict its property.
 
     Raises:
-        ConfigError: an option that is unknown, of a wrong type or out of its range, or a property
-            whose shape its head cannot predict.
+        ConfigError: an option is unknown, of a wrong type or out of range, or a head cannot predict
+            the shape of its property.
     """
     for where, check, node in (
         ("model: ", check_network, vars(settings.model)),

@@ -1,4 +1,4 @@
-"""Training of a model as Lightning sees it."""
+"""The Lightning module: a model with its loss and optimizer."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ class TrainingModule(LightningModule):
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
-        """Batches are made on the CPU; Lightning's own way takes its time even to leave them."""
+        """Move a batch, unless it is on the CPU already: Lightning's own check takes too long."""
         return batch if device.type == "cpu" else batch.to(device, non_blocking=True)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

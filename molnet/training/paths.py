@@ -1,4 +1,4 @@
-"""Names of files among the settings: what they are, and relative to which folder."""
+"""File names among the settings, relative to the folder in which the command was typed."""
 
 from pathlib import Path
 from typing import Any

@@ -16,12 +16,12 @@ from molnet.graph.elements import SYMBOLS
 class PredictionWriter:
     """Writes the structures of a part of a data set, one batch of predictions after the other.
 
-    References stand under the property's name, where ASE finds them (``atoms.get_forces()``), and
-    predictions under ``predicted_NAME``. Everything is in internal units, which the entry ``units``
-    of each frame names. Use it as a context manager.
+    References have the property's name, under which ASE finds them (``atoms.get_forces()``), and
+    predictions are called ``predicted_NAME``. All values are in internal units, which the entry
+    ``units`` of each frame names. Use it as a context manager.
 
     Args:
-        path: the file; it appears when the block has ended well.
+        path: the file; it appears when the block has ended without an error.
         part: the structures, in the order in which their predictions come.
     """
 

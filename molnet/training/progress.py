@@ -1,4 +1,4 @@
-"""The progress bar of a run: one bar from its beginning to its end."""
+"""The progress bar of a run: one bar for the whole training."""
 
 import logging
 import sys
@@ -13,13 +13,13 @@ from molnet.training.budget import Budget
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 10.0
-"""How often a line is written where there is no terminal to draw a bar on."""
+"""Shortest time between two lines of progress where there is no terminal."""
 
 
 class ProgressDisplay(Callback):
-    """Shows how far the run has come, the loss, and the validation errors with their units.
+    """Shows the progress of the run, the loss, and the validation errors with their units.
 
-    On a terminal this is a bar; elsewhere (a batch system's log file) a line now and then.
+    On a terminal this is a bar; elsewhere (the log file of a batch job) a line from time to time.
 
     Args:
         budget: knows the progress.

@@ -1,4 +1,4 @@
-"""The numbers among the settings: how small and how large they may be."""
+"""Ranges of the numbers among the settings."""
 
 import math
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ LOWEST = {
     "callbacks.early_stopping_patience": 0,
 }
 HIGHEST = {"seed": 2**32 - 1}
-"""As far as NumPy's generator goes."""
+"""The largest seed of NumPy's generator."""
 
 
 def check_ranges(settings: Any) -> None:
@@ -43,10 +43,10 @@ def check_ranges(settings: Any) -> None:
 
 
 def checked_references(references: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Reference energies by property and symbol; whole numbers are as good as others.
+    """Reference energies by property and symbol, as floats.
 
     Raises:
-        ConfigError: a symbol or a number is none.
+        ConfigError: a symbol is not an element, or an energy is not a finite number.
     """
     return {
         name: {
@@ -62,7 +62,7 @@ def _reference(key: str, symbol: str, value: Any) -> float:
     from molnet.graph.elements import ATOMIC_NUMBERS
 
     if symbol not in ATOMIC_NUMBERS:
-        raise ConfigError(f"{key}: {symbol!r} is no symbol of an element, such as Si")
+        raise ConfigError(f"{key}: expected the symbol of an element, such as Si, got {symbol!r}")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ConfigError(f"{key}={typed(value)}: expected the energy of one atom, a finite number")
     return float(value)

@@ -1,4 +1,4 @@
-"""The settings that a run has recorded in its folder, as text that people may edit."""
+"""The settings that a run has recorded in its folder, in a file that users may edit."""
 
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from molnet.training.errors import ConfigError
 
 
 def recorded_settings(path: Path) -> dict[str, Any]:
-    """What the ``config.yaml`` of a run holds.
+    """The content of a run's ``config.yaml``.
 
     Raises:
-        ConfigError: it is damaged; in one line, without what to do.
-        OSError: it cannot be read.
+        ConfigError: the file is damaged; the message is one line and leaves the advice to callers.
+        OSError: the file cannot be read.
     """
     try:
         settings = OmegaConf.to_container(OmegaConf.load(path))

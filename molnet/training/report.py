@@ -1,4 +1,4 @@
-"""What a run prints: what it found, what it reached, what to do next."""
+"""The messages of a run: a description before training, errors, and the next commands."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from molnet.training.metrics import ErrorSummary
 def describe_run(
     config: TrainConfig, data: DataModule, model: Model, device: torch.device, folder: Path
 ) -> str:
-    """What was found, before the first epoch.
+    """The description of data and model that is printed before the first epoch.
 
     Args:
         config: the settings.
@@ -71,7 +71,7 @@ def _describe_labels(
             values = ", ".join(f"{s} {value:.4f}" for s, value in found["references"].items())
             lines.append(f"references  of {name} per atom in {unit}: {values}")
             if "residual_rmse" in found:
-                lines.append(f"            they leave {found['residual_rmse']:.4g} {unit} (RMSE)")
+                lines.append(f"            RMSE without them: {found['residual_rmse']:.4g} {unit}")
     return lines
 
 
@@ -101,8 +101,8 @@ def already_finished(folder: Path) -> str:
     """What to do with a run that has nothing left to do."""
     longer = shlex.quote(f"resume={_shown(folder)}")
     return (
-        f"{folder} is finished: a limit of its training is reached, and its results are written. "
-        "To train it for longer, raise that limit:\n\n"
+        f"{folder} is finished: a limit of the training is reached, and the results are written. "
+        "To train longer, raise the limit:\n\n"
         f"  python scripts/train.py {longer} trainer.max_epochs=N\n"
     )
 

@@ -1,4 +1,4 @@
-"""What is known of a model's errors, on paper: metrics.json, predictions, plots, a table."""
+"""Files with the errors of a model: metrics.json, predictions, plots; and a table in the log."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ METRICS = "metrics.json"
 
 
 class Results:
-    """Compares a model with parts of a data set, and writes what comes out to a folder.
+    """Compares a model with parts of a data set, and writes the results to a folder.
 
     Args:
         model: in evaluation mode.
@@ -82,14 +82,14 @@ class Results:
 
 
 def read_metrics(folder: Path) -> dict[str, Any] | None:
-    """What a run has written about its errors; None before its end, and where it was damaged."""
+    """The content of a run's ``metrics.json``; None if the file is absent or damaged."""
     path = folder / METRICS
     if not path.is_file():
         return None
     try:
         return read_object(path)
     except ValueError as error:
-        log.warning("%s is damaged (%s); it is made again.", path, error)
+        log.warning("%s is damaged (%s) and is written again.", path, error)
         return None
 
 

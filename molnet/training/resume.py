@@ -1,4 +1,4 @@
-"""Going on with a run that was interrupted."""
+"""Resuming an interrupted run."""
 
 import logging
 import re
@@ -39,20 +39,19 @@ FIXED = (
     "trainer.dtype",
     "seed",
 )
-"""Settings, or groups of them, that a resumed run shares with the one that it goes on from."""
+"""Settings, or groups of settings, that must not change when a run is resumed."""
 
 OF_THE_FOLDER = ("resume", "run_folder", "arguments", "logger")
-"""What a run keeps with its settings and may differ where it goes on."""
+"""Recorded settings that belong to the folder, and may change when a run is resumed."""
 
 
 def resumed_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any] | None]:
-    """What a command line with ``resume=`` stands for.
+    """Translate a command line with ``resume=`` into arguments for Hydra.
 
-    ``resume=PATH``, a checkpoint or the folder of a run, goes on in the run's own folder and with
-    the settings that the checkpoint holds; what else the command line gives changes them.
-    ``resume=auto`` looks whether there is anything to go on from: in ``hydra.run.dir=FOLDER`` where
-    that is given, otherwise in the newest unfinished run of the same command line among the folders
-    that runs have by default.
+    ``resume=PATH``, a checkpoint or the folder of a run, continues in the run's own folder with the
+    settings in the checkpoint; other arguments change these settings. ``resume=auto`` continues the
+    run in ``hydra.run.dir=FOLDER`` or, without that, the newest unfinished run of the same command
+    line in the default folders.
 
     Returns:
         The arguments for Hydra, and the settings that they change; None for those in ``conf/``.
@@ -90,25 +89,25 @@ def checkpoint_path(path: str | Path) -> Path:
     if not path.is_file():
         there = "no checkpoint in this folder" if path.is_dir() else "no such checkpoint"
         raise FileNotFoundError(
-            f"resume={path}: {there}. Give the folder of a run; it keeps its state in "
-            "checkpoints/last.ckpt from the end of its first epoch"
+            f"resume={path}: {there}. Give the folder of a run; its state is in "
+            "checkpoints/last.ckpt from the end of the first epoch on"
         )
     return path
 
 
 def check_resumable(path: Path, config: Mapping[str, Any]) -> list[str]:
-    """Compare the settings of a run with those in the checkpoint that it goes on from.
+    """Compare the settings of a run with those in the checkpoint that it resumes.
 
     Args:
         path: the checkpoint.
         config: the run's settings as plain values; ``dataset_checksum`` is compared if it is there.
 
     Returns:
-        Settings that have changed and may, as ``"KEY: OLD -> NEW"``.
+        The changed settings, as ``"KEY: OLD -> NEW"``.
 
     Raises:
         CheckpointError: the checkpoint is damaged.
-        ConfigError: settings have changed that must not.
+        ConfigError: a setting has changed that must not (:data:`FIXED`).
     """
     before, now = dict(_leaves(read_checkpoint(path)["config"])), dict(_leaves(config))
     if "dataset_checksum" not in now:
@@ -122,16 +121,16 @@ def check_resumable(path: Path, config: Mapping[str, Any]) -> list[str]:
     if forbidden:
         raise ConfigError(
             f"{path} belongs to a run with other settings: {'; '.join(forbidden)}. Resume with "
-            "the same ones, or start a new run."
+            "the old settings, or start a new run."
         )
     return list(changed.values())
 
 
 def checkpoint_of(resume: str | None, folder: Path) -> Path | None:
-    """The checkpoint that a run in ``folder`` goes on from; None for one that starts afresh.
+    """The checkpoint that a run in ``folder`` resumes; None for a new run.
 
     Raises:
-        FileNotFoundError: there is none, unless ``resume`` is ``auto``.
+        FileNotFoundError: there is no checkpoint, and ``resume`` is not ``auto``.
     """
     if resume is None:
         return None
@@ -142,7 +141,7 @@ def checkpoint_of(resume: str | None, folder: Path) -> Path | None:
 
 
 def copy_best(checkpoint: Path, folder: Path) -> None:
-    """Take the best model so far along, where a run goes on in another folder."""
+    """Copy the best model so far if the run is resumed in another folder."""
     source = checkpoint.parents[1]
     if folder == source:
         return
@@ -153,15 +152,15 @@ def copy_best(checkpoint: Path, folder: Path) -> None:
 
 
 def finished(folder: Path, checkpoint: Path, settings: TrainConfig) -> dict[str, Any] | None:
-    """The errors of a run that has nothing more to do: a limit is reached, the results are written.
+    """The metrics of a finished run: a limit is reached, and the results are written.
 
     Args:
         folder: of the run.
-        checkpoint: its last one.
-        settings: with the limits up to which it is to go on.
+        checkpoint: the last one of the run.
+        settings: with the limits of the resumed run.
 
     Returns:
-        What ``metrics.json`` holds; None where there is something to do.
+        The content of ``metrics.json``; None for a run that is not finished.
     """
     state, metrics = read_checkpoint(checkpoint), read_metrics(folder)
     callbacks = state.get("callbacks", {})
@@ -181,7 +180,7 @@ def finished(folder: Path, checkpoint: Path, settings: TrainConfig) -> dict[str,
 
 
 def _waited(callbacks: Mapping[str, Any]) -> int:
-    """Epochs without an improvement, where early stopping has counted them."""
+    """Epochs without an improvement, as early stopping has counted them; otherwise 0."""
     return max((s["wait_count"] for s in callbacks.values() if "wait_count" in s), default=0)
 
 
@@ -199,7 +198,7 @@ def _settings_among(arguments: Sequence[str]) -> list[str]:
 
 
 def _unfinished(arguments: Sequence[str]) -> Path | None:
-    """The newest run of this command line, in the default place, that was broken off."""
+    """The newest unfinished run of this command line in the default folders."""
     ours = [readable(argument) for argument in _settings_among(arguments)]
     for last in sorted(_checkpoints(), key=lambda path: path.stat().st_mtime, reverse=True):
         folder = last.parents[1]
@@ -215,21 +214,21 @@ def _recorded_arguments(path: Path) -> list[str] | None:
     try:
         return recorded_settings(path).get("arguments")
     except ConfigError as error:
-        log.warning("%s. The run is passed over.", error)
+        log.warning("%s. This run is skipped.", error)
         return None
 
 
 def _checkpoints() -> Iterator[Path]:
-    """Those of the runs in the folders that ``conf/train.yaml`` gives them."""
+    """The checkpoints of all runs in the default folders of ``conf/train.yaml``."""
     conf: Any = OmegaConf.to_container(OmegaConf.load(CONF / "train.yaml"))
     place = re.sub(r"\$\{new_folder:(.*)\}$", r"\1", conf["hydra"]["run"]["dir"])
     return Path.cwd().glob(re.sub(r"\$\{[^}]*\}", "*", place) + "/checkpoints/last.ckpt")
 
 
 def _primary_config(recorded: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
-    """What stands in for ``conf/train.yaml``: the settings of a checkpoint, all groups optional.
+    """The settings of a checkpoint in the form of ``conf/train.yaml``, with all groups optional.
 
-    A group that is given anew takes the place of the recorded one as a whole.
+    A group that the command line gives replaces the recorded group as a whole.
     """
     conf: Any = OmegaConf.to_container(OmegaConf.load(CONF / "train.yaml"))
     own = (*OF_THE_FOLDER, "dataset_checksum", *given)
@@ -245,7 +244,7 @@ def _primary_config(recorded: Mapping[str, Any], given: Collection[str]) -> dict
 
 
 def _moved(value: Any, folder: str) -> Any:
-    """Settings with the run's folder as it is now instead of ``folder``, where it was."""
+    """Settings in which ``folder``, the old place of the run, is replaced by its present one."""
     if isinstance(value, Mapping):
         return {key: _moved(entry, folder) for key, entry in value.items()}
     if isinstance(value, str) and (value == folder or value.startswith(f"{folder}/")):

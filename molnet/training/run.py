@@ -50,7 +50,7 @@ from molnet.training.trainer import RunTrainer, make_trainer, quiet_lightning
 log = logging.getLogger(__name__)
 
 EVALUATED_TRAINING_STRUCTURES = 1000
-"""Errors on the training part are those of at most so many of its structures, drawn at random."""
+"""Errors on the training part are computed for at most this many structures, drawn at random."""
 
 
 def train(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
@@ -68,9 +68,9 @@ def train(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
         quantity ``mae``, ``rmse``, ``count`` and ``unit``; seconds; versions.
 
     Raises:
-        ConfigError: settings that are unknown, missing or contradictory; a folder that another run
-            uses, or holds the results of.
-        ValueError: data that cannot be used, a loss that diverges; the message says what to do.
+        ConfigError: settings are unknown, missing or contradictory; the folder is used by another
+            run, or holds the results of one.
+        ValueError: the data cannot be used, or the loss diverges; the message says what to do.
         OSError: the run's folder cannot be written.
         RunInterrupted: Ctrl-C; holds the checkpoint to resume from.
     """
@@ -115,7 +115,7 @@ def train(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """All that a run consists of, before anything is written."""
+    """The parts of a run, made before anything is written."""
 
     run: RunTrainer
     data: DataModule
@@ -124,10 +124,10 @@ class _Prepared:
 
 
 def _must_lack(resume: str | None, checkpoint: Path | None, folder: Path) -> Sequence[str]:
-    """What must not be in the folder of a run."""
+    """Files or folders that must not be in the folder of a run."""
     if checkpoint is not None and checkpoint.is_relative_to(folder):
         return ()
-    # A batch job that was ended within its first epoch begins anew.
+    # A batch job that ended within its first epoch starts again.
     return ("metrics.json",) if resume == AUTO else RESULTS
 
 
@@ -140,7 +140,7 @@ def _prepare(settings: TrainConfig, plain: dict[str, Any], folder: Path) -> _Pre
     data, split = _data(settings)
     plain["dataset_checksum"] = data.store.checksum
     model = _model(settings, data)
-    made(settings.optimizer, "optimizer", model.parameters())  # so that its faults show here
+    made(settings.optimizer, "optimizer", model.parameters())  # raises for bad settings
     module = TrainingModule(
         model, _loss(settings, model), instantiate(settings.optimizer), config=plain
     )
@@ -181,14 +181,14 @@ def _train(
 
 @contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """Within this block errors that end a run say what of it is saved, and what to do."""
+    """Within this block errors that end a run say what is saved and what to do."""
     try:
         yield
     except TrainingDivergedError as error:
         raise TrainingDivergedError(
             f"{error}: the training has diverged. "
-            + _saved(folder, "go on from there with optimizer.lr=LOWER resume=")
-            + "Start again with a lower optimizer.lr or trainer.gradient_clip, or with "
+            + _saved(folder, "continue from there with optimizer.lr=LOWER resume=")
+            + "Or start again with a lower optimizer.lr or trainer.gradient_clip, or with "
             "trainer.dtype=float64."
         ) from error
     except OSError as error:
@@ -200,7 +200,7 @@ def _explained(folder: Path) -> Iterator[None]:
         raise OSError(
             error.errno,
             "no space left for the run's files. "
-            + _saved(folder, "free some and go on with resume=")
+            + _saved(folder, "free some space and continue with resume=")
             + "To start again on another disk: hydra.run.dir=FOLDER",
             str(folder),
         ) from error
@@ -208,8 +208,8 @@ def _explained(folder: Path) -> Iterator[None]:
 
 def _saved(folder: Path, how_to_go_on: str) -> str:
     if (folder / "checkpoints" / "last.ckpt").is_file():
-        return f"What came before is saved: {how_to_go_on}{folder}. "
-    return "Nothing is saved yet that could be resumed. "
+        return f"The last checkpoint is saved: {how_to_go_on}{folder}. "
+    return "No checkpoint is saved yet. "
 
 
 def _data(settings: TrainConfig) -> tuple[DataModule, Split]:
@@ -235,8 +235,9 @@ def _model(settings: TrainConfig, data: DataModule) -> Model:
             if forces := statistics["targets"].get("forces"):
                 statistics["targets"][name] = {"scale": forces["scale"]}
             notes.append(
-                f"no energy is trained, only its derivatives, which leave its zero open: it is "
-                f"predicted as {name}, for each composition with another arbitrary zero."
+                f"no energy is trained, only its derivatives, which leave the zero of the energy "
+                f"open. The energy is predicted as {name}; its zero is arbitrary for each "
+                "composition."
             )
     for note in notes:
         log.info("note: %s", note)
@@ -268,7 +269,7 @@ def _loss(settings: TrainConfig, model: Model) -> Loss:
 
 
 def _evaluated_parts(data: DataModule) -> dict[str, GraphDataset]:
-    """The parts of the split that are not empty, the training part cut to a sample."""
+    """The parts of the split that are not empty, with a sample of the training part."""
     train = data.parts["train"]
     if len(train) > EVALUATED_TRAINING_STRUCTURES:
         chosen = np.random.default_rng(0).choice(len(train), EVALUATED_TRAINING_STRUCTURES, False)

@@ -1,9 +1,8 @@
-"""Learning-rate schedules: the factor on the optimizer's rate, as the run proceeds.
+"""Learning-rate schedules: a factor times the optimizer's rate, as a function of progress.
 
-Time is measured in *progress*, from 0 to 1: the largest used-up fraction of the run's limits (see
-:class:`molnet.training.budget.Budget`). A run that is limited to half an hour therefore anneals
-within that half hour, however many epochs it manages, and a run that is limited to 100 epochs
-within those.
+*Progress* runs from 0 to 1. It is the largest used fraction of the run's limits (see
+:class:`molnet.training.budget.Budget`). A run of half an hour therefore anneals within half an
+hour, however many epochs fit, and a run of 100 epochs within 100 epochs.
 """
 
 import math
@@ -14,7 +13,7 @@ START = 0.01
 
 
 class Schedule(Protocol):
-    """What the learning rate is multiplied by."""
+    """The factor on the learning rate."""
 
     def factor(self, step: int, progress: float) -> float:
         """Factor for the coming step, ``step`` optimizer steps and ``progress`` into the run."""
@@ -25,11 +24,11 @@ class Schedule(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values that :meth:`load_state_dict` goes on from."""
+        """Plain values for :meth:`load_state_dict`."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Restore a saved state."""
         ...
 
 
@@ -40,7 +39,7 @@ def _warmed_up(fraction: float) -> float:
 
 class _Stateless:
     def observe(self, validation_loss: float) -> None:
-        """Nothing is learned from a validation."""
+        """Validations have no effect."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -93,7 +92,7 @@ class Plateau:
     Args:
         warmup_steps: length of the warm-up in optimizer steps.
         factor: what the rate is multiplied by.
-        patience: validations without an improvement that are put up with.
+        patience: how many validations without an improvement are tolerated.
         floor: the factor does not fall below this.
     """
 

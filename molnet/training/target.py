@@ -1,4 +1,4 @@
-"""What is predicted and what is trained: that the heads and losses of a target belong together."""
+"""Checks that the heads and losses of a target belong together."""
 
 import math
 from dataclasses import replace
@@ -17,11 +17,11 @@ DERIVED = ("forces", "stress")
 
 
 def check_target(target: TargetConfig) -> None:
-    """Check that every head predicts something that is known, and that the losses train it.
+    """Check that every head predicts a known property, and that a loss trains it.
 
     Raises:
-        ConfigError: a property, head or loss is unknown, a weight is none, or a head would keep
-            its initial weights.
+        ConfigError: a property, head or loss is unknown, a loss weight is not a number of 0 or
+            more, or a head is not trained.
     """
     for name, entry in target.properties.items():
         check_choice(f"target.properties.{name}.per", entry.per, ("atom", "structure"))
@@ -55,17 +55,17 @@ def check_target(target: TargetConfig) -> None:
         trained_by = [name, *(of for of in DERIVED if _has_derivatives(head))]
         if not any(_weight(target, loss) > 0 for loss in trained_by):
             raise ConfigError(
-                f"target.heads.{name} is not trained by any loss, so that its predictions would be "
-                f"those of random weights: give target.losses.{name}.weight a number above 0, or "
-                "leave this head out"
+                f"target.heads.{name} is not trained by any loss, so its predictions would be "
+                f"random: give target.losses.{name}.weight a number above 0, or leave this head "
+                "out"
             )
 
 
 def with_relative_energy(target: TargetConfig) -> TargetConfig:
-    """The same target, with the energy called relative where only its derivatives are trained.
+    """The same target, with the energy renamed to relative if only its derivatives are trained.
 
-    Forces leave the zero of the energy open, for each composition another one, so such an energy
-    must not be taken for one of the level of theory of the data.
+    Forces leave the zero of the energy open, for each composition separately. Such an energy must
+    not be mistaken for a total energy of the data's level of theory.
     """
     for name, head in target.heads.items():
         if _has_derivatives(head) and _weight(target, name) == 0:

@@ -1,4 +1,4 @@
-"""Lightning's Trainer with the callbacks of a run, without its chatter."""
+"""Lightning's Trainer with the callbacks of a run, without Lightning's own messages."""
 
 import logging
 import warnings
@@ -23,7 +23,7 @@ from molnet.training.progress import ProgressDisplay
 
 @dataclass(frozen=True)
 class RunTrainer:
-    """A trainer, and those of its parts that a run asks afterwards."""
+    """A trainer, with the callbacks that the run reads after the training."""
 
     trainer: Trainer
     history: History
@@ -47,7 +47,7 @@ def make_trainer(settings: TrainConfig, folder: Path) -> RunTrainer:
     history = History(folder / "history.csv", budget)
     interruption = Interruption(folder / "checkpoints" / "last.ckpt")
     checkpoints = Checkpoints(folder, averaged, interruption, settings.callbacks.checkpoint_minutes)
-    # In this order: each sees what those before it have done, and the checkpoints hold it all.
+    # The order matters: a callback sees the work of those before it; checkpoints come last.
     callbacks: list[Callback] = [
         averaged,
         budget,
@@ -81,7 +81,7 @@ def make_trainer(settings: TrainConfig, folder: Path) -> RunTrainer:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Within this block Lightning keeps its tips and its advice to itself."""
+    """Within this block Lightning's tips and warnings are not shown."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -99,5 +99,5 @@ def quiet_lightning() -> Iterator[None]:
 def _early_stopping(patience: int | None) -> list[Callback]:
     if patience is None:
         return []
-    # At the end of the validation, so that the checkpoint after it knows how long it has waited.
+    # At the end of the validation: the checkpoint that follows then holds the present count.
     return [EarlyStopping("validation/loss", patience=patience, check_on_train_epoch_end=False)]

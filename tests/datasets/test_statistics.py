@@ -112,7 +112,7 @@ def test_species_outside_the_training_part_are_reported(build: Build) -> None:
     fit = fit_reference_energies(build(formulas, energy=energies(formulas)), np.array([0, 1, 2]))
     assert fit.absent == ("N",)
     assert "N" not in fit.energies
-    assert "N: in the data set but in no training structure" in fit.notes[0]
+    assert "no training structure has N, but the data set does" in fit.notes[0]
 
 
 def test_mixed_units_are_noticed(build: Build) -> None:
@@ -130,7 +130,7 @@ def test_given_references_are_taken(build: Build) -> None:
     assert fit.residual_rmse < 1e-9
     in_hartree = {symbol: energy / 27.2114 for symbol, energy in TRUE.items()}
     wrong = fit_reference_energies(store, np.arange(len(FORMULAS)), given=in_hartree)
-    assert any("Are they in eV" in note for note in wrong.notes)
+    assert any("Are the references in eV" in note for note in wrong.notes)
     with pytest.raises(ValueError, match="also have N, O"):
         fit_reference_energies(store, np.arange(10), given={"H": -13.6, "C": -1029.5})
     with pytest.raises(ValueError, match="'Xy' is not the symbol of an element"):

@@ -118,7 +118,7 @@ def two_waters_apart() -> Atoms:
 )
 def test_what_is_no_molecule_is_refused(structure: Atoms) -> None:
     graph = from_atoms([molecule("H2O"), boxed(molecule("H2O")), structure], CUTOFF)
-    with pytest.raises(StructureError, match="not clear: bonds connect the structure") as caught:
+    with pytest.raises(StructureError, match="is not one molecule: bonds connect it") as caught:
         unwrapped(graph)
     assert caught.value.index == 2
 

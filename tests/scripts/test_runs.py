@@ -256,7 +256,7 @@ def test_a_folder_with_results_is_refused(run: Run, small: list[str]) -> None:
     for script, arguments in (("train.py", small), ("evaluate.py", ["model=run"])):
         status, _, errors = run(script, *arguments, "hydra.run.dir=run")
         assert status == 1
-        assert "run holds the results of a run already" in errors
+        assert "run already holds the results of a run" in errors
         assert "hydra.run.dir=FOLDER" in errors
         assert contents(Path("run")) == before
 
@@ -332,7 +332,7 @@ def test_a_full_disk_advises_what_can_be_done(
     saved = (folder / "checkpoints" / "last.ckpt").is_file()
     assert "no space left for the run's files" in errors
     assert (f"resume={folder}" in errors) is saved
-    assert ("Nothing is saved yet" in errors) is not saved
+    assert ("No checkpoint is saved yet" in errors) is not saved
     assert not list(folder.rglob("*.partial"))
     if saved:
         subprocess.run(["mount", "-o", "remount,size=9000k", str(folder.parent)], check=True)

@@ -486,7 +486,7 @@ def test_implausible_structures_are_named_and_counted(
     frames = [molecule("H2O"), *(methanol_in_nm() for _ in range(5)), molecule("CH4")]
     summary = predict_files(make_model(), write("in.xyz", frames), batch_size=3)
     assert summary.doubtful == 5
-    assert "not to be trusted: 5" in str(summary)
+    assert "implausible structures (do not trust these): 5" in str(summary)
     told = [record.getMessage() for record in caplog.records if "not plausible" in record.msg]
     assert len(told) == 3
     assert "in.xyz, frame 1 is not plausible: atoms 1 (O) and 3 (H) are 0.097 Å apart" in told[0]

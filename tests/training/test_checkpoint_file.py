@@ -29,7 +29,7 @@ def refused(path: Path, reason: str) -> None:
     with pytest.raises(CheckpointError) as raised:
         read_checkpoint(path)
     text = str(raised.value)
-    assert text.startswith(f"{path} is damaged, or no checkpoint of molnet: ")
+    assert text.startswith(f"{path} is damaged, or not a checkpoint of molnet: ")
     assert reason in text
     assert "weights_only" not in text
     assert "\n" not in text

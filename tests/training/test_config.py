@@ -148,5 +148,5 @@ def test_references_must_be_numbers(settings: Settings, value: object) -> None:
 
 @pytest.mark.parametrize("symbol", ["SI", "Sj", "14"])
 def test_references_are_those_of_elements(settings: Settings, symbol: str) -> None:
-    with pytest.raises(ConfigError, match="is no symbol of an element"):
+    with pytest.raises(ConfigError, match="expected the symbol of an element"):
         checked_train(with_references(settings, -145.0, symbol))

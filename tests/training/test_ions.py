@@ -127,7 +127,7 @@ def test_what_the_network_does_not_see_is_said(
     config = settings_for(settings, tmp_path / "ions.extxyz", "energy", "eV")
     train(config)
     assert "total charges in e: 0 (12 structures), +1 (12 structures)" in caplog.text
-    assert "one geometry with two charges has one energy" in caplog.text
+    assert "the energy depends on the geometry alone" in caplog.text
     assert "multiplicity 3 (6 structures), not stated (18 structures)" in caplog.text
 
 

@@ -61,7 +61,7 @@ def test_a_crystal_is_refused_before_the_first_step(
     crystal.numbers[:] = [1, 6]
     crystal.info["dipole"] = np.zeros(3)
     ase.io.write(tmp_path / "crystals.extxyz", [*frames[:20], crystal, *frames[20:]])
-    message = r"crystals.extxyz, frame 20: for 'dipole', .* images of the atoms belong together"
+    message = r"crystals.extxyz, frame 20: for 'dipole', .* is not one molecule: bonds"
     elsewhere = f"run_folder={tmp_path / 'refused'}"
     with pytest.raises(ValueError, match=message):
         train(training_on(settings, tmp_path / "crystals.extxyz", "dipole", elsewhere))

@@ -58,7 +58,7 @@ def test_predictions_of_every_format(run: Path, molecules: Path, tmp_path: Path)
     summary = predict_files(run, molecules, tmp_path / "out.extxyz")
     text = str(summary)
     assert {name for name, _ in summary.errors} == {"force components"}
-    assert "relative_energy: the model was trained on forces alone, so the zero is" in text
+    assert "relative_energy: the model was trained on forces alone, so the zero of the" in text
     assert "energy per atom" not in text.replace("relative_energy per atom", "")
     for atoms in ase.io.read(tmp_path / "out.extxyz", ":"):
         assert {"energy", "free_energy"}.isdisjoint(atoms.calc.results)

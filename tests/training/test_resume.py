@@ -196,7 +196,7 @@ def test_a_loss_that_is_not_finite_says_what_is_saved(
         with pytest.raises(ValueError, match=f"loss is {value} after epoch {diverges_in}") as error:
             train(settings("trainer.max_epochs=2", f"run_folder={folder}"))
         saved = diverges_in > 1
-        assert ("Nothing is saved yet" in str(error.value)) is not saved
+        assert ("No checkpoint is saved yet" in str(error.value)) is not saved
         assert (f"resume={folder}" in str(error.value)) is saved
         assert (folder / "checkpoints" / "last.ckpt").exists() is saved
         assert (folder / "model").exists() is saved

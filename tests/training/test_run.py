@@ -174,7 +174,7 @@ def test_evaluation_repeats_the_errors_of_the_run(
     again = evaluate(OmegaConf.create(base))
     assert again["test"]["forces"]["mae"] == pytest.approx(metrics["test"]["forces"]["mae"])
     assert (tmp_path / "evaluation" / "test_predictions.extxyz").is_file()
-    with pytest.raises(ConfigError, match="evaluation holds the results of a run already"):
+    with pytest.raises(ConfigError, match="evaluation already holds the results of a run"):
         evaluate(OmegaConf.create(base))
     other = {"model": str(folder / "model"), "split": "all", "run_folder": str(tmp_path / "all")}
     everything = evaluate(OmegaConf.create(base | other))

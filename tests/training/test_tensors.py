@@ -111,7 +111,7 @@ def test_what_a_symmetric_head_cannot_learn_is_said(
     caplog.set_level(logging.INFO)
     head = {"cartesian": "ij=ji", "per": "atom"}
     train(training_on(settings, shielded, "sigma", head, [3, 3], "trainer.max_epochs=1"))
-    assert "do not have the index symmetries ij=ji" in caplog.text
+    assert "have the index symmetries ij=ji, but the labels do not" in caplog.text
     caplog.clear()
     head = {"cartesian": "ij", "per": "atom"}
     overrides = ("trainer.max_epochs=1", f"run_folder={tmp_path / 'again'}")

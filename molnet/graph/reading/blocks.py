@@ -1,7 +1,7 @@
-"""Files that hold several structures one behind the other, where ASE reads the first or the last.
+"""Files of several structures, of which ASE reads the first or the last.
 
-Each reader cuts the text into structures. What is left over and is no structure is an error, so
-that nothing is dropped in silence.
+Each reader splits the text into structures. Text that belongs to no structure is an error, so that
+nothing is dropped silently.
 """
 
 import io

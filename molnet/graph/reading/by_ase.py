@@ -1,4 +1,4 @@
-"""Formats that are left to ASE's own readers, with what these readers would pass over."""
+"""Formats that ASE's own readers read, with checks for what these readers miss."""
 
 import io
 import mmap
@@ -26,7 +26,7 @@ from molnet.graph.reading.text import (
 )
 
 ONE_DESPITE_CODE = ("xsf",)
-"""Formats whose readers take one structure where several follow each other, against ASE's table."""
+"""Formats whose readers return one structure of several, although ASE's table says otherwise."""
 
 
 TRAJECTORY = b"- of UlmASE-Trajectory"
@@ -123,6 +123,6 @@ def _refuse_second_trajectory(path: Path) -> None:
         at = content.find(TRAJECTORY, len(TRAJECTORY))
     if at > 0:
         raise StructureFileError(
-            f"{path} holds several trajectories that were joined, of which ASE reads the first: "
+            f"{path} consists of several trajectories, of which ASE would read only the first: "
             f"another begins at byte {at}. Join them with `ase convert a.traj b.traj both.traj`."
         )

@@ -17,10 +17,10 @@ TOO_CLOSE = 0.75
 """Atoms closer than this fraction of a bond's length cannot both be there."""
 
 TERMINAL = ("H", "D", "F", "Cl", "Br", "I", "O")
-"""Elements of atoms at the ends of a group that turns (CF3, CH3, ClO4): they do not bond there."""
+"""Elements at the ends of rotating groups (CF3, CH3, ClO4); these atoms do not bond each other."""
 
 TURNED = 1.25
-"""The fraction for two of these, whose places before and after a turn are farther apart."""
+"""The fraction for two of these atoms: alternative places of a rotated group are farther apart."""
 
 TURNED_HYDROGENS = 1.3
 """The same for two hydrogen atoms, as a distance (Å): less than in CH3 or H2O."""
@@ -81,12 +81,12 @@ def disordered_sites(sites: Sequence[Site]) -> list[Site]:
 def majority(
     sites: Sequence[Site], cell: Cell, spacegroup: Any, scaled: bool
 ) -> tuple[list[Site], np.ndarray]:
-    """Atoms of one ordered choice in the unit cell, the same whenever it is made.
+    """Atoms of one ordered choice in the unit cell; the choice is deterministic.
 
-    Of each assembly the group with the highest mean occupancy is taken (of equals the first by
-    name). Of sites without a group that exclude each other, because they are too close, the most
-    occupied is taken (of equals the first in the file); one that excludes no other is an atom if
-    its occupancy is at least a half.
+    In each assembly the group with the highest mean occupancy is chosen (of equals the first by
+    name). Sites without a group exclude each other if they are too close; the most occupied one is
+    chosen (of equals the first in the file). A site that excludes no other is kept if its occupancy
+    is at least one half.
 
     Args:
         sites: of the asymmetric unit.
@@ -104,8 +104,8 @@ def majority(
     about_symmetry = [site.described for site in sites if site.group.startswith("-")]
     if about_symmetry:
         raise ValueError(
-            f"{', '.join(about_symmetry[:6])}: disordered about a symmetry element, where no "
-            "choice of sites is ordered. Order the structure in a lower symmetry yourself"
+            f"{', '.join(about_symmetry[:6])}: disordered about a symmetry element, so no choice "
+            "of sites is ordered. Order the structure in a lower symmetry yourself"
         )
     best = _best_groups(sites)
     candidates = [s for s in sites if not s.has_group or s.group == best[s.assembly]]

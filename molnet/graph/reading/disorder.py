@@ -1,4 +1,4 @@
-"""What is said of disordered structures."""
+"""The errors of disordered structures."""
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -10,16 +10,16 @@ from ase import Atoms
 from molnet.graph.reading.errors import StructureFileError
 
 FULL = 0.995
-"""An occupancy from here on is one, rounded."""
+"""Occupancies from this value on are one, apart from rounding."""
 
 
 def refuse_disorder(sites: Sequence[str], place: str) -> NoReturn:
-    """Names the disordered sites and says how to go on."""
+    """Raises the error that names the disordered sites and says what to do."""
     named = ", ".join(sites[:6]) + (f" and {len(sites) - 6} more" if len(sites) > 6 else "")
     raise StructureFileError(
-        f"{place} is disordered: {named} (in brackets the alternative and the occupancy). To fill "
-        "each site with the most occupied of its alternatives, give disorder=majority; or order "
-        "the structure yourself."
+        f"{place} is disordered: {named} (in brackets the alternative and the occupancy). Set "
+        "disorder=majority to take the most occupied alternative of each site, or order the "
+        "structure yourself."
     )
 
 
@@ -46,7 +46,7 @@ def refuse_partial_occupancies(atoms: Atoms, place: str) -> None:
         mixed += [f"atom {i} {array[i]:g}" for i in np.flatnonzero(array < FULL)]
     if mixed:
         raise StructureFileError(
-            f"{place} was made from a disordered structure, with every site filled: it has the "
+            f"{place} was made from a disordered structure by filling every site: it has the "
             f"occupancies {'; '.join(mixed[:6])}. Read the original file with disorder=majority, "
             "or order the structure yourself and remove the occupancies."
         )

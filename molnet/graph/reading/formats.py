@@ -1,4 +1,4 @@
-"""Which format a structure file has: the user's word, then its suffix, its name, its content."""
+"""The format of a structure file: from the user, else from its suffix, its name or its content."""
 
 import difflib
 import re
@@ -73,8 +73,8 @@ def format_of(path: Path, options: ReadingOptions) -> str:
             pass
     if format not in readable():
         raise StructureFileError(
-            f"molnet does not recognise the format of {path}. Say which one it is with "
-            f"format=NAME, or give the file the suffix of its format. {_formats()}"
+            f"molnet does not recognise the format of {path}. Name it with format=NAME, or give "
+            f"the file the suffix of its format. {_formats()}"
         )
     return str(format)
 
@@ -104,7 +104,7 @@ def _formats() -> str:
 
 
 def _by_content(path: Path) -> str | None:
-    """A format that the first lines leave no doubt about, whatever words stand in them."""
+    """The format, if the first lines identify it without doubt."""
     with decompressing(path), open_text(path) as file:
         try:
             lines = [line.strip() for line in file.read(LOOKED_AT).splitlines()]

@@ -1,7 +1,7 @@
 """Structure files of Gromacs (.gro) and Gromos (.g96): every frame, from nm to Å.
 
-The files hold names of atoms, not elements; a name is taken for an element only where there is no
-other reading.
+The files hold names of atoms, not elements. A name becomes an element only if there is no other
+reading.
 """
 
 import itertools

@@ -1,6 +1,6 @@
-"""Dumps and data files of LAMMPS: atom types become elements only where these are known.
+"""Dumps and data files of LAMMPS: atom types become elements only if the elements are known.
 
-ASE's readers take type 1 for hydrogen, type 2 for helium, and give each dump an energy of zero.
+ASE's readers read type 1 as hydrogen and type 2 as helium, and give each dump an energy of zero.
 """
 
 import io
@@ -30,7 +30,7 @@ UNITS = {
     "nano": {"positions": "nm"},
     "micro": {"positions": "1e-6 m"},
 }
-"""What LAMMPS's styles of units mean, where files name them."""
+"""The units of LAMMPS's unit styles, for files that name their style."""
 
 COORDINATES = ("", "s", "u", "su")
 """After x, y, z: wrapped, scaled, unwrapped, scaled and unwrapped."""
@@ -157,8 +157,8 @@ def _with_elements(block: list[str], symbols: Symbols) -> str:
         raise _DumpError("it has no ITEM: NUMBER OF ATOMS, BOX BOUNDS or ATOMS: it was cut short")
     if not re.search(r"[pfsm]{2}\s+[pfsm]{2}\s+[pfsm]{2}\s*$", box):
         raise _DumpError(
-            f"{box.strip()!r} does not say in which directions the box is periodic. Write "
-            "ITEM: BOX BOUNDS pp pp pp if it is in all"
+            f"{box.strip()!r} does not say which directions of the box are periodic. If all are, "
+            "write ITEM: BOX BOUNDS pp pp pp"
         )
     atoms = int(block[counted[0] + 1])
     rows = [line.split() for line in block[header + 1 :] if line.strip()]
@@ -226,8 +226,8 @@ def _ask(types: Iterable[str | int], options: ReadingOptions | None = None) -> s
     if not found:
         return "the file names neither elements nor types of atoms"
     return (
-        f"the file has the atom types {', '.join(found)} and does not say which elements they are. "
-        f"Give them in the order of the types with elements=[C,H]{given}"
+        f"the file has the atom types {', '.join(found)} without their elements. Give the elements "
+        f"in the order of the types with elements=[C,H]{given}"
     )
 
 

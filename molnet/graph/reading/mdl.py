@@ -107,7 +107,7 @@ def _read_table(lines: list[str], symbols: Symbols) -> _Table:
     v3000 = lines[3].rstrip().endswith("V3000")
     table = _read_v3000(lines, symbols) if v3000 else _read_v2000(lines, symbols)
     if lines[1][20:22].upper() == "2D" and not any(z for _, _, z in table.positions):
-        raise ValueError("it is a drawing in two dimensions (2D in its second line), no structure")
+        raise ValueError("it is a two-dimensional drawing (2D in its second line), no structure")
     return table
 
 
@@ -115,7 +115,7 @@ def _read_v2000(lines: list[str], symbols: Symbols) -> _Table:
     atoms, bonds = int(lines[3][0:3]), int(lines[3][3:6] or 0)
     table = _Table()
     if len(lines) < 4 + atoms + bonds:
-        raise ValueError(f"{atoms} atoms and {bonds} bonds are said, but it ends before them")
+        raise ValueError(f"expected {atoms} atoms and {bonds} bonds, but the record ends earlier")
     for i, line in enumerate(lines[4 : 4 + atoms]):
         try:
             x, y, z, word, *more = _atom_fields(line)

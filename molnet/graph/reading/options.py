@@ -1,4 +1,4 @@
-"""What a user may say about structure files beyond their names."""
+"""Options for what structure files leave open."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from molnet.graph.elements import ATOMIC_NUMBERS
 from molnet.units import UnitError, conversion_factor
 
 DISORDER = ("majority",)
-"""The ways to make one ordered structure of a disordered one."""
+"""The ways to order a disordered structure."""
 
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """What a user says about structure files that the files do not say themselves.
+    """What the user states about structure files, where the files leave it open.
 
     Attributes:
-        format: ASE's name of the format of all files; None: told by suffix, name and content.
+        format: ASE's name of the format of all files; None: detected from suffix, name and content.
         elements: the element of each atom type (1, 2, ...), as ``["C", "H"]``, or of each name or
             type in the files, as ``{"CA": "C", "OW": "O"}``. For files that hold no elements.
-        positions_unit: the unit of positions and cells in the files; None: what the format or the
-            file declares, or else Å.
-        disorder: None: a structure with partly occupied sites is refused. ``"majority"``: each site
-            goes to the most occupied of its alternatives.
+        positions_unit: the unit of positions and cells in the files; None: the unit that the format
+            or the file declares, otherwise Å.
+        disorder: None: a structure with partly occupied sites is refused. ``"majority"``: the most
+            occupied alternative of each site is taken.
     """
 
     format: str | None = None
@@ -41,8 +41,8 @@ class ReadingOptions:
         """The options as users write them, checked.
 
         Raises:
-            ValueError: an element that is none, or an unknown way to treat disorder.
-            UnitError: a unit that is unknown, or not one of length.
+            ValueError: an element or the way to treat disorder is unknown.
+            UnitError: a unit is unknown, or not a unit of length.
         """
         if positions_unit is not None:
             try:

@@ -1,6 +1,6 @@
 """Total charges and multiplicities in the files of quantum chemistry programs.
 
-ASE's readers take the structures of these files and pass over both.
+ASE's readers return the structures of these files without either.
 """
 
 import re

@@ -1,9 +1,9 @@
-"""A net for formats of one structure: does the text hold a second one that the reader passed over?
+"""Detects a second structure in files of formats whose reader returns one.
 
-Many of ASE's readers stop behind the first structure of a file, or keep the last; some put the
-atoms of all into one. The text is taken apart where lines of the same form as its first lines occur
-again. If both parts are structures, and the whole has given no more atoms than one of them, the
-other part has been dropped; if the very first lines occur again, they have been put into one.
+Many of ASE's readers stop after the first structure of a file, or keep the last; some join the
+atoms of all. So the text is split where lines of the same form as its first lines occur again, and
+both parts are read. If both are structures, and the whole has no more atoms than one part, the
+reader has dropped the other part. If the first lines are repeated literally, it has joined them.
 """
 
 import re
@@ -30,13 +30,13 @@ BEGINNINGS = {
     "turbomole": r"\$coord\b",
     "xsf": r"\s*(atoms|primcoord)\b(?!\s+\d)",
 }
-"""How the atoms of a structure are announced, in any case; once in a file of one structure."""
+"""The line before the atoms, in any case; it occurs once in a file of one structure."""
 
 FORM = 3
-"""So many lines of the same form begin a structure like the file's first lines."""
+"""Number of lines that must have the same form as the first lines of the file."""
 
 TRIES = 20
-"""Lines of numbers look like each other: a form that occurs more often begins nothing."""
+"""A form that occurs more often is that of rows of numbers, not of a beginning."""
 
 
 def refuse_second_structure(
@@ -76,7 +76,7 @@ def refuse_second_structure(
 
 def _more_than_one(path: Path, line: int, lines: int) -> str:
     return (
-        f"{path} holds more than one structure, which is more than this format's reader takes: "
+        f"{path} holds more than one structure, but the reader of this format takes only one: "
         f"another begins about line {line} of {lines}. Put each in a file of its own, or all in "
         "one extended XYZ file."
     )
@@ -104,7 +104,7 @@ def _is_repeated(lines: list[str], start: int) -> bool:
 
 
 def _form(line: str) -> tuple[str, ...]:
-    """Of each word whether it is a whole number, a number, or itself in capitals."""
+    """The kind of each word: a whole number, a number, or the word in capitals."""
     return tuple(_kind(word) for word in line.split())
 
 

@@ -1,4 +1,4 @@
-"""SHELX's .res files, as AIRSS writes them: every structure behind its title.
+"""SHELX's .res files, as AIRSS writes them: several structures, each after its title.
 
 ASE's reader knows no symmetry, no disorder and no second structure.
 """
@@ -19,7 +19,7 @@ from molnet.graph.reading.text import read_text
 _ATOM = re.compile(r"([A-Za-z]\w*)(\s+)(\d+)((?:\s+[-+]?\d*\.?\d+){3})(?:\s+([-+]?\d*\.?\d+))?(.*)")
 
 FULL = (1.0, 11.0)
-"""Occupancies of one; 10 is added to what a refinement must not change."""
+"""Occupancies of one; SHELX adds 10 to values that are not refined."""
 
 
 def read_res(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
@@ -55,7 +55,7 @@ def read_res(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
                 except ValueError as error:
                     raise StructureFileError(f"{place}: {error}.") from error
             elif len(words) > 4 and re.fullmatch(r"[A-Za-z]{1,2}\d*[A-Za-z]?", words[0]):
-                raise StructureFileError(f"{place} is expected to be an atom, and is damaged.")
+                raise StructureFileError(f"{place} is expected to be an atom, but is damaged.")
             plain.append(line)
         structure = Res.from_string("\n".join(plain))
         if structure.energy is not None:

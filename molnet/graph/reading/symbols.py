@@ -1,4 +1,4 @@
-"""From the words that stand for atoms in files to elements: no guess between two elements."""
+"""Elements from the names of atoms in files, without a guess where two elements are possible."""
 
 import re
 from dataclasses import dataclass, field
@@ -13,34 +13,32 @@ AMBIGUOUS = frozenset(
     {"CA", "CD", "CE", "CF", "CM", "CN", "CO", "CS", "HE", "HF", "HG", "HO", "HS"}
     | {"NA", "NB", "ND", "NE", "NH", "NO", "NP", "OG", "OS", "PA", "PB", "SG"}
 )
-"""In another case than the symbol's own these are an element to some programs, and to force fields
-and protein files an atom of their first letter: CA is calcium, or the alpha carbon."""
+"""Names in capitals with two readings: some programs mean the element, force fields and protein
+files an atom of the first letter. CA is calcium, or the alpha carbon."""
 
 LABELLED = frozenset("HCNOPS")
-"""Elements whose atoms have names of letters alone, such as CB, OXT or HW, in force fields."""
+"""Elements that force fields label with letters, such as CB, OXT or HW."""
 
 RESIDUES = frozenset(
     {"ALA", "ARG", "ASN", "ASP", "CYS", "GLN", "GLU", "GLY", "HIS", "ILE", "LEU", "LYS", "MET"}
     | {"PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL", "HOH", "WAT", "SOL", "TIP3", "SPC"}
 )
-"""Residues of which every atom is of the element of its name's first letter."""
+"""Residues in which the first letter of an atom's name is its element."""
 
 _LABEL = re.compile(r"([A-Za-z]{1,3})(?:[\d_+\-'*.()][\w+\-'*.()]*)?", re.ASCII)
 
 
 class UnknownSymbolError(ValueError):
-    """A word that is no element, or may be one of two."""
+    """A word is not an element, or may be one of two elements."""
 
 
 @dataclass
 class Symbols:
-    """The elements of atoms by the words that stand for them in a file.
-
-    Each word is looked at once.
+    """The elements of the words that name atoms in a file. Results are cached.
 
     Attributes:
-        options: the elements that the user gave come first.
-        known: symbol and, for an isotope, mass of each word seen.
+        options: elements that the user gave take precedence.
+        known: the cache: symbol of each word and, for an isotope, mass.
     """
 
     options: ReadingOptions
@@ -58,7 +56,7 @@ class Symbols:
         return self.known[word]
 
     def in_residue(self, word: str, residue: str) -> tuple[str, float | None]:
-        """As above, where the residue is known: those of proteins and water hold no metals."""
+        """The same for an atom of a known residue: proteins and water contain no metals."""
         letters = word.lstrip("0123456789")
         if residue.upper() in RESIDUES and letters[:1].upper() in LABELLED:
             return self[letters[0].upper()] if self.options.element_of(word) is None else self[word]
@@ -99,7 +97,7 @@ def symbol_of(word: str) -> tuple[str, float | None]:
             raise _ambiguous(word, letters[:2])
         return letters[0], None
     raise UnknownSymbolError(
-        f"{word!r} is no element. Correct it, or say which element it is with elements={{{word}:C}}"
+        f"{word!r} is no element. Correct it, or name its element with elements={{{word}:C}}"
     )
 
 
@@ -107,5 +105,5 @@ def _ambiguous(word: str, two: str) -> UnknownSymbolError:
     whole, first = two.capitalize(), two[0].upper()
     return UnknownSymbolError(
         f"{word!r} may be {whole}, or an atom of {first} with a label. Write {whole!r} or "
-        f"{first!r} in its place, or say which it is with elements={{{word}:{first}}}"
+        f"{first!r} instead, or name the element with elements={{{word}:{first}}}"
     )

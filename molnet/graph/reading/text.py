@@ -1,4 +1,4 @@
-"""Text files, whole or compressed, in whichever encoding an editor left them."""
+"""Text files, plain or compressed, in UTF-8, UTF-16 or Latin-1."""
 
 import bz2
 import codecs
@@ -36,8 +36,8 @@ def open_bytes(path: Path) -> IO[bytes]:
 def open_text(path: Path) -> IO[str]:
     """The file's text: UTF-8 or UTF-16 with or without a byte-order mark; else Latin-1.
 
-    Bytes that are no UTF-8 are taken as Latin-1 one by one: they stand in comments, and numbers and
-    symbols are ASCII in both.
+    Bytes that are not UTF-8 are decoded as Latin-1, one by one. They occur in comments; numbers and
+    symbols are ASCII in both encodings.
     """
     file = open_bytes(path)
     start = file.read(2)
@@ -73,7 +73,7 @@ def with_plain_exponents(text: str) -> str:
 
 @contextmanager
 def decompressing(path: Path) -> Iterator[None]:
-    """Says which file it is that cannot be decompressed or decoded."""
+    """Within this block, errors of decompression and decoding name the file."""
     try:
         yield
     except (EOFError, OSError, zlib.error, lzma.LZMAError, UnicodeError) as error:

@@ -1,4 +1,4 @@
-"""The unit of positions: what the format fixes, what the file declares, what the user says."""
+"""The unit of positions: fixed by the format, declared in the file, or given by the user."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ from molnet.graph.reading.lammps import units_of_lammps
 from molnet.units import UnitError, conversion_factor
 
 FIXED = {"gromacs": "nm", "gromos": "nm", "turbomole": "Bohr", "turbomole-gradient": "Bohr"}
-"""Formats whose unit is fixed, and not Å; positions are converted on reading."""
+"""Formats with a fixed unit other than Å; their readers convert positions."""
 
 LEFT_TO_THE_USER = frozenset(
     {"extxyz", "xyz", "traj", "cif", "proteindatabank", "sdf", "mol", "vasp", "vasp-xdatcar"}
     | {"gen", "xsf", "aims", "res", "json", "db", "lammps-dump-text"}
     | {"lammps-dump-binary", "lammps-data", "dlp4", "dlp-history", "eon", "cfg", "xsd", "xtd"}
 )
-"""Formats that are written in Å, or are meant to be; in all others the file states its unit."""
+"""Formats in Å by convention only, so that the user may give another unit."""
 
 
 def declared_units(path: Path, format: str) -> dict[str, str]:
@@ -45,8 +45,8 @@ def positions_factor(path: Path, format: str, given: str | None) -> float:
         raise StructureFileError(f"{path}: the unit of positions: {error}") from error
     if abs(said / factor - 1) > 1e-6:
         raise StructureFileError(
-            f"{path} has its positions in {declared}, but positions_unit={given}: correct it or "
-            "leave it out."
+            f"{path} has its positions in {declared}, but positions_unit={given}: correct the "
+            "option or leave it out."
         )
     if format in FIXED:
         return 1.0

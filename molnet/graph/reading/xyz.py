@@ -1,7 +1,7 @@
 """XYZ files, plain and extended, one frame after the other.
 
-ASE's reader takes a blank line for the end of the file, and cannot tell which frame is at fault; so
-files are cut into frames here, and each is read by ASE.
+ASE's reader stops at a blank line and does not name the faulty frame. So files are split into
+frames here, and ASE reads each frame.
 """
 
 import io
@@ -177,8 +177,8 @@ def _refuse_types(names: set[str], options: ReadingOptions, comment: str) -> Non
     if numbers and (from_lammps or numbers == {str(i + 1) for i in range(len(numbers))}):
         types = ", ".join(sorted(numbers, key=int))
         raise UnknownSymbolError(
-            f"the atoms are named {types}, which are types rather than atomic numbers. Say which "
-            f"elements the types are, in their order, with elements=[C,H]"
+            f"the atoms are named {types}. These look like atom types, not atomic numbers. Give "
+            "the elements in the order of the types with elements=[C,H]"
         )
 
 

@@ -1,7 +1,7 @@
-"""The comment line of an extended XYZ frame: keys and values, whatever their spelling.
+"""The comment line of an extended XYZ frame: keys and values, in all common spellings.
 
-ASE splits and converts the values; here come first what it would drop, mistake or refuse: keys in
-another case, a stress of six numbers, cells under other names.
+ASE splits and converts the values. This module handles what ASE would drop, misread or refuse: keys
+in another case, a stress of six numbers, cells under other names.
 """
 
 import re
@@ -36,7 +36,7 @@ COLUMNS = {
 """Columns that are known in any case and under several names."""
 
 CELL_KEYS = frozenset({"cell", "box", "unit_cell", "unitcell", "lattice_vectors", "cell_vectors"})
-"""Under these keys, in any case, stands a cell that ASE would not see."""
+"""Keys, in any case, of a cell that ASE would miss."""
 
 PLAIN = "species:S:1:pos:R:3"
 
@@ -49,7 +49,7 @@ _I_PI = re.compile(r"#\s*CELL[({\[]")
 
 
 class HeaderError(ValueError):
-    """A comment line that contradicts itself, or that nothing safe can be made of."""
+    """A comment line contradicts itself, or cannot be understood safely."""
 
 
 def parse_header(comment: str) -> dict[str, Any]:
