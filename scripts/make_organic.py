@@ -5,9 +5,9 @@
 
 Molecules of H, C, N, O and F are built from ASE's G2 geometries, relaxed with GFN2-xTB and
 displaced in four ways: bonds stretched or compressed, vibrational modes excited, atoms rattled, and
-molecular dynamics at 300, 600 and 1000 K. Each frame is labelled with its GFN2-xTB energy and
-forces (Bannwarth, Ehlert, Grimme, J. Chem. Theory Comput. 15, 1652 (2019)) in a calculation of its
-own, at the rounded positions that the file holds. The same seed, machine and library versions give
+molecular dynamics at 300, 600 and 1000 K. The labels of each frame are its GFN2-xTB energy and
+forces (Bannwarth, Ehlert, Grimme, J. Chem. Theory Comput. 15, 1652 (2019)), from a separate
+calculation at the rounded positions of the file. The same seed, machine and library versions give
 the same file, byte for byte.
 """
 

@@ -1,4 +1,4 @@
-"""A convolution and its radial network against e3nn's, with gather and scatter."""
+"""A convolution with its radial MLP against gather, e3nn's tensor product and scatter."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from molnet.nn.spline import CubicSpline
 
 
 def convolution_comparisons(graph: Batch, cutoff: float, channels: int) -> Iterator[Comparison]:
-    """A convolution with its radial network, against gather, tensor product and scatter.
+    """A convolution with its radial MLP, against gather, tensor product and scatter.
 
     Args:
         graph: gives edges and distances.
@@ -92,7 +92,7 @@ def convolution_comparisons(graph: Batch, cutoff: float, channels: int) -> Itera
     def twice(function: Callable[[], Tensor], weights: list[Tensor]) -> Callable[[], object]:
         """Differentiate values and gradients, as training on energies and forces does.
 
-        What multiplies them is given, so that nothing but the convolution is measured.
+        The adjoints of both are given, so that only the convolution is measured.
         """
         inputs = [x, Y, vectors]
         of_values = torch.randn_like(function()).requires_grad_()

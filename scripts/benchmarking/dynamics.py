@@ -22,16 +22,16 @@ TEMPERATURE = 300.0  # K
 
 
 def dynamics(structures: Sequence[Atoms], size: Size, dtype: torch.dtype, steps: int) -> Timing:
-    """Median time of a step of the velocity Verlet algorithm, and of the model in it.
+    """Median time of a step of velocity Verlet dynamics, and of the model within the step.
 
-    The model is not trained, and its forces are made weak, so that the atoms move with thermal
-    velocities throughout.
+    The model is not trained, and its forces are scaled down, so that the atoms keep thermal
+    velocities.
 
     Args:
-        structures: the first is the one that moves.
+        structures: the first one is used.
         size: of the network.
         dtype: of the model.
-        steps: how many to measure, of 0.5 fs, at 300 K.
+        steps: number of measured steps, of 0.5 fs, at 300 K.
     """
     model = make_model(structures, size, dtype, forces=True)
     cast(Extensive, model.heads["energy"]).scale = 1e-3

@@ -1,7 +1,7 @@
-"""Other codes' models on molnet's graphs. They are no dependencies: whoever compares installs them.
+"""Models of other packages on molnet's graphs. These packages are not dependencies of molnet.
 
-Each is built as its own documentation does, runs eagerly, and is called on tensors that are already
-on hand, without its own data pipeline.
+Each model is built as in its own documentation, runs eagerly, and is called on prepared tensors,
+without the package's own data pipeline.
 """
 
 import importlib
@@ -21,15 +21,15 @@ from molnet.models.interaction import Interaction
 
 
 class MissingPeerError(ImportError):
-    """A package to compare with is not installed, or does not work here."""
+    """A package to compare with is not installed, or cannot be imported."""
 
 
 class Peer(NamedTuple):
-    """A code to compare with.
+    """A package to compare with.
 
     Attributes:
         column: its name in the table.
-        make: builds its model for the species, cutoff and so on of one of molnet's.
+        make: builds its model with the species, cutoff and so on of a model of molnet.
     """
 
     column: str
@@ -37,10 +37,10 @@ class Peer(NamedTuple):
 
 
 class NequIP(nn.Module):
-    """NequIP's model with the same irreps, layers and radial networks as molnet's.
+    """NequIP's model with the same irreps, layers and radial MLPs as molnet's.
 
-    Differences that stay: its first layer has no self-connection, it reads the last layer alone,
-    and it differentiates the energy by the strain whenever it computes forces.
+    Three differences remain: NequIP's first layer has no self-connection, its readout uses the last
+    layer alone, and it differentiates the energy by the strain whenever it computes forces.
     """
 
     species_index: Tensor
@@ -159,7 +159,7 @@ def _package(module: str, package: str) -> Any:
 def _with_gradients_for_forces(
     forces: bool, model: nn.Module, inputs: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Call a model that differentiates its energy, also where nothing else asks for gradients."""
+    """Call a model, with gradients enabled if it differentiates its energy."""
     if not forces:
         return model(inputs)
     with torch.enable_grad():

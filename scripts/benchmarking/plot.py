@@ -1,6 +1,6 @@
-"""Results as charts: one function for each kind of them.
+"""Charts of results: one function for each kind of result.
 
-Each takes the results, at least one; the small print below the chart; and the path of the image,
+Each function takes at least one result, the small print below the chart, and the path of the image,
 whose suffix is its format.
 """
 
@@ -19,7 +19,7 @@ COLORS = ("#1b6ca8", "#b8bec4", "#8a929a", "#5d656d")
 
 
 def plot_timings(timings: Sequence[Timing], title: str, path: Path) -> None:
-    """For each timing a group of bars: time relative to the first column, with the ms beside."""
+    """A group of bars for each timing: time relative to the first column, labelled with the ms."""
     columns = list(timings[0].medians)
     group = len(columns) + 1.0
     figure = Figure(figsize=(9, 1.3 + 0.27 * group * len(timings)), layout="constrained")
@@ -44,14 +44,14 @@ def plot_timings(timings: Sequence[Timing], title: str, path: Path) -> None:
 
 
 def plot_growth(rows: Sequence[Growth], title: str, path: Path) -> None:
-    """Time per atom, of the first evaluation and of the next ones, and memory per atom, by size."""
+    """Time per atom (first and later evaluations) and memory per atom, by number of atoms."""
     rows = sorted(rows)
     atoms = [row.atoms for row in rows]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     time, memory = figure.subplots(1, 2)
     for label, seconds, color in (
         ("first evaluation", [row.first for row in rows], COLORS[1]),
-        ("next ones", [row.next for row in rows], COLORS[0]),
+        ("later ones", [row.next for row in rows], COLORS[0]),
     ):
         per_atom = [1e6 * second / number for second, number in zip(seconds, atoms, strict=True)]
         time.plot(atoms, per_atom, "o-", label=label, color=color)

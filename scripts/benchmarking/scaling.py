@@ -1,4 +1,4 @@
-"""Time and memory of energy, forces and stress of boxes of water, each in a fresh process."""
+"""Time and memory of energy, forces and stress of boxes of water, each in a new process."""
 
 import multiprocessing
 import platform
@@ -25,14 +25,14 @@ DISPLACEMENT = 0.01  # Å, about what a thermal atom moves in a step of dynamics
 
 
 class Growth(NamedTuple):
-    """What one size costs.
+    """Time and memory for one size.
 
     Attributes:
-        atoms: how many.
-        neighbours: of each atom, on average.
-        first: seconds for the first evaluation, in which nothing is known of the box.
-        next: median of those that follow, each after a small move of all atoms.
-        memory: peak of the process beyond what a box of 81 atoms takes, bytes per atom.
+        atoms: number of atoms.
+        neighbours: mean number per atom.
+        first: seconds for the first evaluation of the box.
+        next: median seconds of later evaluations, each after a small move of all atoms.
+        memory: peak memory of the process above that for a box of 81 atoms, bytes per atom.
     """
 
     atoms: int
@@ -49,21 +49,21 @@ class Growth(NamedTuple):
 def scaling(
     sizes: Sequence[int], size: Size, dtype: torch.dtype, threads: int, repeats: int
 ) -> Iterator[Growth]:
-    """Measure boxes of about so many atoms."""
+    """Measure boxes of about ``sizes`` atoms."""
     for atoms in sizes:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
             yield process.submit(measure_box, atoms, size, dtype, threads, repeats).result()
 
 
 def measure_box(number: int, size: Size, dtype: torch.dtype, threads: int, repeats: int) -> Growth:
-    """Evaluate a box of about so many atoms, in this process, which is to be a fresh one."""
+    """Evaluate a box of about ``number`` atoms in this process, which must be a new one."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     reuse_freed_memory()
     rng = np.random.default_rng(0)
     small = water(3)
     calculator = Calculator(make_model([small], size, dtype, forces=True).eval())
-    evaluate(small, calculator)  # compiles, and fills what is filled once
+    evaluate(small, calculator)  # compiles the kernels, and fills all caches
     before = peak_memory()
 
     box = water(max(round((number / 3) ** (1 / 3)), 1))
@@ -85,7 +85,7 @@ def evaluate(atoms: Atoms, calculator: Calculator) -> float:
 
 
 def water(repeat: int) -> Atoms:
-    """A periodic box of repeat³ molecules on a lattice, turned at random, at 1 g/cm³."""
+    """A periodic box of repeat³ randomly oriented molecules on a lattice, at 1 g/cm³."""
     single = molecule("H2O")
     centred = single.positions - single.get_center_of_mass()
     step = VOLUME ** (1 / 3)
@@ -103,7 +103,7 @@ def water(repeat: int) -> Atoms:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held so far, bytes."""
+    """Peak memory of this process so far, in bytes."""
     import resource  # not on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""One step of training, and one evaluation, of the model and of its peers on the same batches."""
+"""Training steps and evaluations of the model and of its peers on the same batches."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -19,12 +19,12 @@ QM9_TRAINING_SET = 110_000
 
 
 class Batches(NamedTuple):
-    """Batches of one set of structures, and what the models are.
+    """Batches of one set of structures, and the settings of the models.
 
     Attributes:
-        structures: all that there are.
+        structures: from which the batches are drawn.
         molecules: the sizes of the batches.
-        size: of molnet's network, and of those that share its architecture.
+        size: of molnet's network, and of peers with the same architecture.
         dtype: of weights and positions.
         forces: whether energies come with forces.
         peers: names in :data:`benchmarking.peers.PEERS` to compare with beside the twin.
@@ -43,7 +43,7 @@ class Batches(NamedTuple):
             yield from_atoms(spread(self.structures, number), self.size.cutoff, self.dtype)
 
     def models(self) -> dict[str, nn.Module]:
-        """A model for each column: graphs to ``energy`` and, if they are wanted, ``forces``."""
+        """A model for each column, from graphs to ``energy`` and, if wanted, ``forces``."""
         ours = make_model(self.structures, self.size, self.dtype, self.forces)
         exact = make_model(self.structures, self.size, self.dtype, self.forces, num_knots=None)
         models = {"molnet": ours, "e3nn": Twin(exact).to(self.dtype)}
@@ -101,7 +101,7 @@ def throughput(timings: Sequence[Timing], molecules: Sequence[int]) -> str:
 
 
 def with_threads(threads: int, run: Callable[[], object]) -> Callable[[], object]:
-    """The same with so many threads."""
+    """``run`` with this number of threads."""
 
     def with_its_threads() -> object:
         before = torch.get_num_threads()
@@ -115,7 +115,7 @@ def with_threads(threads: int, run: Callable[[], object]) -> Callable[[], object
 
 
 def training_step(model: nn.Module, graph: Batch) -> Callable[[], object]:
-    """A function that takes one step. Labels are made up, as they do not matter to its time."""
+    """A function that does one training step, with invented labels."""
     model.train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
     counts = graph.ptr.diff()
@@ -140,10 +140,10 @@ def training_step(model: nn.Module, graph: Batch) -> Callable[[], object]:
 
 
 def evaluation(model: nn.Module, graph: Batch) -> Callable[[], object]:
-    """A function that evaluates a model that is not to be trained.
+    """A function that evaluates a model in inference.
 
-    Molnet's as its predictions, evaluations and calculators use it; for the others what spares them
-    work.
+    molnet's model is frozen, as in predictions and calculators; the others are in evaluation mode
+    without gradients of weights.
     """
     model = frozen(model) if isinstance(model, Model) else model.eval().requires_grad_(False)
 

@@ -1,4 +1,4 @@
-"""What the models are run on, and the models: structures, their graphs, networks of given size."""
+"""Structures and models of the benchmarks."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -21,7 +21,7 @@ QM9_SAMPLE = 1000
 
 
 class TooFewStructuresError(ValueError):
-    """A batch is to hold more structures than there are."""
+    """A batch needs more structures than there are."""
 
 
 class Size(NamedTuple):
@@ -65,15 +65,15 @@ def _qm9_sample() -> list[Atoms]:
 
 
 def spread(structures: Sequence[Atoms], number: int) -> list[Atoms]:
-    """So many of the structures, evenly spread over all of them.
+    """``number`` of the structures, evenly spread over all of them.
 
     Raises:
-        TooFewStructuresError: there are fewer.
+        TooFewStructuresError: there are fewer structures.
     """
     if not 1 <= number <= len(structures):
         raise TooFewStructuresError(
-            f"expected a number of molecules from 1 to {len(structures)}, which is how many "
-            f"structures there are, got {number}. Choose another with --molecules, or --frames."
+            f"expected a number of molecules from 1 to {len(structures)}, the number of "
+            f"structures, got {number}. Change --molecules or --frames."
         )
     return [structures[i * len(structures) // number] for i in range(number)]
 

@@ -1,4 +1,4 @@
-"""Timing of the same work done in several ways, in turn, in one process."""
+"""Timing of several programs for the same work, which take turns in one process."""
 
 import platform
 import statistics
@@ -17,7 +17,7 @@ WARM_UP = 2
 
 
 class Comparison(NamedTuple):
-    """One line of the table: the same work done in several ways, by column; molnet's is first."""
+    """One line of the table: the same work by several programs, by column; molnet is first."""
 
     name: str
     runs: Mapping[str, Callable[[], object]]
@@ -31,7 +31,7 @@ class Timing(NamedTuple):
 
     @property
     def ratios(self) -> dict[str, float]:
-        """How many times the first column's time each of the others takes."""
+        """Times of the other columns, relative to the first column."""
         first, *others = self.medians
         return {column: self.medians[column] / self.medians[first] for column in others}
 
@@ -43,9 +43,9 @@ class Timing(NamedTuple):
 def measure(comparison: Comparison, repeats: int, turn: float) -> Timing:
     """Give all columns a turn one after the other, twice to warm up and then ``repeats`` times.
 
-    A turn is one call, or as many as it takes to fill ``turn`` milliseconds, of which the mean
-    counts. A short call would otherwise be measured on caches that the other columns have emptied,
-    which nothing does to it where it is used.
+    A turn is at least one call, and as many calls as fit into ``turn`` milliseconds; its result is
+    the mean. In a single short call the processor's caches would be those that the other columns
+    have left, unlike in real use.
     """
     times: dict[str, list[float]] = {column: [] for column in comparison.runs}
     for repeat in range(repeats + WARM_UP):
@@ -59,7 +59,7 @@ def measure(comparison: Comparison, repeats: int, turn: float) -> Timing:
 
 
 def _mean_of_turn(run: Callable[[], object], turn: float) -> float:
-    """Mean milliseconds of the calls that fill so many, at least one."""
+    """Mean milliseconds of calls that take ``turn`` milliseconds together, at least one call."""
     start = time.perf_counter()
     calls = 0
     while True:
@@ -71,7 +71,7 @@ def _mean_of_turn(run: Callable[[], object], turn: float) -> float:
 
 
 def table(timings: Sequence[Timing]) -> str:
-    """The medians in ms, and beside each column but the first its ratio to the first."""
+    """The medians in ms; each column after the first has its ratio to the first beside it."""
     columns = list(timings[0].medians)
     header = ["", f"{columns[0]} ms"]
     for column in columns[1:]:
@@ -98,7 +98,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def machine() -> str:
-    """What the times depend on besides the code, on one line."""
+    """Versions, dtype, threads, processor and backend, on one line."""
     dtype = str(torch.get_default_dtype()).removeprefix("torch.")
     jit_mode = e3nn.get_optimization_defaults()["jit_mode"]
     return (

@@ -1,9 +1,9 @@
-"""The model's twin: the same function of the atoms, written in e3nn's modules and plain PyTorch.
+"""The model's twin: the same network, written with e3nn's modules and plain PyTorch.
 
-It is what an e3nn user writes for NequIP: features in e3nn's layout (``mul_ir``), the radial
-network on every edge, gather, tensor product, scatter. With the weights of a
-:class:`~molnet.models.Model` it gives the same energies and forces, which the tests check to ten
-digits, so that the two can be compared in speed.
+The twin is what an e3nn user writes for NequIP: features in e3nn's layout (``mul_ir``), the radial
+MLP on every edge, gather, tensor product, scatter. With the weights of a
+:class:`~molnet.models.Model` it gives the same energies and forces; the tests check ten digits. So
+the two can be compared in speed.
 
 Dimension letters: N atoms, E edges, G structures, S species, C channels.
 """
@@ -34,10 +34,10 @@ class TwinLayer(nn.Module):
     Args:
         irreps_in: of the node features.
         irreps_harmonics: of the edges.
-        irreps_hidden: wanted features.
+        irreps_hidden: features of the output, as far as they can be reached.
         num_species: S.
-        mean_neighbours: what the sum over neighbours is divided by.
-        radial: widths of the radial network but the last.
+        mean_neighbours: the sum over neighbours is divided by it.
+        radial: widths of the radial MLP, without the last one.
     """
 
     def __init__(
@@ -103,8 +103,8 @@ class TwinLayer(nn.Module):
     def copy_weights(self, ours: Interaction) -> None:
         """Take the weights of molnet's interaction.
 
-        The self-connection alone is scaled otherwise: e3nn divides its sum by the square root of
-        channels times species, molnet, for which a node has one species, by that of the channels.
+        Only the self-connection is scaled differently: e3nn divides its sum by the square root of
+        channels times species, molnet by the square root of the channels.
         """
         self.linear_in.weight.copy_(ours.linear_in.weight)
         self.linear_out.weight.copy_(ours.linear_out.weight)
@@ -117,16 +117,16 @@ class TwinLayer(nn.Module):
 
 
 class Twin(nn.Module):
-    """Energies and forces as a :class:`~molnet.models.Model` of the same settings has them.
+    """Energies and forces like a :class:`~molnet.models.Model` with the same settings.
 
-    New e3nn modules take torch's default dtype for their constants, so set that before.
+    New e3nn modules take torch's default dtype for their constants: set that first.
 
     Args:
-        model: gives settings and weights. Its one head is ``extensive`` and named ``energy``, and
-            its network has ``num_knots=None`` (no spline) and ``parity=False``.
+        model: provides settings and weights. Its only head is ``extensive`` and named ``energy``,
+            and its network has ``num_knots=None`` (no spline) and ``parity=False``.
 
     Raises:
-        ValueError: for any other model.
+        ValueError: the model has other settings.
     """
 
     species_index: Tensor
@@ -190,8 +190,8 @@ class Twin(nn.Module):
         basis = soft_one_hot_linspace(
             distances, 0.0, self.cutoff, self.num_radial, basis="bessel", cutoff=False
         )
-        # A message is linear in weights and harmonics alike, and the latter are much the fewer: the
-        # envelope of the weights is cheaper here, once for all layers.
+        # A message is linear in the weights and in the harmonics. There are far fewer harmonics, so
+        # the envelope of the weights is applied to these, once for all layers.
         harmonics = self.harmonics(vectors) * self.envelope(distances).unsqueeze(1)
 
         indices = self.species_index[graph.species]
@@ -206,7 +206,7 @@ class Twin(nn.Module):
         return totals.index_add(0, graph.batch, learned.double() + self.references[graph.species])
 
     def envelope(self, distances: Tensor) -> Tensor:
-        """Gasteiger's polynomial, as his equation 8 has it."""
+        """Gasteiger's polynomial (ICLR 2020, eq. 8)."""
         p, x = self.power, distances / self.cutoff
         u = (
             1
@@ -230,6 +230,6 @@ def _check(model: Model) -> None:
     ]
     if wrong:
         raise ValueError(
-            f"the twin is of models with heads={EXTENSIVE}, num_knots=None and parity=False; "
-            f"this one has {', '.join(wrong)}"
+            f"expected a model with heads={EXTENSIVE}, num_knots=None and parity=False, "
+            f"got {', '.join(wrong)}"
         )

@@ -172,7 +172,7 @@ def test_checkpoints_that_are_not_there_or_are_something_else(tmp_path: Path) ->
     with pytest.raises(FileNotFoundError, match="no checkpoint in this folder"):
         resumed_arguments([f"resume={tmp_path}"])
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    with pytest.raises(CheckpointError, match=r"other\.ckpt is damaged, or no checkpoint"):
+    with pytest.raises(CheckpointError, match=r"other\.ckpt is damaged, or not a checkpoint"):
         resumed_arguments([f"resume={tmp_path / 'other.ckpt'}"])
 
 
