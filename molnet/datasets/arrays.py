@@ -125,7 +125,7 @@ def array_checksum(array: np.ndarray) -> str:
 
 
 def _header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
-    """What stands in the file before the elements, in NumPy's format 1.0."""
+    """The header of the file, in NumPy's format 1.0."""
     header = io.BytesIO()
     description = {
         "descr": npy.dtype_to_descr(dtype),

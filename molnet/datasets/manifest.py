@@ -83,7 +83,7 @@ def properties_of(manifest: Mapping[str, Any]) -> dict[str, Property]:
     """The labelled properties by name.
 
     Raises:
-        ValueError, KeyError, TypeError: they are none.
+        ValueError, KeyError, TypeError: an entry does not describe a property.
     """
     properties = {}
     for name, fields in manifest["properties"].items():
@@ -95,7 +95,7 @@ def properties_of(manifest: Mapping[str, Any]) -> dict[str, Property]:
             raise ValueError(f"manifest.json describes no property: {entry}")
         if "/" in name or "\\" in name:
             raise ValueError(f"manifest.json names a property {name!r}, which is no file's name")
-        conversion_factor(entry.unit, entry.shown_in)  # raises where a unit is none
+        conversion_factor(entry.unit, entry.shown_in)  # raises if a unit is unknown
         properties[name] = entry
     return properties
 
@@ -106,8 +106,7 @@ def arrays_of(
     """The type and shape of each array that the manifest lists.
 
     Raises:
-        ValueError, KeyError, TypeError: the arrays are not those of a store of so many structures
-            and atoms.
+        ValueError, KeyError, TypeError: the arrays do not fit the numbers of structures and atoms.
     """
     structures, atoms = (_count(name, manifest[name]) for name in COUNTS)
     arrays = layout(structures, atoms, properties.values())

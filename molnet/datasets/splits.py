@@ -1,4 +1,4 @@
-"""Which structures train, validate and test: drawn by seed, kept in a file."""
+"""Splits into training, validation and test structures: drawn by seed, recorded in a file."""
 
 import json
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Split:
         train: [n_train] int64.
         validation: [n_validation] int64.
         test: [n_test] int64.
-        seed: what the split was drawn with; None for a split that was not drawn.
+        seed: of the random numbers; None for a split that was not drawn.
     """
 
     train: np.ndarray
@@ -106,7 +106,7 @@ def _sizes(n: int, wanted: dict[str, int | float]) -> dict[str, int]:
 
 
 def save_split(path: str | Path, split: Split, checksum: str) -> None:
-    """Writes a split as JSON: seed, sizes, indices, and the checksum of the data set it is of."""
+    """Writes a split as JSON: seed, sizes, indices, and the checksum of its data set."""
     content = {
         "format_version": FORMAT_VERSION,
         "seed": split.seed,
@@ -146,7 +146,7 @@ def load_split(path: str | Path, n: int, checksum: str | None = None) -> Split:
 
 
 def checksum_of_data(path: str | Path) -> str:
-    """The checksum of the data set that a split was drawn of.
+    """The checksum of the data set of a split.
 
     Raises:
         FileNotFoundError, SplitError: as :func:`load_split`.

@@ -61,7 +61,7 @@ def find_neighbours_of_many(
     # A position that is not finite is left to the other search, which names the atom.
     compared &= np.logical_and.reduceat(np.isfinite(positions).all(axis=1), first)
 
-    order: list[NDArray[np.int64]] = []  # structures as they come to be searched
+    order: list[NDArray[np.int64]] = []  # structures in the order of the search
     found: list[Neighbours] = []
     edge_counts = np.zeros(len(counts), dtype=np.int64)
     for block in _blocks(np.flatnonzero(compared), counts):

@@ -91,7 +91,7 @@ class Summary:
     def _compare(self, frame: Frame, prediction: Prediction) -> None:
         if frame.atoms.calc is None:
             return
-        # Read as they stand: asking the calculator would zero the forces on fixed atoms.
+        # Read directly: the calculator's methods would zero the forces on fixed atoms.
         labels = frame.atoms.calc.results
         predicted = ase_results(self.model, prediction)
         for name, row, unit, count in (

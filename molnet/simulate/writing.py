@@ -196,7 +196,7 @@ def reserved(output: Path, inputs: Sequence[Path]) -> Iterator[None]:
     """Within this block ``output`` can be written, and by nobody else.
 
     Args:
-        output: where predictions are to stand in the end.
+        output: the final name of the file.
         inputs: files that must stay as they are.
 
     Raises:
@@ -236,7 +236,7 @@ def reserved(output: Path, inputs: Sequence[Path]) -> Iterator[None]:
 
 
 def partial_of(output: Path) -> Path:
-    """Where predictions stand as long as they are not all there."""
+    """The name of the file while it is incomplete."""
     return output.with_name(f"{output.name}.partial")
 
 

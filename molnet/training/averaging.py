@@ -27,7 +27,7 @@ class AveragedWeights(Callback):
             raise ValueError(f"callbacks.ema_decay: expected a number from 0 to 1, got {decay}")
         self.decay = decay
         self._average: dict[str, Tensor] = {}
-        self._weights: list[Tensor] = []  # found once: walking through the modules takes time
+        self._weights: list[Tensor] = []  # cached: walking through the modules takes time
         self._updates = 0
         self._swapped = False
 
@@ -44,7 +44,7 @@ class AveragedWeights(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
     ) -> None:
-        """Take the new weights into the average."""
+        """Update the average with the new weights."""
         if self.decay is None:
             return
         self._updates += 1
@@ -57,7 +57,7 @@ class AveragedWeights(Callback):
         self._swapped = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Train on with the weights themselves."""
+        """Continue the training with the weights themselves."""
         self._swap(pl_module)
         self._swapped = False
 
@@ -82,7 +82,7 @@ class AveragedWeights(Callback):
         return {"average": self._average, "updates": self._updates}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a saved average."""
+        """Restore a saved average."""
         self._average = state_dict["average"]
         self._updates = int(state_dict["updates"])
 

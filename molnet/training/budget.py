@@ -71,7 +71,7 @@ class Budget(Callback):
         return {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the time that has passed."""
+        """Restore the time that has passed."""
         self._elapsed = float(state_dict["seconds"])
 
     @property

@@ -47,7 +47,7 @@ class LearningRate(Callback):
         return self.schedule.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the schedule's state."""
+        """Restore the schedule's state."""
         self.schedule.load_state_dict(state_dict)
 
 
@@ -138,5 +138,5 @@ class History(Callback):
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on after the rows of a checkpoint."""
+        """Restore the rows of a checkpoint."""
         self.rows = list(state_dict["rows"])

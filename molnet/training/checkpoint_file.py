@@ -21,7 +21,7 @@ PARTS = ("config", "state_dict", "optimizer_states", "callbacks", "loops", "epoc
 
 
 class CheckpointError(ValueError):
-    """A file is not a checkpoint from which a run can go on."""
+    """A file is not a checkpoint from which a run can be resumed."""
 
 
 def seal(path: Path) -> None:

@@ -88,7 +88,7 @@ class Checkpoints(Callback):
         return {"best_loss": self.best_loss, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the best loss so far, if its model is still there."""
+        """Restore the best loss so far, if its model still exists."""
         if not self.model_folder.is_dir():
             return
         self.best_loss = float(state_dict["best_loss"])

@@ -78,7 +78,7 @@ class DataModule(LightningDataModule):
         return {"epoch": trainer.current_epoch, "batches": done}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on after the batches that are done."""
+        """Continue after the batches that are done."""
         self._sampler.set_epoch(int(state_dict["epoch"]), skip=int(state_dict["batches"]))
 
 

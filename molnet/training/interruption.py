@@ -41,7 +41,7 @@ class RunInterrupted(BaseException):
 
 
 def number_of(interruption: KeyboardInterrupt) -> int:
-    """The signal that an exception stands for."""
+    """The number of the signal that raised an exception."""
     return signal.SIGTERM if isinstance(interruption, Terminated) else signal.SIGINT
 
 

@@ -12,7 +12,7 @@ from molnet.properties import Property
 from molnet.training.metrics import ErrorSummary
 
 MANY_POINTS = 4000
-"""More points than this are shown as a density."""
+"""Above this number of points, a plot shows their density."""
 
 CENTRAL = 0.99
 """The part of the errors that a histogram spans."""
@@ -72,7 +72,7 @@ def plot_parity(
     """Predictions against references, and the distribution of the errors.
 
     Args:
-        quantity: the property. Total energies are shown less the reference energies of the atoms.
+        quantity: the property. Reference energies of the atoms are subtracted from total energies.
         reference: [n] in ``quantity.shown_in``, n > 0.
         prediction: [n] likewise.
         summary: the errors that the title states.

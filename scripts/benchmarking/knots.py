@@ -1,4 +1,4 @@
-"""How far the splines of the radial functions are from the networks that they stand for.
+"""Errors of the radial splines with respect to the radial MLPs.
 
 With knots h apart, the errors of the value fall with h⁴, those of the slope with h³.
 """
@@ -19,12 +19,12 @@ DISTANCES = 2000
 
 
 class Fit(NamedTuple):
-    """Errors of splines with so many knots, relative to the root mean square of what they fit.
+    """Errors of splines, relative to the root mean square of the exact radial functions.
 
-    Each is that of the worst of several networks, over all radial functions and distances.
+    Errors are over all radial functions and distances, for the worst of several networks.
 
     Attributes:
-        knots: how many.
+        knots: number of knots.
         spacing: of the knots, h, in Å.
         value_rms, value_max: root mean square and largest error of the functions.
         slope_rms, slope_max: those of their first derivatives.
@@ -43,13 +43,13 @@ class Fit(NamedTuple):
 
 
 def fits(knots: Sequence[int], size: Size, dtype: torch.dtype, networks: int) -> Iterator[Fit]:
-    """Compare the splines of so many networks, as they are initialised, with what they stand for.
+    """Compare the splines of newly initialised networks with their radial MLPs.
 
     Args:
         knots: numbers of knots.
         size: of the networks.
         dtype: of weights and distances.
-        networks: how many; they differ by their seed.
+        networks: number of networks; each has its own seed.
     """
     distances = torch.linspace(SHORTEST, size.cutoff, DISTANCES, dtype=dtype)
     for number in knots:

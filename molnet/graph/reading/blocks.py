@@ -27,8 +27,8 @@ def read_poscars(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
     them, as do the densities of a CHGCAR.
 
     Raises:
-        StructureFileError: the elements of a file of VASP 4 are not known, or the file goes on with
-            something that is no structure.
+        StructureFileError: the elements of a file of VASP 4 are not known, or a part of the file is
+            not a structure.
     """
     lines = with_plain_exponents(read_text(path)).splitlines()
     start, frame = _next_start(lines, 0), 0
@@ -37,7 +37,7 @@ def read_poscars(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
         try:
             end = _end_of_poscar(lines, start)
         except (ValueError, IndexError) as error:
-            reason = "the file ends before" if isinstance(error, IndexError) else error
+            reason = "the file ends there" if isinstance(error, IndexError) else error
             raise StructureFileError(
                 f"{place}: expected a structure in VASP's form (title, scale, three cell vectors, "
                 f"elements, counts, positions), got {lines[start][:60]!r}: {reason}. The "
@@ -52,7 +52,7 @@ def read_gens(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
     """Every structure of a file in DFTB+'s gen format.
 
     Raises:
-        StructureFileError: the file goes on with something that is no structure.
+        StructureFileError: a part of the file is not a structure.
     """
     lines = with_plain_exponents(read_text(path)).splitlines()
     start, frame = _skip_blank(lines, 0), 0
@@ -93,7 +93,7 @@ def _skip_blank(lines: list[str], start: int) -> int:
 
 
 def _check_numbers(lines: list[str], at: int, first: int, count: int) -> None:
-    """Names the line and the word where ``count`` numbers do not stand from word ``first`` on."""
+    """Checks that words ``first`` to ``first + count`` of a line are numbers."""
     words = lines[at].split()[first : first + count]
     if len(words) < count:
         raise ValueError(f"line {at + 1}: expected {count} numbers, got {lines[at].strip()!r}")

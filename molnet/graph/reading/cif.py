@@ -24,7 +24,7 @@ def read_cif(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
 
     Raises:
         StructureFileError: partly occupied or mixed sites (unless the options say how to choose),
-            or a site whose element or position is not told.
+            or a site without an element or a position.
     """
     symbols = Symbols(options)
     frame = 0

@@ -177,7 +177,7 @@ def _read_v3000(lines: list[str], symbols: Symbols) -> _Table:
 
 
 def _joined(lines: list[str]) -> Iterator[str]:
-    """The lines of a V3000 table; one that ends with - goes on in the next."""
+    """The lines of a V3000 table; a line that ends with - is joined with the next one."""
     begun = ""
     for line in lines:
         text = line.rstrip()

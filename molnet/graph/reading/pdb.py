@@ -19,7 +19,7 @@ from molnet.graph.reading.text import decompressing, open_text
 
 ATOM = ("ATOM  ", "HETATM")
 BEGINS = ("MODEL ", "HEADER", "TITLE ", "COMPND", "CRYST1")
-"""Records before the atoms of a structure; behind atoms they begin the next one."""
+"""Records before the atoms of a structure; after atoms they begin the next structure."""
 
 NO_ATOM = ("ANISOU", "SIGATM", "SIGUIJ", "REMARK", "TER   ", "USER  ")
 
@@ -33,11 +33,11 @@ _COORDINATES = re.compile(r"(?=.{24})(\s*[-+]?\d+\.\d{3}){3}$")
 def read_pdb(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
     """Every structure of a PDB file; they end with ENDMDL, END, or where the next one begins.
 
-    A cell that stands before the first model holds for all models.
+    A cell before the first model is that of all models.
 
     Raises:
-        StructureFileError: an element that is not told, alternate locations or partly occupied
-            atoms (unless the options say how to choose), or a line that cannot be read.
+        StructureFileError: an unknown element, alternate locations or partly occupied atoms (unless
+            the options say how to choose), or a line that cannot be read.
     """
     symbols = Symbols(options)
     with decompressing(path), open_text(path) as file:

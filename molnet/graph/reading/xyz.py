@@ -49,7 +49,7 @@ def read_xyz_frames(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
 
 
 def count_xyz_frames(path: Path) -> int:
-    """How many frames there are; a file that was cut short is found out."""
+    """The number of frames; a file that was cut short is an error."""
     with decompressing(path), open_text(path) as file:
         return sum(1 for _ in xyz_blocks(file, path))
 
