@@ -49,6 +49,6 @@ if __name__ == "__main__":
         if any(argument.startswith("resume=") for argument in arguments):
             from molnet.training.resume import resumed_arguments
 
-            with explained("train", arguments):
+            with explained():
                 arguments, settings = resumed_arguments(arguments)
         run_script("train", main, arguments, settings)

@@ -123,6 +123,6 @@ def _absent(name: str, store: ArrayStore) -> str:
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return (
         f"the data set {store.path} has no labels for {name!r}.{hint} It has: "
-        f"{', '.join(store.labels) or 'none'}. Choose another target, or declare the label's key "
-        f"in your files: dataset.labels.{name}={{key: ..., unit: ...}}."
+        f"{', '.join(store.labels) or 'none'}. Choose another target or, with structure files, "
+        f"declare the label's key: dataset.labels.{name}={{key: ..., unit: ...}}."
     )

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import hydra
-from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -30,6 +29,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from molnet.training.config import CONF
 from molnet.training.errors import ConfigError, did_you_mean
 from molnet.training.folder import discard_empty_folders
+from molnet.training.help import FLAGS, help_text
 from molnet.training.interruption import (
     ends_at_once,
     number_of,
@@ -55,9 +55,13 @@ def run_script(
     arguments = sys.argv[1:] if arguments is None else arguments
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands errors on
-    with explained(name, arguments, wants_traceback):
+    with explained(wants_traceback):
         arguments = [readable(argument) for argument in arguments]
         values, arguments = _plain_values(name, arguments)
+    wants_help = any(flag in arguments for flag in FLAGS)
+    if wants_help:
+        arguments = [a for a in arguments if a not in (*FLAGS, "-m", "--multirun")]
+        arguments.append("hydra.run.dir=.")  # so that no folder is made
     sys.argv[1:] = arguments
     primary = name
     if settings is not None:
@@ -70,8 +74,11 @@ def run_script(
     def job(config: DictConfig) -> None:
         nonlocal composed
         composed = True
-        with explained(name, arguments, wants_traceback):
+        with explained(wants_traceback):
             config.merge_with(values)
+            if wants_help:
+                print(help_text(name, config))
+                return
             # Imported here, so that mistakes above are told before torch is loaded.
             with ends_at_once():
                 from molnet.kernels.allocator import reuse_freed_memory
@@ -80,7 +87,7 @@ def run_script(
             task(config)
 
     try:
-        with explained(name, arguments, wants_traceback):
+        with explained(wants_traceback):
             try:
                 job()
             except (AttributeError, TypeError, ValueError) as error:
@@ -175,12 +182,11 @@ def _check_option(group: str, override: Override) -> None:
 
 
 def _options(group: str) -> list[str]:
-    names = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-    return [name for name in names if not name.startswith("for_")]
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 @contextmanager
-def explained(name: str, arguments: Sequence[str], wants_traceback: bool = False) -> Iterator[None]:
+def explained(wants_traceback: bool = False) -> Iterator[None]:
     """Within this block a user's mistake ends the process with a message and status 1."""
     try:
         with raised_as_exceptions():
@@ -190,14 +196,14 @@ def explained(name: str, arguments: Sequence[str], wants_traceback: bool = False
         print(f"\n{word_for(number)}.", file=sys.stderr)
         sys.exit(128 + number)
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
-        message = explanation(error, name, arguments)
+        message = explanation(error)
         if wants_traceback or message is None:
             raise
         print(f"error: {message}", file=sys.stderr)
         sys.exit(1)
 
 
-def explanation(error: Exception, name: str, arguments: Sequence[str]) -> str | None:
+def explanation(error: Exception) -> str | None:
     """The message for the user; None for an error that is a bug in the program."""
     if isinstance(error, OverrideParseException):
         return (
@@ -209,7 +215,10 @@ def explanation(error: Exception, name: str, arguments: Sequence[str]) -> str | 
     if isinstance(error, ConfigCompositionException):
         cause = error.__cause__
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
-            return _unknown_option(str(cause.full_key), name, arguments)
+            try:
+                return _unknown_option(str(cause.full_key), cause.parent_node)
+            except ConfigError as other:
+                return str(other)  # the settings name no data set
         return _one_line(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _one_line(error)
@@ -223,30 +232,39 @@ def _one_line(error: Exception) -> str:
 
 
 def _raised_by_package(error: Exception) -> bool:
-    """Whether molnet itself raised the error, rather than a library that it had called."""
+    """Whether molnet itself raised the error, rather than a library that it had called.
+
+    An error of one of molnet's own kinds counts wherever it was raised, such as in a data set of
+    the user's own.
+    """
+    if type(error).__module__.startswith("molnet."):
+        return True
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__", "")).startswith("molnet.")
 
 
 def _missing_choice(error: MissingConfigException) -> str:
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-    options = [option for option in error.options or [] if not option.startswith("for_")]
-    if choice.startswith("for_"):
-        return (
-            f"dataset={choice.removeprefix('for_')} has no {group} of its own: choose one with "
-            f"{group}={'|'.join(options)}"
-        )
-    if not options:
+    if not error.options:
         return str(error).splitlines()[0]
-    return f"unknown option {group}={choice}: {did_you_mean(choice, options)}"
+    return f"unknown option {group}={choice}: {did_you_mean(choice, error.options)}"
 
 
-def _unknown_option(key: str, name: str, arguments: Sequence[str]) -> str:
-    """Name the known key nearest to ``key``: the same word elsewhere, or a similar one."""
-    groups = [a for a in arguments if (CONF / a.split("=")[0]).is_dir() and "=" in a]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        known = sorted(_keys(compose(name, groups)))
+def _unknown_option(key: str, node: Any) -> str:
+    """Name the known key nearest to ``key``: the same word elsewhere, or a similar one.
+
+    Args:
+        key: what the user gave.
+        node: the part of the settings that does not know it.
+    """
+    config = node._get_root()
+    known = sorted(other for other in _keys(config) if other.partition(".")[0] != "hydra")
     parent, _, word = key.rpartition(".")
+    if parent == "dataset" and "dataset._target_" in known:
+        options = _options_of_class(config.dataset._target_)
+        if word in options:
+            return f"the file of the data set does not set {word}: give +{key}=VALUE, or add it"
+        known += [f"dataset.{option}" for option in options]
     elsewhere = [other for other in known if other.rpartition(".")[2] == word]
     if elsewhere:
         return f"unknown option {key}: did you mean {' or '.join(elsewhere)}?"
@@ -254,6 +272,15 @@ def _unknown_option(key: str, name: str, arguments: Sequence[str]) -> str:
         key, (parent, _, _) = parent, parent.rpartition(".")
     siblings = [other for other in known if other.rpartition(".")[0] == parent]
     return f"unknown option {key}: {did_you_mean(key, siblings)}"
+
+
+def _options_of_class(target: Any) -> list[str]:
+    """Options of a data set's class, which the user's own file of a data set may leave out."""
+    if str(target).startswith("molnet."):
+        return []  # conf/dataset sets all of them
+    from molnet.training.data_set_settings import options_of_class
+
+    return options_of_class(target)
 
 
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:

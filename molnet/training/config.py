@@ -12,68 +12,32 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from molnet.properties import Property
 from molnet.training.calls import check_call
 from molnet.training.errors import ConfigError, did_you_mean, typed
-from molnet.training.paths import absolute, file_name, file_names, located
+from molnet.training.paths import file_name, file_names
 from molnet.training.ranges import check_ranges, checked_references
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONF = PROJECT / "conf"
 
+
+def _starts_with(group: str, data_set: str) -> str:
+    """The option of ``group`` that a data set's file names in its first lines, ``# @GROUP``."""
+    named = None
+    for source in GlobalHydra.instance().config_loader().get_sources():
+        if source.is_config(f"dataset/{data_set}"):
+            named = source.load_config(f"dataset/{data_set}").header.get(group)
+            break
+    return named or ("???" if group == "target" else "default")
+
+
 OmegaConf.register_new_resolver("project", lambda path: str(PROJECT / path), replace=True)
-
-
-@dataclass
-class Label:
-    """Where a label is found in a structure file, and its unit there."""
-
-    key: str = MISSING
-    unit: str | None = None
-
-
-@dataclass
-class DataConfig:
-    """What all data sets have in common: the split and the batches."""
-
-    kind: str = MISSING
-    name: str = MISSING
-    cache: str | None = None
-    verify: bool = False
-    train_size: int | float = MISSING
-    validation_size: int | float = MISSING
-    test_size: int | float | None = None
-    split_seed: int = 0
-    batch_size: int = 16
-    max_atoms: int | None = None
-    max_edges: int | None = None
-    workers: int = 0
-
-
-@dataclass
-class StructuresConfig(DataConfig):
-    """Structure files that ASE reads."""
-
-    path: Any = MISSING
-    labels: dict[str, Label] = field(default_factory=dict)
-    accept_implausible: bool = False
-    format: str | None = None
-    elements: Any = None
-    positions_unit: str | None = None
-    disorder: str | None = None
-
-
-@dataclass
-class QM9Config(DataConfig):
-    """The data set QM9."""
-
-    source: str = "auto"
-
-
-DATASETS: dict[str, type[DataConfig]] = {"structures": StructuresConfig, "qm9": QM9Config}
+OmegaConf.register_new_resolver("starts_with", _starts_with, replace=True)
 
 
 @dataclass
@@ -213,25 +177,29 @@ def checked_train(config: DictConfig) -> TrainConfig:
     Raises:
         ConfigError: a key or value that is unknown, missing, of a wrong type or contradictory.
     """
-    checked = _conform(config, TrainConfig)
-    checked.dataset = checked_dataset(checked.dataset)
+    checked = conform(config, TrainConfig)
     checked.target.references = checked_references(checked.target.references)
-    # Imported here, as one loads torch, which those who only want names of settings do without.
+    # Imported here, as they load torch, which those who only want names of settings do without.
+    from pytorch_lightning import Callback
+    from pytorch_lightning.loggers import Logger
+    from torch.optim import Optimizer
+
+    from molnet.training.data_set_settings import checked_data_set
     from molnet.training.model_settings import check_model
+    from molnet.training.schedule import Schedule
     from molnet.training.target import check_target, with_relative_energy
 
+    checked.dataset = checked_data_set(checked.dataset)
     check_target(checked.target)
     check_model(checked)
     check_ranges(checked)
     checked.target = with_relative_energy(checked.target)
-    check_call(checked.optimizer, "optimizer")
-    check_call(checked.scheduler, "scheduler")
-    for section, entries in (
-        ("logger", checked.logger),
-        ("callbacks.extra", checked.callbacks.extra),
-    ):
-        for name, node in entries.items():
-            check_call(node, f"{section}.{name}")
+    check_call(checked.optimizer, "optimizer", Optimizer)
+    check_call(checked.scheduler, "scheduler", Schedule)
+    for name, node in checked.logger.items():
+        check_call(node, f"logger.{name}", Logger)
+    for name, node in checked.callbacks.extra.items():
+        check_call(node, f"callbacks.extra.{name}", Callback)
     trainer = checked.trainer
     check_choice("trainer.dtype", trainer.dtype, ("float32", "float64"))
     limits = (trainer.max_epochs, trainer.max_steps, trainer.max_time)
@@ -251,10 +219,12 @@ def checked_evaluate(config: DictConfig) -> EvaluateConfig:
     Raises:
         ConfigError: as :func:`checked_train`.
     """
-    checked = _conform(config, EvaluateConfig)
+    checked = conform(config, EvaluateConfig)
     checked.model = file_name("model", checked.model)
     if checked.dataset is not None:
-        checked.dataset = checked_dataset(checked.dataset)
+        from molnet.training.data_set_settings import checked_data_set
+
+        checked.dataset = checked_data_set(checked.dataset)
     check_ranges(checked)
     check_choice("split", checked.split, ("auto", "all", "train", "validation", "test"))
     return checked
@@ -266,7 +236,7 @@ def checked_predict(config: DictConfig) -> PredictConfig:
     Raises:
         ConfigError: as :func:`checked_train`.
     """
-    checked = _conform(config, PredictConfig)
+    checked = conform(config, PredictConfig)
     checked.model = file_name("model", checked.model)
     checked.input = file_names("input", checked.input)
     if checked.output is not None:
@@ -278,7 +248,7 @@ def checked_predict(config: DictConfig) -> PredictConfig:
 Schema = TypeVar("Schema")
 
 
-def _conform(node: Any, schema: type[Schema], where: str = "") -> Schema:
+def conform(node: Any, schema: type[Schema], where: str = "") -> Schema:
     """``node`` as an instance of the dataclass ``schema``."""
     prefix = f"{where}." if where else ""
     try:
@@ -296,7 +266,8 @@ def _conform(node: Any, schema: type[Schema], where: str = "") -> Schema:
         raise ConfigError(f"{full_key} is not set: give {full_key}=VALUE") from error
     except OmegaConfBaseException as error:
         first_line = str(error.msg or error).splitlines()[0]
-        raise ConfigError(f"{prefix}{error.full_key}: {first_line}") from error
+        key = f"{prefix}{error.full_key or ''}".rstrip(".")
+        raise ConfigError(f"{key}: {first_line}") from error
 
 
 def _resolved(node: Any) -> Any:
@@ -305,24 +276,6 @@ def _resolved(node: Any) -> Any:
 
 def _keys(schema: Any) -> list[str]:
     return [entry.name for entry in fields(schema)] if is_dataclass(schema) else []
-
-
-def checked_dataset(node: Any) -> DataConfig:
-    """The settings of a data set, as the dataclass of its kind.
-
-    Raises:
-        ConfigError: as :func:`checked_train`.
-    """
-    kind = node.get("kind") if isinstance(node, dict) else None
-    check_choice("dataset.kind", kind, DATASETS)
-    dataset = _conform(node, DATASETS[str(kind)], "dataset")
-    if isinstance(dataset, StructuresConfig):
-        dataset.path = absolute(file_names("dataset.path", dataset.path))
-    if isinstance(dataset, QM9Config) and dataset.source not in ("auto", "package", "download"):
-        dataset.source = str(located(dataset.source).absolute())
-    if dataset.cache is not None:
-        dataset.cache = str(located(dataset.cache).absolute())
-    return dataset
 
 
 def check_choice(where: str, value: Any, known: Iterable[str]) -> None:

@@ -7,11 +7,11 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 from torch_geometric.data import Batch
 
+from molnet.datasets.base import DataSet
 from molnet.datasets.batching import BatchSampler
 from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.splits import Split
 from molnet.datasets.store import ArrayStore
-from molnet.training.config import DataConfig
 
 
 class DataModule(LightningDataModule):
@@ -39,7 +39,7 @@ class DataModule(LightningDataModule):
         self,
         store: ArrayStore,
         split: Split,
-        settings: DataConfig,
+        settings: DataSet,
         cutoff: float,
         properties: list[str],
         dtype: torch.dtype = torch.float32,
@@ -82,13 +82,13 @@ class DataModule(LightningDataModule):
         self._sampler.set_epoch(int(state_dict["epoch"]), skip=int(state_dict["batches"]))
 
 
-def in_order(part: GraphDataset, settings: DataConfig) -> DataLoader[Batch]:
+def in_order(part: GraphDataset, settings: DataSet) -> DataLoader[Batch]:
     """Batches of all structures of ``part`` in its own order."""
     return make_loader(part, make_sampler(part, settings), settings.workers)
 
 
 def make_sampler(
-    part: GraphDataset, settings: DataConfig, shuffle: bool = False, seed: int = 0
+    part: GraphDataset, settings: DataSet, shuffle: bool = False, seed: int = 0
 ) -> BatchSampler:
     """Batches within the bounds that ``settings`` give."""
     return BatchSampler(

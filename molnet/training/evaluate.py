@@ -8,26 +8,23 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from molnet.datasets.base import DataSet
 from molnet.datasets.charges import count_charges
 from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.splits import checksum_of_data, load_split
 from molnet.datasets.store import ArrayStore
-from molnet.graph.frames import units_in_files
 from molnet.models import Model, load_model
 from molnet.training.config import (
     ConfigError,
-    DataConfig,
     EvaluateConfig,
-    StructuresConfig,
-    checked_dataset,
     checked_evaluate,
 )
 from molnet.training.data import in_order
 from molnet.training.data_checks import check_charges, check_molecules
+from molnet.training.data_set_settings import checked_data_set
 from molnet.training.folder import claimed, kept_log
 from molnet.training.recorded import recorded_settings
 from molnet.training.results import Results
-from molnet.training.sources import open_store, reading_options
 
 log = logging.getLogger(__name__)
 
@@ -65,18 +62,17 @@ def evaluate(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
     return metrics
 
 
-def _part_to_compare(
-    settings: EvaluateConfig, model: Model
-) -> tuple[str, GraphDataset, DataConfig]:
+def _part_to_compare(settings: EvaluateConfig, model: Model) -> tuple[str, GraphDataset, DataSet]:
     """Name and structures of the part, and the settings of the data set that it is of."""
     folder = Path(settings.model)
     # The saved model lies in model/ of the run's folder; either may be given.
     run_folder = folder if (folder / "model").is_dir() else folder.parent
     dataset = settings.dataset or _trained_on(run_folder)
-    store = open_store(dataset, _labelled(model, dataset), model.properties)
+    predicted = list(model.properties)
+    store = dataset.open(dataset.labelled(predicted) or predicted, model.properties)
     check_charges(store, model.config["heads"])
     name, indices = _part(settings.split, store, run_folder)
-    labels = [label for label in model.properties if label in store.labels]
+    labels = [label for label in predicted if label in store.labels] or predicted
     part = GraphDataset(store, indices, model.cutoff, labels, model.dtype)
     check_molecules(part, model.config["heads"])
     for charge, count in count_charges(part).items():
@@ -95,7 +91,7 @@ def _part_to_compare(
     return name, part, dataset
 
 
-def _trained_on(run_folder: Path) -> DataConfig:
+def _trained_on(run_folder: Path) -> DataSet:
     recorded = run_folder / "config.yaml"
     choose = "Choose a data set with dataset=..."
     if not recorded.is_file():
@@ -109,28 +105,10 @@ def _trained_on(run_folder: Path) -> DataConfig:
         raise ConfigError(f"{error}. {choose}") from error
     if not isinstance(dataset, dict):
         raise ConfigError(f"{recorded} is damaged: it names no data set. {choose}")
-    return checked_dataset(dataset)
-
-
-def _labelled(model: Model, dataset: DataConfig) -> list[str]:
-    """Properties that the model predicts and the data set has labels for."""
-    if not isinstance(dataset, StructuresConfig):
-        return []  # the data set knows its own labels
-    declared = units_in_files(dataset.path, reading_options(dataset))
-    labels = {
-        name
-        for name, label in dataset.labels.items()
-        if label.unit is not None or label.key in declared
-    }
-    if "virial" in labels:
-        labels.add("stress")
-    names = [name for name in model.properties if name in labels]
-    if not names:
-        raise ConfigError(
-            f"the model predicts {', '.join(model.properties)}, but no unit is given for any of "
-            "these: add dataset.labels.NAME.unit=UNIT, the unit of the values in your files"
-        )
-    return names
+    try:
+        return checked_data_set(dataset)
+    except ConfigError as error:
+        raise ConfigError(f"{recorded}: {error}. {choose}") from error
 
 
 def _part(split: str, store: ArrayStore, run_folder: Path) -> tuple[str, np.ndarray]:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 AUTO = "auto"
 
 FIXED = (
-    "dataset.kind",
+    "dataset._target_",
     "dataset.train_size",
     "dataset.validation_size",
     "dataset.test_size",
@@ -240,7 +240,7 @@ def _primary_config(recorded: Mapping[str, Any], given: Collection[str]) -> dict
         entry if key.startswith("override ") else {key: None} for entry in groups for key in entry
     ]
     rest = {key: conf[key] for key in ("resume", "run_folder", "hydra")}
-    return {"defaults": ["_self_", *chosen], **settings, **rest}
+    return {**settings, **rest, "defaults": ["_self_", *chosen]}
 
 
 def _moved(value: Any, folder: str) -> Any:

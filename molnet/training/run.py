@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from molnet.training.data_checks import (
     notes_on_charges,
     notes_on_symmetry,
 )
+from molnet.training.data_set_settings import plain_data_set
 from molnet.training.folder import RESULTS, claimed, kept_log
 from molnet.training.interruption import RunInterrupted, number_of
 from molnet.training.losses import Loss, LossTerm
@@ -44,7 +45,7 @@ from molnet.training.resume import (
     given_arguments,
     read_checkpoint,
 )
-from molnet.training.sources import draw_split, open_store, training_elements
+from molnet.training.sources import draw_split, training_elements
 from molnet.training.trainer import RunTrainer, make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def train(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
     started = time.monotonic()
     settings = checked_train(config)
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    plain["dataset"] = asdict(settings.dataset)
+    plain["dataset"] = plain_data_set(settings.dataset, plain["dataset"]["_target_"])
     plain["arguments"] = given_arguments()
     folder = Path(settings.run_folder).absolute()
     checkpoint = checkpoint_of(settings.resume, folder)
@@ -214,7 +215,7 @@ def _saved(folder: Path, how_to_go_on: str) -> str:
 
 def _data(settings: TrainConfig) -> tuple[DataModule, Split]:
     properties = list(settings.target.losses)
-    store = open_store(settings.dataset, properties, settings.target.declared())
+    store = settings.dataset.open(properties, settings.target.declared())
     check_charges(store, settings.target.heads)
     split = draw_split(store, settings.dataset)
     dtype = getattr(torch, settings.trainer.dtype)

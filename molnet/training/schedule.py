@@ -6,12 +6,13 @@ hour, however many epochs fit, and a run of 100 epochs within 100 epochs.
 """
 
 import math
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 START = 0.01
 """Factor at the very first step of a warm-up."""
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """The factor on the learning rate."""
 

@@ -1,11 +1,12 @@
 """Every option of every group composes, passes the checks, and makes what it says."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from molnet.models import Model
@@ -21,9 +22,7 @@ OPTIONS = sorted(
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 DATASETS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
 NETWORKS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
-TARGETS = sorted(
-    path.stem for path in (CONF / "target").glob("*.yaml") if not path.stem.startswith("for_")
-)
+TARGETS = sorted(path.stem for path in (CONF / "target").glob("*.yaml"))
 
 
 def composed(*overrides: str, name: str = "train") -> DictConfig:
@@ -73,6 +72,24 @@ def test_every_data_set_has_a_target_and_a_trainer_to_start_from(dataset: str) -
     settings = checked(f"dataset={dataset}")
     assert settings.target.losses
     assert settings.dataset.name == dataset
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_the_file_of_a_data_set_gives_every_option_of_its_class(dataset: str) -> None:
+    given = composed(f"dataset={dataset}").dataset
+    options = [entry.name for entry in fields(get_class(given["_target_"]))]
+    assert sorted(given) == sorted(["_target_", *options])
+
+
+def test_the_first_lines_of_a_data_set_are_what_training_starts_from() -> None:
+    for dataset in DATASETS:
+        lines = (CONF / "dataset" / f"{dataset}.yaml").read_text().splitlines()
+        named = dict(line[3:].split() for line in lines if line.startswith("# @"))
+        assert "target" in named
+        given = composed(f"dataset={dataset}")
+        chosen = composed(f"dataset={dataset}", *(f"{k}={v}" for k, v in named.items()))
+        assert given == chosen
+        assert composed(f"dataset={dataset}", "trainer=short").trainer.max_time == "00:00:02:00"
 
 
 @pytest.mark.parametrize("overrides", [[], ["dataset=organic"], ["dataset=qm9", "split=all"]])

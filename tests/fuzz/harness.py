@@ -65,7 +65,7 @@ def _use(use: Callable[[], str], sender: Connection) -> None:
     try:
         answer = ("value", use())
     except Exception as error:  # noqa: BLE001 - which errors there are is what is looked for
-        told = explanation(error, "train", [])
+        told = explanation(error)
         clear = told is not None and "\n" not in told and "weights_only" not in told
         answer = ("error", str(told)) if clear else ("traceback", traceback.format_exc())
     sender.send(answer)

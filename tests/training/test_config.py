@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from molnet.datasets import StructureFiles
 from molnet.training.config import (
     ConfigError,
-    QM9Config,
     checked_train,
     did_you_mean,
     parse_duration,
@@ -48,7 +48,7 @@ Settings = Callable[..., DictConfig]
         ("trainer.max_epochs", None, "never end"),
         ("trainer.max_time", "5 minutes", "DD:HH:MM:SS"),
         ("trainer.dtype", "float16", "float64"),
-        ("dataset.kind", "qm99", "qm9"),
+        ("dataset._target_", "molnet.datasets.QM99", r"did you mean 'QM9'"),
         ("dataset.path", "???", r"dataset\.path is not set"),
         ("scheduler._target_", "molnet.training.schedule.Cosin", "Cosin"),
         ("callbacks.extra.mine", {"patience": 3}, "_target_"),
@@ -67,7 +67,7 @@ def test_a_wrong_setting_is_named(
 def test_labels_have_no_place_in_qm9(settings: Settings) -> None:
     config = settings()
     with open_dict(config):
-        config.dataset.kind = "qm9"
+        config.dataset._target_ = "molnet.datasets.QM9"
     with pytest.raises(ConfigError, match=r"unknown option dataset\.(labels|path)"):
         checked_train(config)
 
@@ -77,7 +77,7 @@ def test_settings_have_their_types(settings: Settings) -> None:
     assert checked.dataset.train_size == 0.5
     assert checked.trainer.gradient_clip is None
     assert checked.target.losses["forces"].weight == 10.0
-    assert not isinstance(checked.dataset, QM9Config)
+    assert isinstance(checked.dataset, StructureFiles)
 
 
 def test_nearest_word_or_all() -> None:
@@ -99,7 +99,7 @@ def test_durations() -> None:
         ("dataset.path=[]", r"dataset\.path=\[\]: expected a file"),
         ("dataset.path=[a.xyz,null]", r"dataset\.path=null: expected the name of a file"),
         ("dataset.path=3", r"dataset\.path=3: expected a file"),
-        ("dataset.kind=[qm9]", r"unknown value dataset\.kind=\[qm9\]"),
+        ("dataset._target_=[qm9]", r"dataset\._target_=\[qm9\]: expected MODULE\.CLASS"),
         ("dataset.split_seed=-1", r"dataset\.split_seed=-1: expected a finite number from 0"),
         ("dataset.workers=-1", r"dataset\.workers=-1"),
         ("dataset.batch_size=0", r"dataset\.batch_size=0: expected a finite number from 1"),

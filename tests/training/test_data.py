@@ -11,14 +11,14 @@ from omegaconf import DictConfig
 from molnet.datasets.splits import Split
 from molnet.training.config import checked_train
 from molnet.training.data import DataModule, in_order
-from molnet.training.sources import draw_split, elements_of, open_store
+from molnet.training.sources import draw_split, elements_of
 
 Settings = Callable[..., DictConfig]
 
 
 def data_module(settings: Settings, *overrides: str) -> DataModule:
     dataset = checked_train(settings(*overrides)).dataset
-    store = open_store(dataset, ["energy", "forces"], {})
+    store = dataset.open(["energy", "forces"], {})
     split = draw_split(store, dataset)
     return DataModule(store, split, dataset, 3.0, ["energy"], torch.float64, seed=3)
 

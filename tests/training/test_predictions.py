@@ -12,7 +12,6 @@ from molnet.datasets.dataset import GraphDataset
 from molnet.training.config import checked_train
 from molnet.training.data import in_order
 from molnet.training.predictions import PredictionWriter
-from molnet.training.sources import open_store
 
 Settings = Callable[..., DictConfig]
 NAMES = ["energy", "forces", "stress"]
@@ -22,7 +21,7 @@ NAMES = ["energy", "forces", "stress"]
 def part(settings: Settings, crystals: Path) -> tuple[GraphDataset, list]:
     config = settings(f"dataset.path={crystals}", "dataset.labels.stress.unit=eV/Å^3")
     dataset = checked_train(config).dataset
-    store = open_store(dataset, NAMES, {})
+    store = dataset.open(NAMES, {})
     part = GraphDataset(store, [1, 5, 3, 0, 11], 4.0, NAMES)
     return part, list(in_order(part, dataset))
 
