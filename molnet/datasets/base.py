@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from molnet.datasets.store import ArrayStore
 from molnet.properties import Property
@@ -63,6 +63,7 @@ class DataSet(ABC):
     (or any ``ValueError`` in ``__post_init__``), which the command line shows in one line.
 
     Attributes:
+        remedy: what the user can do where there are no labels.
         name: in what a run prints and records.
         cache: folder for the converted data; see :func:`molnet.cache.cache_folder`.
         verify: see :meth:`molnet.datasets.store.ArrayStore.open`.
@@ -75,6 +76,8 @@ class DataSet(ABC):
         max_edges: most edges in a batch; None: no limit.
         workers: processes that prepare batches; 0: the training process itself.
     """
+
+    remedy: ClassVar[str] = "choose another data set"
 
     name: str
     cache: str | None = field(default=None, metadata=names_files())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from molnet.datasets.base import DataSet, DataSetError, names_files
 from molnet.datasets.store import ArrayStore
@@ -37,6 +37,10 @@ class StructureFiles(DataSet):
         positions_unit: of positions and cells.
         disorder: what to do about partly occupied sites.
     """
+
+    remedy: ClassVar[str] = (
+        "add dataset.labels.NAME.unit=UNIT, the unit of the values in your files"
+    )
 
     path: Any = field(metadata=names_files())
     labels: dict[str, Label] = field(default_factory=dict)

@@ -68,11 +68,16 @@ def _part_to_compare(settings: EvaluateConfig, model: Model) -> tuple[str, Graph
     # The saved model lies in model/ of the run's folder; either may be given.
     run_folder = folder if (folder / "model").is_dir() else folder.parent
     dataset = settings.dataset or _trained_on(run_folder)
-    predicted = list(model.properties)
-    store = dataset.open(dataset.labelled(predicted) or predicted, model.properties)
+    asked = dataset.labelled(list(model.properties))
+    if not asked:
+        raise ConfigError(
+            f"the model predicts {', '.join(model.properties)}, and the data set {dataset.name} is "
+            f"not known to have labels for any of these: {dataset.remedy}"
+        )
+    store = dataset.open(asked, model.properties)
     check_charges(store, model.config["heads"])
     name, indices = _part(settings.split, store, run_folder)
-    labels = [label for label in predicted if label in store.labels] or predicted
+    labels = [label for label in model.properties if label in store.labels] or asked
     part = GraphDataset(store, indices, model.cutoff, labels, model.dtype)
     check_molecules(part, model.config["heads"])
     for charge, count in count_charges(part).items():

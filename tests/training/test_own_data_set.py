@@ -126,6 +126,24 @@ def test_it_is_trained_on_evaluated_and_resumed(
     assert read_checkpoint(folder / "run" / "checkpoints" / "last.ckpt")["epoch"] == 1
 
 
+def test_a_model_that_predicts_none_of_its_labels_is_not_evaluated_on_it(
+    folder: Path, finished: tuple[Path, dict[str, Any]]
+) -> None:
+    config = evaluation(folder)
+    config.model = str(finished[0])
+    config.dataset = {"_target_": "own_waters.Waters", **OPTIONS}
+    assert list(evaluate(config)["all"]) == ["energy", "energy_per_atom"]
+    config.run_folder = str(folder / "refused")
+    config.dataset = {
+        "_target_": "molnet.datasets.QM9",
+        "name": "qm9",
+        "train_size": 1,
+        "validation_size": 1,
+    }
+    with pytest.raises(ConfigError, match=r"predicts energy, forces, .*qm9.*choose another data"):
+        evaluate(config)
+
+
 def test_its_file_says_what_a_training_starts_from() -> None:
     seen: list[DictConfig] = []
     run("dataset=waters", task=seen.append)
