@@ -210,7 +210,7 @@ class _Tally:
         self.spins: Counter[str] = Counter()
 
     def charge_of(self, atoms: Atoms) -> int:
-        """The total charge of one frame, 0 if unclear; takes note of it, and of its spin."""
+        """The total charge of one frame, 0 if unclear; counts charges and spins."""
         charge = total_charge(atoms)
         self.spins[stated_spin(atoms) or "not stated"] += 1
         if np.isnan(charge):

@@ -197,7 +197,7 @@ def _batches(frames: Iterable[Frame], size: int, max_atoms: int) -> Iterator[lis
 
 
 def _predict(model: Model, frames: list[Frame]) -> Iterator[tuple[Frame, Prediction, str | None]]:
-    """Predictions of one batch, with doubts; frames before a faulty one come before its error."""
+    """Predictions of one batch, and why one is doubtful; those before a faulty frame come first."""
     sound, fault = len(frames), None
     doubts: dict[int, str] = {}
     while sound:

@@ -127,7 +127,7 @@ class CallbacksConfig:
 
 @dataclass
 class TrainConfig:
-    """Everything that ``scripts/train.py`` is told."""
+    """All settings of ``scripts/train.py``."""
 
     dataset: Any = MISSING
     target: TargetConfig = MISSING
@@ -144,7 +144,7 @@ class TrainConfig:
 
 @dataclass
 class EvaluateConfig:
-    """Everything that ``scripts/evaluate.py`` is told."""
+    """All settings of ``scripts/evaluate.py``."""
 
     dataset: Any = None
     model: str = MISSING
@@ -156,7 +156,7 @@ class EvaluateConfig:
 
 @dataclass
 class PredictConfig:
-    """Everything that ``scripts/predict.py`` is told, see :func:`molnet.simulate.predict_files`."""
+    """All settings of ``scripts/predict.py``, see :func:`molnet.simulate.predict_files`."""
 
     model: str = MISSING
     input: Any = MISSING

@@ -138,7 +138,7 @@ def _position(label: str, words: Iterable[str | float]) -> tuple[float, ...]:
 
 
 def _occupancy(label: str, text: str) -> float:
-    if text in (".", "?"):  # not told
+    if text in (".", "?"):  # not stated
         return 1.0
     try:
         occupancy = float(text)
