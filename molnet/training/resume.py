@@ -15,7 +15,7 @@ from molnet.training.checkpoint_file import read_checkpoint
 from molnet.training.command_line import quoted, readable
 from molnet.training.config import CONF, ConfigError, TrainConfig, parse_duration
 from molnet.training.folder import is_in_use
-from molnet.training.paths import located
+from molnet.training.paths import file_name, located
 from molnet.training.recorded import recorded_settings
 from molnet.training.results import METRICS, read_metrics
 
@@ -131,13 +131,14 @@ def checkpoint_of(resume: str | None, folder: Path) -> Path | None:
 
     Raises:
         FileNotFoundError: there is no checkpoint, and ``resume`` is not ``auto``.
+        ConfigError: ``resume`` is empty.
     """
     if resume is None:
         return None
     if resume == AUTO:
         last = folder / "checkpoints" / "last.ckpt"
         return last if last.is_file() else None
-    return checkpoint_path(located(resume)).absolute()
+    return checkpoint_path(file_name("resume", resume)).absolute()
 
 
 def copy_best(checkpoint: Path, folder: Path) -> None:
@@ -231,11 +232,12 @@ def _primary_config(recorded: Mapping[str, Any], given: Collection[str]) -> dict
     A group that the command line gives replaces the recorded group as a whole.
     """
     conf: Any = OmegaConf.to_container(OmegaConf.load(CONF / "train.yaml"))
-    own = (*OF_THE_FOLDER, "dataset_checksum", *given)
+    groups = [entry for entry in conf["defaults"] if isinstance(entry, dict)]
+    anew = {key for entry in groups for key in entry} & {*given}
+    own = (*OF_THE_FOLDER, "dataset_checksum", *anew)
     settings = {key: value for key, value in recorded.items() if key not in own}
     if "logger" not in given:
         settings["logger"] = _moved(recorded["logger"], str(recorded["run_folder"]))
-    groups = [entry for entry in conf["defaults"] if isinstance(entry, dict)]
     chosen = [
         entry if key.startswith("override ") else {key: None} for entry in groups for key in entry
     ]

@@ -105,6 +105,7 @@ def test_a_refused_resume_changes_nothing(run: Run, small: list[str]) -> None:
     before = contents(Path("run"))
     for refused in (
         "dataset.split_seed=5",
+        "seed=5",
         "model.channels=8",
         "target=homo",
         "dataset.path=nowhere.xyz",

@@ -146,10 +146,11 @@ def test_a_command_line_goes_on_with_the_settings_of_the_checkpoint(tmp_path: Pa
     recorded = {**config, "run_folder": str(tmp_path), "arguments": ["a=b"]}
     torch.save({**dict.fromkeys(PARTS), "config": recorded}, last)
     seal(last)
-    arguments, settings = resumed_arguments([f"resume={tmp_path}", "scheduler=plateau"])
-    assert arguments == ["scheduler=plateau", f"resume={last}", f"hydra.run.dir={tmp_path}"]
+    given = ["scheduler=plateau", "seed=5"]
+    arguments, settings = resumed_arguments([f"resume={tmp_path}", *given])
+    assert arguments == [*given, f"resume={last}", f"hydra.run.dir={tmp_path}"]
     assert settings is not None
-    assert settings["seed"] == 3
+    assert settings["seed"] == 3  # so that there is something that seed=5 changes
     assert settings["model"] == {"cutoff": 4.0}
     assert settings["logger"]["tensorboard"] == {
         "save_dir": "${run_folder}/logs",
@@ -164,6 +165,11 @@ def test_a_command_line_goes_on_with_the_settings_of_the_checkpoint(tmp_path: Pa
 @pytest.mark.parametrize("argument", ["seed=1", "resume=null", "resume="])
 def test_without_a_checkpoint_a_command_line_stays_as_it_is(argument: str) -> None:
     assert resumed_arguments([argument]) == ([argument], None)
+
+
+def test_an_empty_name_is_no_checkpoint(settings: Settings) -> None:
+    with pytest.raises(ConfigError, match=r"resume=: expected the name of a file or folder"):
+        train(settings("resume="))
 
 
 def test_checkpoints_that_are_not_there_or_are_something_else(tmp_path: Path) -> None:
