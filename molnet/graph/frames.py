@@ -121,6 +121,8 @@ def read_frames(path: Path, options: ReadingOptions = DEFAULTS) -> Iterator[Atom
         # ASE's eighty readers fail with errors of any kind; none is swallowed.
         except Exception as error:
             reason = f"{type(error).__name__}: {error}" if str(error) else "it has another form"
+            if isinstance(error.__cause__, StopIteration):
+                reason = "it ends before the structure does"
             raise StructureFileError(
                 f"{frame_name(path, frame)} cannot be read as {format}: {reason}. Repair the file, "
                 "leave this frame out, or name another format=..."

@@ -132,13 +132,15 @@ def _end_of_dynamics(lines: list[str], end: int) -> int:
     """Where the next structure may start: behind velocities and the like.
 
     The next structure is a title, a scale and three cell vectors; until one comes, the lines hold
-    numbers and the words of a lattice's velocities only.
+    numbers and the words of a lattice's velocities only. Numbers right behind the positions, with
+    no blank line between, are positions of more atoms than are counted.
     """
     for start in range(end, len(lines)):
         if _is_header(lines, start):
             return start
         words = lines[start].split()
-        if words and not _is_dynamics(words):
+        is_position = start == end and words and words[0][:1] in "+-.0123456789"
+        if words and (is_position or not _is_dynamics(words)):
             return start
     return len(lines)
 

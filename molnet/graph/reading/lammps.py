@@ -106,6 +106,13 @@ def read_data(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
             f"{path} holds more than one structure: Atoms stands in the lines "
             f"{', '.join(map(str, starts))}. Put each in a file of its own."
         )
+    rows = len(_section(lines, "Atoms"))
+    counts = (int(line.split()[0]) for line in lines if re.fullmatch(r"\d+\s+atoms", line))
+    stated = next(counts, rows)
+    if rows != stated:
+        raise StructureFileError(
+            f"{place}: expected {stated} atoms, as its beginning says, got {rows} lines of atoms"
+        )
     labels = {int(row[0]): row[1] for row in _section(lines, "Atom Type Labels")}
     masses = {int(row[0]): float(row[1]) for row in _section(lines, "Masses")}
     count = next((int(line.split()[0]) for line in lines if line.endswith("atom types")), 0)

@@ -3,6 +3,7 @@
 The format is BIOVIA's connection table, versions V2000 and V3000.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,9 @@ class _Table:
             self.masses[len(self.symbols)] = mass
         self.symbols.append(symbol)
         self.positions.append((x, y, z))
+
+
+_ATOM = re.compile(r"(\s*-?\d+\.\d+){3}\s+[A-Z]")
 
 
 def read_sdf(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
@@ -125,19 +129,35 @@ def _read_v2000(lines: list[str], symbols: Symbols) -> _Table:
         if len(more) > 1 and int(more[1]) in OLD_CHARGES:
             table.charges[i] = OLD_CHARGES[int(more[1])]
     at = 4 + atoms + bonds
+    for line in lines[4 + atoms : at]:
+        _check_bond(line, atoms)
     old = True
     while at < len(lines) and not lines[at].startswith(("M  END", ">")):
         if lines[at].startswith("M  CHG"):
             if old:  # these lines replace the charges in the atoms' lines
                 table.charges, old = {}, False
             numbers = [int(word) for word in lines[at].split()[3:]]
+            if not all(0 < atom <= atoms for atom in numbers[::2]):
+                raise ValueError(
+                    f"expected charges of the {atoms} atoms, got {lines[at].strip()!r}"
+                )
             table.charges |= {i - 1: q for i, q in zip(numbers[::2], numbers[1::2], strict=True)}
+        elif _ATOM.match(lines[at]):
+            raise ValueError(f"{atoms} atoms are said, but another follows: {lines[at].strip()!r}")
         at += 1
     has_end = at < len(lines) and lines[at].startswith("M  END")
     if not has_end and lines[3].rstrip().endswith("V2000"):
         raise ValueError("it has no M  END, it was cut short")
     table.end = at + has_end
     return table
+
+
+def _check_bond(line: str, atoms: int) -> None:
+    """Refuses a line that joins no two atoms: there are more atoms than are counted."""
+    for ends in ([line[0:3], line[3:6]], line.split()[:2]):  # fixed columns, or free ones
+        if all(end.strip().isdecimal() and 0 < int(end) <= atoms for end in ends) and ends:
+            return
+    raise ValueError(f"expected a bond between two of {atoms} atoms, got {line.strip()!r}")
 
 
 def _atom_fields(line: str) -> list[str]:

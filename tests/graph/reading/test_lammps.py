@@ -135,5 +135,8 @@ def test_data_files_of_other_masses_units_or_several_structures(tmp_path: Path) 
     text = data(path, "Masses\n\n1 12.011\n2 15.9994")
     with pytest.raises(StructureFileError, match="more than one structure"):
         read(path, text + text)
+    for wrong in ("1 atoms", "3 atoms"):
+        with pytest.raises(StructureFileError, match=f"expected {wrong}, .* got 2 lines of atoms"):
+            read(path, text.replace("2 atoms", wrong))
     (atoms,) = read(path, text.replace("LAMMPS data file", "written, units = electron", 1))
     assert np.allclose(atoms.cell.lengths(), 9 * 0.529177)

@@ -81,6 +81,12 @@ def test_a_charge_among_the_data_items(tmp_path: Path) -> None:
     assert atoms.info["charge"] == 1
 
 
+@pytest.mark.parametrize("bond", ["  1  3  1  0\n", "1 3 1 0\n", "1 3\n"])
+def test_bonds_in_fixed_and_free_columns(tmp_path: Path, bond: str) -> None:
+    text = WATER.replace("  3  0  0", "  3  1  0").replace("M  END", bond + "M  END")
+    assert len(read(tmp_path / "a.mol", text)[0]) == 3
+
+
 def test_deuterium_and_free_columns(tmp_path: Path) -> None:
     text = HF.replace(row("H", 0.0), "0.0 0.0 0.0 D 0 0\n")
     (atoms,) = read(tmp_path / "a.mol", text)
@@ -97,6 +103,10 @@ def test_deuterium_and_free_columns(tmp_path: Path) -> None:
         (table(row("R#", 0.0)), "atom 1, .*'R#' is no element"),
         (table(row("*", 0.0)), "atom 1"),
         (table(row("H", 0.0).replace("0.1000", "0.0000"), flags=" " * 20 + "2D"), "drawing"),
+        (WATER.replace("  3  0  0", "  2  0  0"), "2 atoms are said, but another follows"),
+        (WATER.replace("  3  0  0", "  2  1  0"), "expected a bond between two of 2 atoms"),
+        (WATER.replace("  3  0  0", "  3  1  0"), "expected a bond between two of 3 atoms"),
+        (table(row("H", 0.0), "M  CHG  1   2   1\n"), "expected charges of the 1 atoms"),
         (V3000.replace("M  END\n", ""), "without atoms or without M  END"),
     ],
 )

@@ -179,6 +179,8 @@ def test_what_belongs_to_a_poscar(tmp_path: Path, more: str) -> None:
     ("more", "line"),
     [
         ("rubbish\n", 12),
+        ("0.0 0.0 3.0\n", 12),  # more positions than are counted
+        ("0.0 0.0 3.0\n" + VELOCITIES, 12),
         (POSCAR[:-30], 12),
         (POSCAR[:-21], 12),
         (VELOCITIES + "rubbish 1 2\n", 16),
