@@ -1,43 +1,44 @@
 """What a network spends its time on: the convolution, and linear maps on blocks of features."""
 
-from molnet.kernels.blocks import BlockwiseMap, RowGroups
-from molnet.kernels.blockwise import apply_blockwise
-from molnet.kernels.convolve import backend, convolve
+from molnet.kernels.convolution.convolve import Convolving, backend, convolve
+from molnet.kernels.convolution.plan import Block, Path, Plan
+from molnet.kernels.convolution.weights import Weights
 from molnet.kernels.edge_basis import CompiledEdgeBasis
 from molnet.kernels.edges import Edges
 from molnet.kernels.engine import as_source, close
-from molnet.kernels.gating import CompiledGate
+from molnet.kernels.gate import CompiledGate
+from molnet.kernels.graph_orders import GraphOrders
 from molnet.kernels.inflow import net_inflow
-from molnet.kernels.layered import (
-    CompiledGraph,
-    CompiledLayers,
-    Keeps,
-    Kept,
-    Layer,
-    LayerWeights,
-)
-from molnet.kernels.plan import Block, Path, Plan
+from molnet.kernels.linear.blocks import BlockwiseMap, RowGroups
+from molnet.kernels.linear.blockwise import LinearMap, apply_blockwise
+from molnet.kernels.passes import BoundProgram, Keeps, Kept
+from molnet.kernels.program import Columns, Primitive, Program, Step, Surroundings, UnfitError
 from molnet.kernels.radial import RadialTables
 from molnet.kernels.readout import ReadOut
-from molnet.kernels.weights import Weights
 
 __all__ = [
     "Block",
     "BlockwiseMap",
+    "BoundProgram",
+    "Columns",
     "CompiledEdgeBasis",
     "CompiledGate",
-    "CompiledGraph",
-    "CompiledLayers",
+    "Convolving",
     "Edges",
+    "GraphOrders",
     "Keeps",
     "Kept",
-    "Layer",
-    "LayerWeights",
+    "LinearMap",
     "Path",
     "Plan",
+    "Primitive",
+    "Program",
     "RadialTables",
     "ReadOut",
     "RowGroups",
+    "Step",
+    "Surroundings",
+    "UnfitError",
     "Weights",
     "apply_blockwise",
     "as_source",

@@ -29,7 +29,9 @@ from molnet.cache import cache_folder
 from molnet.kernels.built import is_sound, make, one_at_a_time, run, was_made
 
 SOURCES = Path(__file__).parent / "csrc"
-CONVOLUTION = SOURCES / "convolution"
+COUPLED = "coupled"
+"""The folder with the convolution by matrices of edges, which takes longest to compile."""
+
 # No -ffast-math: re-association takes fused multiply-adds apart, and a library linked with it
 # changes the floating-point mode of the whole process.
 ARITHMETIC = ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
@@ -159,13 +161,14 @@ class _Build:
         # Those that take longest come first.
         # Most networks have no path for the kernels of this folder: see convolution/direct.h.
         seldom_run = ["-O2", f"-DCONVOLUTION_L={l_max}"]
-        for place, more in ((CONVOLUTION, seldom_run), (SOURCES, [])):
-            for source in sorted(place.glob("*.cpp")):
-                identity = _hash(*_surroundings(compiler), source.read_text(), *flags, *more)
-                objects[folder / f"{source.stem}-{identity}.o"] = [
-                    *(compiler, *flags, *more),
-                    *("-c", str(source)),
-                ]
+        sources = sorted(SOURCES.rglob("*.cpp"))
+        for source in sorted(sources, key=lambda path: path.parent.name != COUPLED):
+            more = seldom_run if source.parent.name == COUPLED else []
+            identity = _hash(*_surroundings(compiler), source.read_text(), *flags, *more)
+            objects[folder / f"{source.stem}-{identity}.o"] = [
+                *(compiler, *flags, *more, "-I", str(SOURCES)),
+                *("-c", str(source)),
+            ]
         target = folder / f"{real}-{_hash(*(path.name for path in objects))}.so"
         return cls(objects, target, [compiler, *flags, "-shared", *map(str, objects)])
 

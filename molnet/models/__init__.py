@@ -1,19 +1,19 @@
 """Models: network, heads, the whole model, saving and loading."""
 
 from molnet.models.finite import PredictionError, check_finite
-from molnet.models.frozen import frozen, state_of
+from molnet.models.frozen import FrozenModel, state_of
 from molnet.models.model import Model, UnknownElementError
 from molnet.models.saving import ModelFormatError, load_model, save_model
 from molnet.models.total_charge import UnseenChargeWarning
 
 __all__ = [
+    "FrozenModel",
     "Model",
     "ModelFormatError",
     "PredictionError",
     "UnknownElementError",
     "UnseenChargeWarning",
     "check_finite",
-    "frozen",
     "load_model",
     "save_model",
     "state_of",

@@ -1,48 +1,87 @@
-"""Modules for inference: the weights as they are now, as constants."""
+"""A model for evaluation: the weights as they were at one moment, packed for the kernels once."""
 
-from collections.abc import Sequence
+import copy
+import warnings
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
+from torch_geometric.data import Batch
 
-M = TypeVar("M", bound=nn.Module)
+from molnet.graph import StructureError, exact_dtype, from_atoms, implausible
+from molnet.graph.structure import Atoms
+from molnet.models.finite import PredictionError
+from molnet.models.total_charge import UnseenChargeWarning
+
+if TYPE_CHECKING:
+    from molnet.models.model import Model
+
 _version_of = attrgetter("_version")
 
 
-def frozen(module: M) -> M:
-    """A copy for evaluation with weights of its own that need no gradients.
+def warn_of(place: int, reason: str) -> None:
+    """A warning that the predictions of a structure should not be trusted."""
+    warnings.warn(f"structure {place}: {reason}", stacklevel=4)
 
-    Nothing is recorded for the weights when such a copy is evaluated, and what follows from them
-    alone is computed once and kept. The copy is in evaluation mode; the original stays as it is,
-    and what is written into it later the copy does not see.
+
+class FrozenModel:
+    """A copy of a model that does not change any more.
+
+    Nothing is recorded for its weights when it is evaluated, and what follows from them alone is
+    computed once. The original stays as it is; what happens to it later the copy does not see.
+
+    Args:
+        model: any model, on any device.
     """
-    with torch.inference_mode(False):
-        return _frozen(module)
 
+    def __init__(self, model: "Model") -> None:
+        with torch.inference_mode(False):
+            self.model = copy.deepcopy(model).eval().requires_grad_(False)
+            # By the original, which may know its steps already; the copy would trace them anew.
+            self.bound = model.network.bind(copied=True)
 
-def _frozen(module: M) -> M:
-    copy = object.__new__(type(module))
-    copy.__dict__ = module.__getstate__() | {
-        "training": False,
-        "is_frozen": True,
-        "_parameters": {
-            name: None if weight is None else nn.Parameter(weight.detach().clone(), False)
-            for name, weight in module._parameters.items()
-        },
-        "_buffers": dict(module._buffers),
-        "_modules": {
-            name: None if child is None else _frozen(child)
-            for name, child in module._modules.items()
-        },
-    }
-    return copy
+    def __call__(self, graph: Batch) -> dict[str, Tensor]:
+        """What :meth:`molnet.models.Model.forward` returns, in evaluation."""
+        return self.model(graph, self.bound)
 
+    def predict(
+        self,
+        structures: Sequence[Atoms],
+        batch_size: int = 32,
+        doubt: Callable[[int, str], None] = warn_of,
+    ) -> list[dict[str, NDArray[Any]]]:
+        """See :meth:`molnet.models.Model.predict`."""
+        model = self.model
+        results: list[dict[str, NDArray[Any]]] = []
+        warned = False
+        for start in range(0, len(structures), batch_size):
+            chunk = structures[start : start + batch_size]
+            try:
+                for place, reason in implausible(chunk).items():
+                    doubt(start + place, reason)
+                graph = from_atoms(chunk, model.cutoff, exact_dtype(model.device))
+                charges = graph.charge.numpy()
+                model.total_charges.check(charges)
+                graph = graph.to(model.device)
+                with torch.no_grad():
+                    outputs = self(graph)
+                results += model.of_each_structure(outputs, graph)
+            except (StructureError, PredictionError) as error:
+                error.index += start
+                raise
+            if not warned and (remark := self._remark_on(charges, start)):
+                warnings.warn(remark, UnseenChargeWarning, stacklevel=3)
+                warned = True
+        return results
 
-def is_frozen(module: nn.Module) -> bool:
-    """Whether a module is such a copy."""
-    return module.__dict__.get("is_frozen", False)
+    def _remark_on(self, charges: NDArray[Any], start: int) -> str | None:
+        for index, charge in enumerate(charges.tolist(), start):
+            if remark := self.model.total_charges.remark(charge):
+                return f"structure {index}: {remark}"
+        return None
 
 
 def state_of(weights: Sequence[Tensor]) -> tuple[list[int], list[int]]:

@@ -22,6 +22,7 @@ from molnet.models.head import (
 )
 from molnet.models.network import Features
 from molnet.models.tensor_heads import Polarizability, TensorProperty
+from molnet.nn.alteration import altered
 from molnet.o3.irreps import Irreps
 from molnet.o3.linear import Linear
 
@@ -52,34 +53,24 @@ class Extensive(Head):
 
     def forward(self, features: Features, graph: Batch) -> Tensor:
         """Totals ``[G]``, float64 wherever the device has it."""
+        references = self._references_of(graph)
         if (kernel := self._kernel(features, graph)) is not None:
-            return kernel(features.scalars, *self._layers, self._references_of(graph))
-        return self._totals(self._learned(features.scalars), graph)
+            return kernel(features.scalars, *self._layers, references)
+        learned = self.scale * self.readout(features.scalars).squeeze(1)  # (N,)
+        return sum_over_structures(learned.to(references.dtype) + references, graph)
 
     def with_gradient(self, features: Features, graph: Batch) -> tuple[Tensor, Tensor]:
         """The totals, and the gradient of their sum by the scalars, not recorded by autograd."""
-        if type(self).forward is not Extensive.forward:
-            with torch.enable_grad():
-                scalars = features.scalars.detach().requires_grad_()
-                totals = self(Features(scalars, features.tensors), graph)
-                (gradient,) = torch.autograd.grad(totals.sum(), scalars)
-            return totals.detach(), gradient
-        if (kernel := self._kernel(features, graph)) is not None:
+        usual = type(self).forward is Extensive.forward and not altered(self)
+        if usual and (kernel := self._kernel(features, graph)) is not None:
             references = self._references_of(graph)
             return kernel.with_gradient(features.scalars, *self._layers, references)
         with torch.inference_mode(False), torch.enable_grad():
-            # A copy, since what inference mode made cannot be differentiated.
+            # Copies, since what inference mode made cannot be differentiated.
             scalars = features.scalars.clone().requires_grad_()
-            learned = self._learned(scalars)
-            (gradient,) = torch.autograd.grad(learned.sum(), scalars)
-        return self._totals(learned.detach(), graph), gradient
-
-    def _learned(self, scalars: Tensor) -> Tensor:
-        return self.scale * self.readout(scalars).squeeze(1)  # (N,)
-
-    def _totals(self, learned: Tensor, graph: Batch) -> Tensor:
-        references = self._references_of(graph)
-        return sum_over_structures(learned.to(references.dtype) + references, graph)
+            totals = self(Features(scalars, features.tensors.clone()), graph.clone())
+            (gradient,) = torch.autograd.grad(totals.sum(), scalars)
+        return totals.detach(), gradient
 
     @property
     def _layers(self) -> tuple[nn.Linear, nn.Linear]:
@@ -88,7 +79,10 @@ class Extensive(Head):
 
     def _kernel(self, features: Features, graph: Batch) -> ReadOut | None:
         """What reads out, where there are kernels."""
-        if type(self.readout[1]) is not nn.SiLU or not ReadOut.serves(features.scalars):
+        if not ReadOut.serves(features.scalars) or altered(self.readout):
+            return None
+        kinds = (type(module) for module in (self.readout, *self.readout.children()))
+        if tuple(kinds) != (nn.Sequential, nn.Linear, nn.SiLU, nn.Linear):
             return None
         return ReadOut(self.scale, graph.batch, len(graph.ptr) - 1)
 

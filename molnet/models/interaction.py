@@ -3,30 +3,21 @@
 Features are kept in layout ``ir_mul`` throughout (components outermost, channels contiguous).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from molnet.kernels import (
-    BlockwiseMap,
-    CompiledGate,
-    Edges,
-    Layer,
-    LayerWeights,
-    RadialTables,
-    RowGroups,
-    Weights,
-    compiled,
-)
-from molnet.nn.activation import normalize2mom
+from molnet.kernels import Edges, RadialTables, RowGroups, Weights
+from molnet.nn.activation import NormalizedFunction, normalize2mom
 from molnet.nn.convolution import Convolution
 from molnet.nn.gate import Gate
 from molnet.nn.mlp import FullyConnectedNet
 from molnet.nn.mlp import Layer as MLPLayer
 from molnet.nn.species_linear import SpeciesLinear
+from molnet.nn.symmetric_power import SymmetricPower
 from molnet.o3.irreps import Irrep, Irreps
 from molnet.o3.linear import Linear
 
@@ -70,6 +61,20 @@ class RadialWeights(nn.Module):
         tables = RadialTables(bessel, interpolation, scales, networks[0].factor)
         return tables([[layer.weight for layer in of_network] for of_network in layers])
 
+    @staticmethod
+    def is_usual(network: nn.Module) -> bool:
+        """Whether a network does just what :meth:`tables` does for all together."""
+        if type(network) is not RadialWeights or type(network.mlp) is not FullyConnectedNet:
+            return False
+        *hidden, last = network.mlp
+        usual = (
+            type(layer) is MLPLayer
+            and type(layer.act) is NormalizedFunction
+            and (layer.act.f, layer.act.cst, layer.var_out) == (silu, network.factor, 1)
+            for layer in hidden
+        )
+        return all(usual) and type(last) is MLPLayer and last.act is None
+
     def forward(self, bessel: Tensor, envelope: Tensor) -> Tensor:
         """Weights ``[P, weight_numel]`` from functions ``[P, n]`` and the envelope ``[P, 1]``."""
         *hidden, last = self.mlp
@@ -81,8 +86,9 @@ class RadialWeights(nn.Module):
 class Interaction(nn.Module):
     """One round of message passing.
 
-    Linear -> convolution over the neighbours -> Linear; plus a linear map of the node's own
-    features with weights of its species; then a gate (Batzner et al., Nat. Commun. 2022, Fig. 1).
+    Linear -> convolution over the neighbours -> Linear, and with a correlation products of the
+    result with itself; plus a linear map of the node's own features with weights of its species;
+    then a gate (Batzner et al., Nat. Commun. 2022, Fig. 1).
 
     Args:
         irreps_in: features coming in.
@@ -90,6 +96,8 @@ class Interaction(nn.Module):
         irreps_hidden: features to come out, as far as they can be reached.
         num_species: number of species.
         num_radial, radial_hidden: see :class:`RadialWeights`.
+        correlation: degree of the products of the messages, see
+            :class:`~molnet.nn.SymmetricPower`; 1 for none.
 
     Attributes:
         irreps_out: outgoing features.
@@ -104,6 +112,7 @@ class Interaction(nn.Module):
         num_species: int,
         num_radial: int,
         radial_hidden: list[int],
+        correlation: int = 1,
     ) -> None:
         super().__init__()
         self.linear_in = Linear(irreps_in, irreps_in, layout="ir_mul")
@@ -111,7 +120,7 @@ class Interaction(nn.Module):
         self.radial = RadialWeights(num_radial, radial_hidden, self.convolution.weight_numel)
 
         reachable = {ir for _, ir in self.convolution.irreps_out}
-        kept = [(mul, ir) for mul, ir in irreps_hidden if ir in reachable]
+        kept = Irreps([(mul, ir) for mul, ir in irreps_hidden if ir in reachable])
         scalars = Irreps([(mul, ir) for mul, ir in kept if ir.l == 0])
         gated = Irreps([(mul, ir) for mul, ir in kept if ir.l > 0])
         gates = Irreps([(mul, Irrep("0e")) for mul, _ in gated])
@@ -123,68 +132,34 @@ class Interaction(nn.Module):
             gated,
             layout="ir_mul",
         )
-        self.linear_out = Linear(self.convolution.irreps_out, self.gate.irreps_in, layout="ir_mul")
+        gathered, update = self.convolution.irreps_out, self.gate.irreps_in
+        self.power: SymmetricPower | None = None
+        if correlation > 1:
+            self.power = SymmetricPower(num_species, kept, kept, correlation)
+            self.linear_power = Linear(kept, update, layout="ir_mul")
+        self.linear_out = Linear(gathered, update if self.power is None else kept, layout="ir_mul")
         self.self_connection = SpeciesLinear(num_species, irreps_in, self.gate.irreps_in)
         self.irreps_out = self.gate.irreps_out
         outgoing = [ir for _, ir in self.irreps_out]
         self.scalars = self.irreps_out.slices()[outgoing.index(Irrep("0e"))]
 
-    def has_kernels(self, like: Tensor) -> bool:
-        """Whether there are kernels for features like these, so that :meth:`as_layer` works."""
-        gate, plan = self.gate.compiled, self.convolution.plan
-        terms = 4  # of a cubic spline
-        return gate is not None and gate.serves(like) and compiled.available(like, plan, terms)
-
-    def weights(self, table: Tensor) -> LayerWeights:
-        """All weights.
-
-        Args:
-            table: of its radial functions, see :meth:`Network.tables`.
-        """
-        return LayerWeights(
-            self.linear_in.weight,
-            self.linear_out.weight,
-            self.self_connection.weight,
-            table,
-        )
-
-    def as_layer(self, weights: LayerWeights) -> Layer:
-        """What :func:`molnet.models.propagation.propagate` needs of it with these weights."""
-        constants = (None if w is None else w.detach().contiguous() for w in weights)
-        return Layer(
-            LayerWeights(*constants),
-            cast(BlockwiseMap, self.linear_in.blockwise),
-            cast(BlockwiseMap, self.linear_out.blockwise),
-            self.self_connection.map,
-            self.convolution.constants[0].contiguous(),
-            self.convolution.plan,
-            cast(CompiledGate, self.gate.compiled),
-            self.scalars,
-        )
-
     def forward(
-        self,
-        x: Tensor,
-        species: RowGroups,
-        weights_of: Callable[[RadialWeights], Weights],
-        harmonics: Tensor,
-        edges: Edges,
+        self, x: Tensor, species: RowGroups, harmonics: Tensor, weights: Weights, edges: Edges
     ) -> Tensor:
-        """One round, function by function.
-
-        :class:`molnet.kernels.CompiledLayers` and :func:`molnet.models.layers.recorded` do the same
-        for all rounds by kernels.
+        """One round of message passing.
 
         Args:
             x: features ``[N, irreps_in.dim]``.
             species: the nodes grouped by species.
-            weights_of: evaluates a radial network for the edges.
             harmonics: ``[E, irreps_harmonics.dim]``.
+            weights: values of the radial functions of :attr:`radial` on the edges.
             edges: E edges.
 
         Returns:
             Features ``[N, irreps_out.dim]``.
         """
-        messages = self.convolution(self.linear_in(x), harmonics, weights_of(self.radial), edges)
-        update = self.self_connection(x, species, onto=self.linear_out(messages))
-        return self.gate(update)
+        messages = self.convolution(self.linear_in(x), harmonics, weights, edges)
+        update = self.linear_out(messages)
+        if self.power is not None:
+            update = self.linear_power(self.power(update, species))
+        return self.gate(update + self.self_connection(x, species))

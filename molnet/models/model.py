@@ -3,7 +3,6 @@
 import copy
 import difflib
 import inspect
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
@@ -17,22 +16,19 @@ from torch_geometric.data import Batch
 from molnet.graph import (
     StructureError,
     edge_vectors,
-    exact_dtype,
-    from_atoms,
-    implausible,
     virial,
     volumes,
 )
 from molnet.graph.elements import SYMBOLS
 from molnet.graph.structure import Atoms
-from molnet.kernels import Keeps, as_source, close, net_inflow
-from molnet.models.finite import PredictionError, check_finite
-from molnet.models.frozen import frozen
+from molnet.kernels import BoundProgram, Keeps, as_source, close, net_inflow
+from molnet.models.finite import check_finite
+from molnet.models.frozen import FrozenModel, warn_of
 from molnet.models.head import Head
 from molnet.models.heads import HEADS, Extensive
 from molnet.models.network import Features, Network
 from molnet.models.settings import OF_ENERGY, complete_statistics
-from molnet.models.total_charge import TotalCharges, UnseenChargeWarning
+from molnet.models.total_charge import TotalCharges
 from molnet.properties import Property, get_property
 
 NETWORK_DEFAULTS: dict[str, Any] = {
@@ -43,20 +39,8 @@ NETWORK_DEFAULTS: dict[str, Any] = {
 """What a network's settings are where a model does not say; all of them are saved with it."""
 
 
-class UnknownElementError(ValueError):
-    """A structure holds an element that the model has not been trained on.
-
-    Attributes:
-        index: position of the structure in its batch.
-    """
-
-    def __init__(self, message: str, index: int) -> None:
-        super().__init__(message)
-        self.index = index
-
-
-def _warn(place: int, reason: str) -> None:
-    warnings.warn(f"structure {place}: {reason}", stacklevel=3)
+class UnknownElementError(StructureError):
+    """A structure holds an element that the model has not been trained on."""
 
 
 class Model(nn.Module):
@@ -159,13 +143,15 @@ class Model(nn.Module):
             "provenance": copy.deepcopy(self.provenance),
         }
 
-    def forward(self, graph: Batch) -> dict[str, Tensor]:
+    def forward(self, graph: Batch, bound: BoundProgram | None = None) -> dict[str, Tensor]:
         """Predict every property of a batch of G structures with N atoms.
 
         Args:
             graph: as :func:`molnet.graph.from_atoms` makes it, on the model's device. With
                 positions in float64 results do not depend on where a structure is, also those of a
                 model in float32.
+            bound: the network for kernels, see :class:`~molnet.models.FrozenModel`; None to derive
+                it from the present weights.
 
         Returns:
             For each name in :attr:`properties` a tensor in internal units: ``[G, ...]`` or
@@ -180,11 +166,13 @@ class Model(nn.Module):
         species = self._species_indices(graph)
         vectors = edge_vectors(graph).to(self.dtype)
         if not torch.is_grad_enabled():
-            outputs, gradients = self._evaluated(graph, species, vectors)
+            outputs, gradients = self._evaluated(graph, species, vectors, bound)
         elif self.energy is None:
-            return self._predictions(graph, self.network(species, vectors, *graph.edge_index))
+            return self._predictions(
+                graph, self.network(species, vectors, *graph.edge_index, bound)
+            )
         else:
-            outputs, gradients = self._differentiated(graph, species, vectors)
+            outputs, gradients = self._differentiated(graph, species, vectors, bound)
         if gradients is None:
             return outputs
         senders, receivers = graph.edge_index
@@ -198,7 +186,7 @@ class Model(nn.Module):
         self,
         structures: Sequence[Atoms],
         batch_size: int = 32,
-        doubt: Callable[[int, str], None] = _warn,
+        doubt: Callable[[int, str], None] = warn_of,
     ) -> list[dict[str, NDArray[Any]]]:
         """Predict structures given as ASE's atoms.
 
@@ -220,28 +208,7 @@ class Model(nn.Module):
             UnknownElementError, StructureError, PredictionError: ``index`` is the structure's place
                 in the list.
         """
-        model = frozen(self)
-        results: list[dict[str, NDArray[Any]]] = []
-        warned = False
-        for start in range(0, len(structures), batch_size):
-            chunk = structures[start : start + batch_size]
-            try:
-                for place, reason in implausible(chunk).items():
-                    doubt(start + place, reason)
-                graph = from_atoms(chunk, self.cutoff, exact_dtype(self.device))
-                charges = graph.charge.numpy()
-                self.total_charges.check(charges)
-                graph = graph.to(self.device)
-                with torch.no_grad():
-                    outputs = model(graph)
-                results += self.of_each_structure(outputs, graph)
-            except (UnknownElementError, StructureError, PredictionError) as error:
-                error.index += start
-                raise
-            if not warned and (remark := self._remark_on(charges, start)):
-                warnings.warn(remark, UnseenChargeWarning, stacklevel=2)
-                warned = True
-        return results
+        return FrozenModel(self).predict(structures, batch_size, doubt)
 
     def of_each_structure(
         self, outputs: Mapping[str, Tensor], graph: Batch
@@ -264,22 +231,18 @@ class Model(nn.Module):
                     result[name] = part
         return results
 
-    def _remark_on(self, charges: NDArray[Any], start: int) -> str | None:
-        for index, charge in enumerate(charges.tolist(), start):
-            if remark := self.total_charges.remark(charge):
-                return f"structure {index}: {remark}"
-        return None
-
     def _predictions(self, graph: Batch, features: Features) -> dict[str, Tensor]:
         return {name: head(features, graph) for name, head in self.heads.items()}
 
     def _evaluated(
-        self, graph: Batch, species: Tensor, vectors: Tensor
+        self, graph: Batch, species: Tensor, vectors: Tensor, bound: BoundProgram | None
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Predictions and gradients of the edge vectors, not to be differentiated."""
         keeps: Keeps = "nothing" if self.energy is None else "steps"
         senders, receivers = graph.edge_index
-        features, pull_back = self.network.evaluate(species, vectors, senders, receivers, keeps)
+        features, pull_back = self.network.evaluate(
+            species, vectors, senders, receivers, keeps, bound
+        )
         if self.energy is None:
             return self._predictions(graph, features), None
         energy = cast(Extensive, self.heads[self.energy])
@@ -291,13 +254,14 @@ class Model(nn.Module):
         return outputs, pull_back(of_scalars)
 
     def _differentiated(
-        self, graph: Batch, species: Tensor, vectors: Tensor
+        self, graph: Batch, species: Tensor, vectors: Tensor, bound: BoundProgram | None
     ) -> tuple[dict[str, Tensor], Tensor]:
         """The same, to be differentiated by weights, and by positions if they ask for it."""
         from_positions = vectors.requires_grad
         if not from_positions:
             vectors = as_source(vectors)
-        outputs = self._predictions(graph, self.network(species, vectors, *graph.edge_index))
+        features = self.network(species, vectors, *graph.edge_index, bound)
+        outputs = self._predictions(graph, features)
         (gradients,) = torch.autograd.grad(
             outputs[cast(str, self.energy)].sum(),
             vectors,

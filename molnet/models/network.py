@@ -4,34 +4,26 @@ Dimension letters: N nodes, E edges, S species, C channels, T layers.
 Features are kept in layout ``ir_mul`` throughout (components outermost, channels contiguous).
 """
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from molnet.kernels import (
-    CompiledEdgeBasis,
-    CompiledLayers,
+    BoundProgram,
     Edges,
     Keeps,
-    LayerWeights,
     RowGroups,
     Weights,
 )
-from molnet.models.frozen import is_frozen, state_of
+from molnet.models.derived import Compilable, Keeper, Knots
 from molnet.models.interaction import Interaction, RadialWeights
-from molnet.models.layers import Setting
-from molnet.models.propagation import evaluate, propagate
-from molnet.nn.radial import BesselBasis, PolynomialEnvelope
+from molnet.models.propagation import GraphProgram, evaluate, propagate
+from molnet.nn.radial import BASES, ENVELOPES
 from molnet.nn.spline import CubicSpline
-from molnet.o3.constants import Constants
 from molnet.o3.irreps import Irrep, Irreps
 from molnet.o3.spherical_harmonics import SphericalHarmonics
-
-_requires_grad = attrgetter("requires_grad")
 
 
 class Features(NamedTuple):
@@ -59,12 +51,16 @@ class Network(nn.Module):
         num_layers: number of interactions T.
         parity: keep both parities of each degree (twice the features), or only those of the
             harmonics, ``0e + 1o + 2e + ...``.
-        num_radial: number of Bessel functions.
+        num_radial: number of functions in the radial basis.
         radial_hidden: widths of the hidden layers of the radial networks.
         envelope_power: ``p`` of the polynomial envelope.
+        radial_basis, envelope: keys of :data:`molnet.nn.radial.BASES` and ``ENVELOPES``.
+        trainable_basis: whether the frequencies, or centres, of the basis are trained; the radial
+            networks at the knots are then evaluated by PyTorch.
         num_knots: knots at which the radial networks are evaluated; a cubic spline through them is
             the radial function. None evaluates the networks on every edge instead: many times
             slower, and the reference for the spline.
+        correlation: degree of the products of messages in every interaction; 1 for none.
         l_out: highest degree that the last layer has to provide.
     """
 
@@ -81,7 +77,11 @@ class Network(nn.Module):
         num_radial: int = 8,
         radial_hidden: Sequence[int] = (64, 64),
         envelope_power: int = 6,
+        radial_basis: str = "bessel",
+        envelope: str = "polynomial",
+        trainable_basis: bool = False,
         num_knots: int | None = 64,
+        correlation: int = 1,
         l_out: int = 0,
     ) -> None:
         super().__init__()
@@ -99,24 +99,13 @@ class Network(nn.Module):
         self.spline = None if num_knots is None else CubicSpline(cutoff, num_knots)
         hidden_widths = list(radial_hidden)
         support = cutoff if self.spline is None else self.spline.support
-        self.bessel = BesselBasis(support, num_radial)
-        self.envelope = PolynomialEnvelope(support, envelope_power)
+        self.bessel = BASES[radial_basis](support, num_radial, trainable_basis)
+        self.envelope = ENVELOPES[envelope](support, envelope_power)
         self.mean_neighbours = mean_neighbours
-        self.at_knots = Constants([] if self.spline is None else self._at_knots(self.spline))
-        self.num_species, self.l_max = num_species, l_max
+        self.num_species, self.l_max, self.cutoff = num_species, l_max, cutoff
+        self.kept = Keeper()
         self.harmonics = SphericalHarmonics(
             irreps_harmonics, normalize=True, normalization="component"
-        )
-        self.edge_basis = (
-            None
-            if num_knots is None
-            else CompiledEdgeBasis(
-                tuple(math.sqrt(2 * l + 1) for l in range(l_max + 1)),  # component normalisation
-                True,
-                num_knots,
-                cutoff,
-                self._edge_basis_in_pytorch,
-            )
         )
         self.embedding = nn.Embedding(num_species, channels)
         self.interactions = nn.ModuleList()
@@ -141,6 +130,7 @@ class Network(nn.Module):
                 num_species,
                 num_radial,
                 hidden_widths,
+                correlation,
             )
             self.interactions.append(interaction)
             irreps = interaction.irreps_out
@@ -148,7 +138,12 @@ class Network(nn.Module):
         self.num_scalars = num_layers * channels
 
     def forward(
-        self, species: Tensor, vectors: Tensor, senders: Tensor, receivers: Tensor
+        self,
+        species: Tensor,
+        vectors: Tensor,
+        senders: Tensor,
+        receivers: Tensor,
+        bound: BoundProgram | None = None,
     ) -> Features:
         """Features of all nodes.
 
@@ -156,8 +151,7 @@ class Network(nn.Module):
             species: species indices ``[N]``.
             vectors: ``r_j − r_i + S·cell``, from receiver i to sender j, ``[E, 3]``, Å.
             senders, receivers: ``[E]``, receivers ascending.
-
-        On the CPU kernels do all layers in one pass: hooks on the modules inside do not run.
+            bound: what :meth:`bind` returned for the present weights; None to ask it.
 
         Raises:
             TypeError: when the vectors are not of the weights' type.
@@ -165,20 +159,50 @@ class Network(nn.Module):
                 is out of range, or the graph is on another device than the weights.
         """
         self._check(species, vectors, senders, receivers)
-        if (prepared := self._prepared()) is not None:
-            weights, layers = prepared
-            setting = self._setting(layers, species, senders, receivers)
-            return Features(*propagate(setting, vectors, self.embedding(species), weights))
+        weights = None
+        if bound is None and (ready := self._ready()) is not None:
+            weights = self._weights_of(ready)
+            bound = BoundProgram(ready.program, ready.edge_basis, weights, self.embedding.weight)
+        if bound is not None:
+            program = GraphProgram(bound, species, self.num_species, senders, receivers)
+            x = self.embedding(species)  # (N, C)
+            return Features(*propagate(program, vectors, x, weights or bound.weights))
+        return self.by_modules(species, vectors, senders, receivers)
+
+    def by_modules(
+        self, species: Tensor, vectors: Tensor, senders: Tensor, receivers: Tensor
+    ) -> Features:
+        """The same, module by module."""
         order = RowGroups.of(species, self.num_species)
         edges = Edges.of(senders, receivers, species.shape[0])
-        harmonics, weights_of = self._of_edges(vectors)
+        harmonics, radial = self.harmonics(vectors), self.radial_weights(vectors.norm(dim=1))
+        return Features(*self.layers(self.embedding(species), order, harmonics, radial, edges))
 
-        x = self.embedding(species)  # (N, C)
-        scalars = []
-        for interaction in cast(Iterable[Interaction], self.interactions):
-            x = interaction(x, order, weights_of, harmonics, edges)
-            scalars.append(x[:, interaction.scalars])  # (N, C)
-        return Features(torch.cat(scalars, dim=1), x)
+    def layers(
+        self,
+        x: Tensor,
+        species: RowGroups,
+        harmonics: Tensor,
+        weights: Sequence[Weights],
+        edges: Edges,
+    ) -> tuple[Tensor, Tensor]:
+        """All interactions: the statement from which the kernels' passes are derived.
+
+        Args:
+            x: features of the species ``[N, C]``.
+            species: the nodes grouped by species.
+            harmonics: of the edges, ``[E, (l_max + 1)²]``.
+            weights: the radial functions of each interaction on the edges.
+            edges: E edges.
+
+        Returns:
+            The invariants of all layers side by side, and the features of the last.
+        """
+        invariants = []
+        for interaction, own in zip(self.interactions, weights, strict=True):
+            x = interaction(x, species, harmonics, own, edges)
+            invariants.append(x[:, cast(slice, interaction.scalars)])  # (N, C)
+        return torch.cat(invariants, dim=1), x
 
     @torch.no_grad()
     def evaluate(
@@ -188,22 +212,23 @@ class Network(nn.Module):
         senders: Tensor,
         receivers: Tensor,
         keeps: Keeps = "steps",
+        bound: BoundProgram | None = None,
     ) -> tuple[Features, Callable[[Tensor], Tensor]]:
         """The same as :meth:`forward`, with nothing recorded by autograd.
 
         Args:
-            species, vectors, senders, receivers: as :meth:`forward` takes them.
+            species, vectors, senders, receivers, bound: as :meth:`forward` takes them.
             keeps: "nothing" where gradients are of no use.
 
         Returns:
             The features, and a function from gradients of the scalars to those of the vectors; not
             to be called where nothing was kept.
         """
-        self._check(species, vectors, senders, receivers)
-        if (prepared := self._prepared()) is not None:
-            setting = self._setting(prepared[1], species, senders, receivers)
-            x = self.embedding.weight.index_select(0, species)
-            *features, pull_back = evaluate(setting, vectors, x, keeps)
+        bound = bound or self.bind()
+        if bound is not None:
+            self._check(species, vectors, senders, receivers)
+            program = GraphProgram(bound, species, self.num_species, senders, receivers)
+            *features, pull_back = evaluate(program, vectors, self.embedding(species), keeps)
             return Features(*features), pull_back
         if keeps == "nothing":
             features = self(species, vectors, senders, receivers)
@@ -222,6 +247,24 @@ class Network(nn.Module):
             return of_vectors
 
         return Features(*(tensor.detach() for tensor in features)), by_autograd
+
+    def bind(self, copied: bool = False) -> BoundProgram | None:
+        """The layers as steps of kernels with the present weights; None where they do not serve.
+
+        Args:
+            copied: whether it shall not see what is written into the weights later.
+        """
+        if (ready := self._ready()) is None:
+            return None
+        with torch.inference_mode(False), torch.no_grad():
+            weights = self._weights_of(ready)
+            if copied:
+                weights = [weight.clone() for weight in weights]
+            return BoundProgram(ready.program, ready.edge_basis, weights, self.embedding.weight)
+
+    def why_not_compiled(self) -> str | None:
+        """What the kernels cannot do of the modules as they are now; None if nothing."""
+        return self.kept.of(self).refusal
 
     def _check(self, species: Tensor, vectors: Tensor, senders: Tensor, receivers: Tensor) -> None:
         """What kernels trust: they read memory by address."""
@@ -243,88 +286,50 @@ class Network(nn.Module):
                 f"species, vectors, senders and receivers on {', '.join(map(str, devices))}"
             )
 
-    def _setting(
-        self, layers: CompiledLayers, species: Tensor, senders: Tensor, receivers: Tensor
-    ) -> Setting:
-        return Setting(layers, species, self.num_species, senders, receivers)
-
-    def _prepared(self) -> tuple[list[LayerWeights], CompiledLayers] | None:
-        """What follows from the weights alone, kept by frozen copies; None without kernels."""
+    def _ready(self) -> Compilable | None:
+        """What kernels need of the modules as they are now, if kernels serve it."""
         like = self.embedding.weight
-        if (
-            self.edge_basis is None
-            or not self.edge_basis.serves(like)
-            or torch.is_autocast_enabled(like.device.type)
-        ):
+        if torch.is_autocast_enabled(like.device.type):
             return None
-        if not is_frozen(self):
-            return self._prepare()
-        # Looked up where they are, as they may have been replaced since.
-        weights = list(map(dict.__getitem__, *self._places()))
-        if any(map(_requires_grad, weights)):
-            return self._prepare()
-        kept = self.__dict__.get("_kept")
-        if kept is None or kept[1] != state_of(weights):
-            with torch.inference_mode(False), torch.no_grad():
-                kept = weights, state_of(weights), self._prepare()
-            self.__dict__["_kept"] = kept
-        return kept[2]
+        compilable = self.kept.of(self).compilable
+        return compilable if compilable is not None and compilable.serves(like) else None
 
-    def _places(self) -> tuple[list[dict[str, Any]], list[str]]:
-        """Where the weights are: dictionaries of modules, and the names in them."""
-        places = self.__dict__.get("_places_of_weights")
-        if places is None:
-            names = [
-                (m, n) for m in self.modules() for n, w in m._parameters.items() if w is not None
-            ]
-            places = [module._parameters for module, _ in names], [name for _, name in names]
-            self.__dict__["_places_of_weights"] = places
-        return places
-
-    def __getstate__(self) -> dict[str, Any]:
-        """All but what is kept: it follows from the weights, and holds addresses."""
-        kept = ("_kept", "_places_of_weights")
-        return {name: value for name, value in self.__dict__.items() if name not in kept}
-
-    def _prepare(self) -> tuple[list[LayerWeights], CompiledLayers] | None:
-        interactions = cast(Sequence[Interaction], self.interactions)
-        if not all(each.has_kernels(self.embedding.weight) for each in interactions):
-            return None
-        weights = [
-            each.weights(table) for each, table in zip(interactions, self.tables(), strict=True)
+    def _weights_of(self, compilable: Compilable) -> list[Tensor]:
+        """The weights of a program's steps."""
+        tables = self.tables(compilable.knots)
+        return [
+            tables[each] if isinstance(each, int) else cast(Tensor, each.weight)
+            for each in compilable.weights
         ]
-        layers = [each.as_layer(own) for each, own in zip(interactions, weights, strict=True)]
-        return weights, CompiledLayers(cast(CompiledEdgeBasis, self.edge_basis), layers)
 
-    def tables(self) -> list[Tensor]:
-        """Coefficients of all splines, ``[num_knots + 3, weight_numel]`` for each interaction."""
-        interactions = cast(Sequence[Interaction], self.interactions)
-        return RadialWeights.tables([each.radial for each in interactions], *self.at_knots)
+    def tables(self, knots: Knots | None = None) -> list[Tensor]:
+        """Coefficients of all splines, ``[num_knots + 3, weight_numel]`` for each interaction.
 
-    def _of_edges(self, vectors: Tensor) -> tuple[Tensor, Callable[[RadialWeights], Weights]]:
-        """Harmonics ``[E, (l_max + 1)²]``, and how a radial network makes weights."""
+        Args:
+            knots: where all radial networks are as usual; None evaluates them one by one.
+        """
+        spline, like = cast(CubicSpline, self.spline), self.embedding.weight
+        networks = [interaction.radial for interaction in self._interactions]
+        if knots is not None:
+            return RadialWeights.tables(networks, *knots.like(like))
+        functions = self.radial_basis(spline.knots().to(like))
+        return [spline.table(network(*functions)) for network in networks]
+
+    @property
+    def _interactions(self) -> Sequence[Interaction]:
+        return cast(Sequence[Interaction], self.interactions)
+
+    def radial_weights(self, distances: Tensor) -> list[Weights]:
+        """The radial functions of each interaction at E distances."""
         if self.spline is None:
-            functions = self._radial_basis(vectors.norm(dim=1))
-            return self.harmonics(vectors), lambda network: Weights.of_edges(network(*functions))
-        if self.edge_basis is not None and self.edge_basis.serves(vectors):
-            harmonics, basis, rows = self.edge_basis(vectors)
-        else:
-            harmonics = self.harmonics(vectors)
-            basis, rows = self.spline(vectors.norm(dim=1))  # (E, 4), (E,)
-        radial = [each.radial for each in cast(Iterable[Interaction], self.interactions)]
-        tables = dict(zip(radial, self.tables(), strict=True))
-        return harmonics, lambda network: Weights(basis, tables[network], rows)
+            functions = self.radial_basis(distances)
+            return [Weights.of_edges(each.radial(*functions)) for each in self._interactions]
+        basis, rows = self.spline(distances)  # (E, 4), (E,)
+        compilable = self.kept.of(self).compilable
+        tables = self.tables(None if compilable is None else compilable.knots)
+        return [Weights(basis, table, rows) for table in tables]
 
-    def _edge_basis_in_pytorch(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        basis, _ = cast(CubicSpline, self.spline)(vectors.norm(dim=1))
-        return self.harmonics(vectors), basis
-
-    def _radial_basis(self, distances: Tensor) -> tuple[Tensor, Tensor]:
+    def radial_basis(self, distances: Tensor) -> tuple[Tensor, Tensor]:
         """Bessel functions ``[P, n]``; envelope over the number of neighbours, ``[P, 1]``."""
         envelope = self.envelope(distances) / self.mean_neighbours
         return self.bessel(distances), envelope.unsqueeze(-1)
-
-    def _at_knots(self, spline: CubicSpline) -> list[Tensor]:
-        """Bessel functions at the knots; the matrix from functions there to the spline's table."""
-        bessel, envelope = self._radial_basis(spline.knots())
-        return [bessel, spline.interpolation() * envelope.t()]

@@ -11,6 +11,7 @@ from typing import Any
 from molnet.models.head import Predicted
 from molnet.models.heads import HEADS
 from molnet.models.tensor_heads import OF_IRREPS, tensor_irreps
+from molnet.nn.radial import BASES, ENVELOPES
 from molnet.o3.irrep import Irrep
 from molnet.o3.irreps import Irreps
 from molnet.properties import Property
@@ -56,8 +57,16 @@ NETWORK: dict[str, Number] = {
     "num_radial": Number(1, 512),
     "envelope_power": Number(2, 100),
     "num_knots": Number(8, 1024),
+    "correlation": Number(1, 3),
 }
 """The numbers among the settings of :class:`molnet.models.network.Network`."""
+
+FLAGS = ("parity", "trainable_basis")
+CHOICES: dict[str, tuple[str, ...]] = {
+    "radial_basis": tuple(BASES),
+    "envelope": tuple(ENVELOPES),
+}
+"""The settings of a network that are yes or no, and those that are one of several words."""
 
 HIDDEN = Number(1, 4096)
 MOST_HIDDEN = 8
@@ -76,13 +85,16 @@ def check_network(settings: Mapping[str, Any]) -> None:
     Raises:
         ValueError: ``KEY: expected ..., got ...``.
     """
-    check_keys("", settings, [*NETWORK, "parity", "radial_hidden"])
+    check_keys("", settings, [*NETWORK, *FLAGS, *CHOICES, "radial_hidden"])
     for key, numbers in NETWORK.items():
         value = settings[key]
         if key == "num_knots" and value is None:
             continue
         expect(numbers.holds(value), key, str(numbers), value)
-    expect(type(settings["parity"]) is bool, "parity", "true or false", settings["parity"])
+    for key in FLAGS:
+        expect(type(settings[key]) is bool, key, "true or false", settings[key])
+    for key, known in CHOICES.items():
+        expect(settings[key] in known, key, " or ".join(known), settings[key])
     hidden = settings["radial_hidden"]
     expect(
         isinstance(hidden, list) and len(hidden) <= MOST_HIDDEN and all(map(HIDDEN.holds, hidden)),

@@ -99,6 +99,12 @@ class Activation(torch.nn.Module):
         )
         self._runs = _runs([entry.dim for entry in irreps_in], acts)
 
+    @property
+    def applied(self) -> list[torch.nn.Module | None]:
+        """The function that :meth:`forward` applies to each entry: neighbours may share one."""
+        firsts = [first for _, first in self._runs]
+        return [self.acts[max(f for f in firsts if f <= i)] for i in range(len(self.acts))]
+
     def forward(self, features: Tensor, dim: int = -1) -> Tensor:
         """Apply the functions to features ``[..., irreps_in.dim]``.
 

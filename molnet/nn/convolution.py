@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from molnet.kernels import Block, Edges, Path, Plan, Weights, convolve
+from molnet.kernels import Block, Convolving, Edges, Path, Plan, Weights, convolve
 from molnet.o3.constants import Constants
 from molnet.o3.irreps import Irrep, Irreps
 from molnet.o3.wigner import wigner_3j
@@ -84,6 +84,10 @@ class Convolution(nn.Module):
             # For l = 0 the block is a multiple of the identity: its first number tells.
             matrix[rows[harmonic], offset : offset + size] = block.flatten(1)[:, :size]
         return matrix
+
+    def as_step(self) -> Convolving:
+        """What :meth:`forward` does, as a step for kernels."""
+        return Convolving(self.plan, self.constants[0].contiguous())
 
     def forward(self, x: Tensor, harmonics: Tensor, weights: Weights, edges: Edges) -> Tensor:
         """Messages of all edges, summed at their receivers.

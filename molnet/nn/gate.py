@@ -1,14 +1,15 @@
 """The gated nonlinearity: scalars are activated, everything else is multiplied by scalars."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from molnet.kernels.gating import FUNCTIONS, CompiledGate, GateEntry
+from molnet.kernels.gate import FUNCTIONS, CompiledGate, GateEntry
 from molnet.nn.activation import Activation, NormalizedFunction, ScalarFunction
+from molnet.nn.alteration import altered
 from molnet.o3.irrep import Irrep, MulIrrep
 from molnet.o3.irreps import Irreps, IrrepsLike
 from molnet.o3.layout import Blocks, Layout, cat, check_features
@@ -93,15 +94,26 @@ class Gate(torch.nn.Module):
         self.irreps_out = self.act_scalars.irreps_out + Irreps(
             [(piece.mul, piece.ir) for piece in self._pieces]
         )
-        self.compiled = self._compiled_gate(entries) if layout == "ir_mul" else None
+        self._entries = entries
+        self._compiled: tuple[object, CompiledGate | None] = None, None  # and of which functions
         forget_when_loading(self, constants=["mul.*"])
 
     def forward(self, features: Tensor) -> Tensor:
         """Gate features ``[..., irreps_in.dim]``; returns ``[..., irreps_out.dim]``."""
-        if self.compiled is not None and self.compiled.serves(features):
+        compiled = self.as_step()
+        if compiled is not None and compiled.serves(features):
             check_features(features, self.irreps_in, "features of Gate")
-            return self.compiled(features)
+            return compiled(features)
         return self._in_pytorch(features)
+
+    def as_step(self) -> CompiledGate | None:
+        """What :meth:`forward` does, as a step for kernels; None if they lack a function."""
+        if self.layout != "ir_mul":
+            return None
+        functions = _functions(self.act_scalars), _functions(self.act_gates)
+        if self._compiled[0] != functions:
+            self._compiled = functions, self._compiled_gate(*functions)
+        return self._compiled[1]
 
     def _in_pytorch(self, features: Tensor) -> Tensor:
         parts: dict[int, Tensor] = {}
@@ -129,11 +141,15 @@ class Gate(torch.nn.Module):
             return features
         return cat(outputs, -1)
 
-    def _compiled_gate(self, entries: Irreps) -> CompiledGate | None:
+    def _compiled_gate(
+        self, of_scalars: "_Functions | None", of_gates: "_Functions | None"
+    ) -> CompiledGate | None:
         """The gate as the compiled kernels take it; None if they lack one of the functions."""
-        scalars, gates = _functions(self.act_scalars), _functions(self.act_gates)
-        if scalars is None or gates is None:
+        if of_scalars is None or of_gates is None:
             return None
+        scalars = _of_each_copy(self.act_scalars, of_scalars)
+        gates = _of_each_copy(self.act_gates, of_gates)
+        entries = self._entries
         starts: dict[int, tuple[int, int]] = {}  # of each part in the input, and its stride
         for entry, part, members in zip(entries, entries.slices(), self._members, strict=True):
             start = part.start
@@ -179,15 +195,29 @@ class Gate(torch.nn.Module):
         return f"{type(self).__name__} ({self.irreps_in} -> {self.irreps_out})"
 
 
-def _functions(activation: Activation) -> list[tuple[int, float]] | None:
-    """Number in the kernels and factor of the function of each copy; None if one is unknown."""
-    found: list[tuple[int, float]] = []
-    for (mul, _), act in zip(activation.irreps_in, activation.acts, strict=True):
-        f, factor = (act.f, act.cst) if isinstance(act, NormalizedFunction) else (None, 1.0)
-        if isinstance(f, torch.nn.Module) or f not in FUNCTIONS:
+_Functions = tuple[tuple[int, float], ...]
+"""Number in the kernels, and factor, of the function of each entry."""
+
+
+def _functions(activation: Activation) -> _Functions | None:
+    """Those of an activation as it is now; None if kernels do not know one of them."""
+    if type(activation) is not Activation or altered(activation):
+        return None
+    found = []
+    for act in activation.applied:
+        if act is None:
+            found.append((FUNCTIONS[None], 1.0))
+        elif type(act) is NormalizedFunction and isinstance(act.f, Hashable) and act.f in FUNCTIONS:
+            found.append((FUNCTIONS[act.f], act.cst))
+        else:
             return None
-        found += [(FUNCTIONS[f], factor)] * mul
-    return found
+    return tuple(found)
+
+
+def _of_each_copy(activation: Activation, functions: _Functions) -> list[tuple[int, float]]:
+    """The function of each copy of the entries."""
+    entries = zip(activation.irreps_in, functions, strict=True)
+    return [function for (mul, _), function in entries for _ in range(mul)]
 
 
 def _stretches(copies: Sequence[tuple[int, object]]) -> list[tuple[int, int]]:

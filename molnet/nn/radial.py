@@ -1,11 +1,12 @@
 """Functions of distance: bases that resolve it, and envelopes that end it smoothly at a cutoff.
 
 A basis maps distances [...] to [..., num], an envelope maps them to [...]; both in the distances'
-own unit, dtype and device, and without parameters. A network multiplies the two, so that an edge
-fades out before it disappears.
+own unit, dtype and device. Nothing of them is trained unless a basis is made trainable. A network
+multiplies the two, so that an edge fades out before it disappears.
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -24,6 +25,7 @@ class BesselBasis(nn.Module):
     Args:
         cutoff: r_c > 0, in the unit of the distances.
         num: number of functions, at least 1.
+        trainable: whether the frequencies n π/r_c are only what training starts from.
 
     Raises:
         ValueError: if cutoff or num is out of range.
@@ -34,13 +36,18 @@ class BesselBasis(nn.Module):
             [0.0000, 0.0000]])
     """
 
-    def __init__(self, cutoff: float, num: int) -> None:
+    def __init__(self, cutoff: float, num: int, trainable: bool = False) -> None:
         super().__init__()
         self.cutoff, self.num = _positive(cutoff, "cutoff"), _at_least(1, num, "num")
+        self.multiples: nn.Parameter | None = None  # of π/r_c
+        if trainable:
+            self.multiples = nn.Parameter(torch.arange(1.0, num + 1))
 
     def forward(self, distances: Tensor) -> Tensor:
         """Basis functions [..., num] of distances [...]."""
-        return bessel(distances, self.num, self.cutoff)
+        if self.multiples is None:
+            return bessel(distances, self.num, self.cutoff)
+        return _bessel(distances, self.multiples, self.cutoff)
 
     def extra_repr(self) -> str:
         return f"cutoff={self.cutoff}, num={self.num}"
@@ -55,6 +62,7 @@ class GaussianBasis(nn.Module):
     Args:
         cutoff: r_c > 0, in the unit of the distances.
         num: number of functions, at least 2.
+        trainable: whether the centres are only what training starts from.
 
     Raises:
         ValueError: if cutoff or num is out of range.
@@ -64,13 +72,17 @@ class GaussianBasis(nn.Module):
             [0.1353, 0.6065, 1.0000]])
     """
 
-    def __init__(self, cutoff: float, num: int) -> None:
+    def __init__(self, cutoff: float, num: int, trainable: bool = False) -> None:
         super().__init__()
         self.cutoff, self.num = _positive(cutoff, "cutoff"), _at_least(2, num, "num")
+        self.centres: nn.Parameter | None = None  # in widths
+        if trainable:
+            self.centres = nn.Parameter(torch.arange(float(num)))
 
     def forward(self, distances: Tensor) -> Tensor:
         """Basis functions [..., num] of distances [...]."""
-        n = torch.arange(self.num, dtype=distances.dtype, device=distances.device)
+        usual = torch.arange(self.num, dtype=distances.dtype, device=distances.device)
+        n = usual if self.centres is None else self.centres
         width = self.cutoff / (self.num - 1)
         return torch.exp(-0.5 * (distances[..., None] / width - n).square())
 
@@ -175,13 +187,31 @@ class CosineEnvelope(nn.Module):
         return f"cutoff={self.cutoff}"
 
 
+BASES: dict[str, type[BesselBasis | GaussianBasis]] = {
+    "bessel": BesselBasis,
+    "gaussian": GaussianBasis,
+}
+"""The radial bases that a configuration may name."""
+
+ENVELOPES: dict[str, Callable[[float, int], nn.Module]] = {
+    "polynomial": PolynomialEnvelope,
+    "cosine": lambda cutoff, power: CosineEnvelope(cutoff),
+}
+"""The envelopes that a configuration may name, from the cutoff and the power of the polynomial."""
+
+
 def bessel(x: Tensor, n: int, x_max: float = 1.0) -> Tensor:
     """The functions of `BesselBasis`, [..., n], for a cutoff `x_max`.
 
     >>> bessel(torch.tensor([0.5]), 3).round(decimals=3).abs()
     tensor([[2.8280, 0.0000, 2.8280]])
     """
-    frequency = torch.arange(1, n + 1, dtype=x.dtype, device=x.device) * (math.pi / x_max)
+    return _bessel(x, torch.arange(1, n + 1, dtype=x.dtype, device=x.device), x_max)
+
+
+def _bessel(x: Tensor, multiples: Tensor, x_max: float) -> Tensor:
+    """The same with frequencies that are any multiples [n] of π/x_max."""
+    frequency = multiples * (math.pi / x_max)
     y = frequency * x[..., None]
     # sin(y)/y by its series around zero, where the quotient's derivatives would be undefined.
     small = y.abs() < 0.05

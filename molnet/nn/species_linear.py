@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from molnet.kernels.blocks import BlockwiseMap, MapBlock, RowGroups
-from molnet.kernels.blockwise import apply_blockwise
+from molnet.kernels.linear.blocks import BlockwiseMap, MapBlock, RowGroups
+from molnet.kernels.linear.blockwise import LinearMap, apply_blockwise
 from molnet.o3.irreps import Irreps
 from molnet.o3.layout import check_features
 
@@ -66,19 +66,21 @@ class SpeciesLinear(nn.Module):
             views[str(ir)] = part.unflatten(1, (block.mul_in, block.mul_out))
         return views
 
-    def forward(self, x: Tensor, species: RowGroups, onto: Tensor | None = None) -> Tensor:
+    def as_step(self) -> LinearMap | None:
+        """What :meth:`forward` does, as a step for kernels; None if there is nothing to do."""
+        return None if self.weight is None else LinearMap(self.map, of_species=True)
+
+    def forward(self, x: Tensor, species: RowGroups) -> Tensor:
         """Map features ``[N, irreps_in.dim]`` of nodes that are grouped by species.
 
         Args:
             x: features.
             species: the nodes of each species.
-            onto: ``[N, irreps_out.dim]``, to which the result is added in place; nothing else may
-                need it.
 
         Returns:
             ``[N, irreps_out.dim]``.
         """
         check_features(x, self.irreps_in, "features of SpeciesLinear")
         if self.weight is None:
-            return x.new_zeros(x.shape[0], self.irreps_out.dim) if onto is None else onto
-        return apply_blockwise(self.map, x, self.weight, species, onto)
+            return x.new_zeros(x.shape[0], self.irreps_out.dim)
+        return apply_blockwise(self.map, x, self.weight, species)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from molnet.kernels.blocks import BlockwiseMap, MapBlock
-from molnet.kernels.blockwise import apply_blockwise, runs_in_place
+from molnet.kernels.linear.blocks import BlockwiseMap, MapBlock
+from molnet.kernels.linear.blockwise import LinearMap, apply_blockwise, runs_in_place
 from molnet.o3.constants import Constants
 from molnet.o3.instructions import LinearInstruction, linear_instructions
 from molnet.o3.irreps import Irreps, IrrepsLike
@@ -160,6 +160,12 @@ class Linear(PathWeights):
         if len(outputs) == 0:
             return features.new_zeros(*self._batch_shape(features, weight), 0)
         return self._blocks.join([outputs[i] for i in range(len(outputs))])
+
+    def as_step(self) -> LinearMap | None:
+        """What :meth:`forward` does, as a step for kernels; None if it is more than that."""
+        if self.blockwise is None or not self.internal_weights or not self.shared_weights:
+            return None
+        return LinearMap(self.blockwise)
 
     def _add_bias(self, outputs: dict[int, Tensor], bias: Tensor | None) -> None:
         bias = self.bias if bias is None else bias

@@ -15,7 +15,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from molnet.graph import DEFAULT_SKIN, MovingGraph, implausible, total_charge
-from molnet.models import Model, UnseenChargeWarning, frozen, load_model, state_of
+from molnet.models import FrozenModel, Model, UnseenChargeWarning, load_model, state_of
 
 
 class Calculator(ASECalculator):
@@ -66,7 +66,7 @@ class Calculator(ASECalculator):
             model = copy.deepcopy(model).to(device=device, dtype=dtype)
         self.model = model
         self._weights = list(model.parameters())
-        self._frozen, self._state = frozen(model), state_of(self._weights)
+        self.frozen, self._state = FrozenModel(model), state_of(self._weights)
         self.graph = MovingGraph(model.cutoff, skin, model.device)
         self._judged: NDArray[np.int64] = np.array([], dtype=np.int64)  # atomic numbers
         self._charge = 0.0
@@ -96,7 +96,7 @@ class Calculator(ASECalculator):
             atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, self._charge
         )
         with torch.no_grad():
-            outputs = self._frozen(graph)
+            outputs = self.frozen(graph)
         (prediction,) = self.model.of_each_structure(outputs, graph)
         self.results = ase_results(self.model, prediction)
         if (name := energy_name(self.model)) is not None:  # dynamics need no zero of energy
@@ -135,7 +135,7 @@ class Calculator(ASECalculator):
         """Makes the frozen copy anew if the model was trained further or moved to a device."""
         state = state_of(self._weights)
         if state != self._state:
-            self._frozen, self._state = frozen(self.model), state
+            self.frozen, self._state = FrozenModel(self.model), state
             self.graph = MovingGraph(self.model.cutoff, self.graph.skin, self.model.device)
 
 

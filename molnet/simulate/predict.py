@@ -24,9 +24,9 @@ from molnet.graph.frames import (
     units_in_files,
 )
 from molnet.models import (
+    FrozenModel,
     Model,
     PredictionError,
-    UnknownElementError,
     UnseenChargeWarning,
     load_model,
 )
@@ -104,13 +104,14 @@ def _predict_frames(
     total = _count(files, reading)
     summary = Summary(model, output)
     remarks = ElectronRemarks(model)
+    frozen = FrozenModel(model)
     started = time.perf_counter()
     with (
         open_predictions(output, model) as writer,
         tqdm(total=total, unit=" structures", desc="predicting") as progress,
     ):
         for frames in _batches(_read(files, reading), batch_size, max_atoms):
-            for frame, prediction, doubt in _predict(model, frames):
+            for frame, prediction, doubt in _predict(frozen, frames):
                 remarks.add(frame)
                 if doubt:
                     summary.doubt(frame, doubt)
@@ -196,7 +197,9 @@ def _batches(frames: Iterable[Frame], size: int, max_atoms: int) -> Iterator[lis
         yield batch
 
 
-def _predict(model: Model, frames: list[Frame]) -> Iterator[tuple[Frame, Prediction, str | None]]:
+def _predict(
+    model: FrozenModel, frames: list[Frame]
+) -> Iterator[tuple[Frame, Prediction, str | None]]:
     """Predictions of one batch, and why one is doubtful; those before a faulty frame come first."""
     sound, fault = len(frames), None
     doubts: dict[int, str] = {}
@@ -206,7 +209,7 @@ def _predict(model: Model, frames: list[Frame]) -> Iterator[tuple[Frame, Predict
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UnseenChargeWarning)  # said by file and frame
                 predictions = model.predict(atoms, sound, doubts.__setitem__)
-        except (StructureError, UnknownElementError, PredictionError) as error:
+        except (StructureError, PredictionError) as error:
             sound, fault = error.index, error
             continue
         for place, prediction in enumerate(predictions):

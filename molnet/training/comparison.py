@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from molnet.datasets.dataset import GraphDataset
 from molnet.graph.elements import ATOMIC_NUMBERS, SYMBOLS
-from molnet.models import Model, PredictionError, check_finite, frozen
+from molnet.models import FrozenModel, Model, PredictionError, check_finite
 from molnet.properties import Property
 from molnet.training.metrics import Errors, ErrorSummary
 from molnet.training.predictions import PredictionWriter
@@ -61,7 +61,7 @@ def compare(
     properties = list(part.properties.values())
     errors = Errors(properties)
     samples = {entry.name: _Sample(entry, part, model) for entry in properties}
-    evaluated = frozen(model)
+    evaluated = FrozenModel(model)
     seen = 0
     with nullcontext() if write_to is None else PredictionWriter(write_to, part) as writer:
         for batch in tqdm(batches, desc=description, leave=False, disable=not sys.stderr.isatty()):

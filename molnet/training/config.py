@@ -98,7 +98,11 @@ class NetworkConfig:
     num_radial: int = MISSING
     radial_hidden: list[int] = MISSING
     envelope_power: int = MISSING
+    radial_basis: str = MISSING
+    envelope: str = MISSING
+    trainable_basis: bool = MISSING
     num_knots: int | None = MISSING
+    correlation: int = MISSING
 
 
 @dataclass

@@ -49,11 +49,22 @@ def describe_run(
     ]
     lines += [
         f"model       {learned:,} parameters, {config.trainer.dtype}",
-        f"runs on     {device}, {backend(device, model.dtype, model.network.l_max)}",
+        f"runs on     {device}, {_how_it_runs(model, device)}",
         f"training    {batches:,} batches an epoch, at most {' or '.join(limits)}",
         f"writes to   {folder}",
     ]
     return "\n".join(lines)
+
+
+def _how_it_runs(model: Model, device: torch.device) -> str:
+    """Passes of kernels over all layers, kernels of single modules, or plain PyTorch."""
+    what = backend(device, model.dtype, model.network.l_max)
+    if "compiled" not in what:
+        return what
+    refusal = model.network.why_not_compiled()
+    if refusal is None:
+        return "compiled passes over all layers"
+    return f"compiled kernels module by module, as {refusal}"
 
 
 def _describe_labels(

@@ -81,14 +81,13 @@ def relative_errors(network: Network, distances: Tensor) -> list[float]:
     interactions = list(cast(Iterable[Interaction], network.interactions))
 
     def exact(distances: Tensor) -> Tensor:
-        radial = network._radial_basis(distances)
+        radial = network.radial_basis(distances)
         return torch.cat([interaction.radial(*radial) for interaction in interactions], dim=1)
 
     def spline(distances: Tensor) -> Tensor:
         along_x = distances.unsqueeze(1) * torch.eye(3, dtype=distances.dtype)[0]
-        _, weights_of = network._of_edges(along_x)
-        weights = [weights_of(interaction.radial).of_every_edge() for interaction in interactions]
-        return torch.cat(weights, dim=1)
+        weights = network.radial_weights(along_x.norm(dim=1))
+        return torch.cat([each.of_every_edge() for each in weights], dim=1)
 
     errors = []
     for true, fitted in zip(

@@ -13,7 +13,7 @@ from benchmarking.systems import Size, describe, make_model, spread
 from benchmarking.timing import Comparison, Timing, aligned
 from benchmarking.twin import Twin
 from molnet.graph import from_atoms
-from molnet.models import Model, frozen
+from molnet.models import FrozenModel, Model
 
 QM9_TRAINING_SET = 110_000
 
@@ -145,10 +145,14 @@ def evaluation(model: nn.Module, graph: Batch) -> Callable[[], object]:
     molnet's model is frozen, as in predictions and calculators; the others are in evaluation mode
     without gradients of weights.
     """
-    model = frozen(model) if isinstance(model, Model) else model.eval().requires_grad_(False)
+    evaluated: Callable[[Batch], object]
+    if isinstance(model, Model):
+        evaluated = FrozenModel(model)
+    else:
+        evaluated = model.eval().requires_grad_(False)
 
     def run() -> object:
         with torch.no_grad():
-            return model(graph)
+            return evaluated(graph)
 
     return run

@@ -24,6 +24,7 @@ from torch_geometric.data import Batch
 from molnet.models import Model
 from molnet.models.heads import Extensive
 from molnet.models.interaction import Interaction
+from molnet.nn.radial import PolynomialEnvelope
 
 EXTENSIVE = {"energy": "extensive"}
 
@@ -140,7 +141,7 @@ class Twin(nn.Module):
         self.forces = model.energy is not None
         self.cutoff = model.cutoff
         self.num_radial = network.bessel.num
-        self.power = network.envelope.power
+        self.power = cast(PolynomialEnvelope, network.envelope).power
         self.num_species = network.num_species
         self.register_buffer("species_index", model._species_index.clone())
 
@@ -225,6 +226,10 @@ def _check(model: Model) -> None:
             ("heads", {k: v["kind"] for k, v in model.config["heads"].items()}, EXTENSIVE),
             ("num_knots", settings.get("num_knots", 64), None),
             ("parity", settings.get("parity", False), False),
+            ("correlation", settings.get("correlation", 1), 1),
+            ("radial_basis", settings.get("radial_basis", "bessel"), "bessel"),
+            ("envelope", settings.get("envelope", "polynomial"), "polynomial"),
+            ("trainable_basis", settings.get("trainable_basis", False), False),
         )
         if value != wanted
     ]

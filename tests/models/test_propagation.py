@@ -10,8 +10,8 @@ from ase.build import bulk, molecule
 from torch import Tensor
 
 from molnet.graph import from_atoms
-from molnet.kernels import CompiledLayers, backend
-from molnet.models import Model, frozen
+from molnet.kernels import BoundProgram, backend
+from molnet.models import FrozenModel, Model
 
 pytestmark = pytest.mark.skipif("compiled" not in backend("cpu"), reason="there is no C++ compiler")
 STRUCTURES = [molecule("CH3CH2OH"), molecule("H2O"), molecule("H"), bulk("C", cubic=True)]
@@ -35,15 +35,17 @@ def make_model(heads: str, **network: object) -> Model:
 def by_autograd(model: Model) -> Model:
     """The same model, with every function of every layer recorded by autograd."""
     copied = copy.deepcopy(model)
-    copied.network._prepared = lambda: None  # type: ignore[method-assign]
+    copied.network._ready = lambda: None  # type: ignore[method-assign]
     return copied
 
 
-def predictions(model: Model, differentiable: bool) -> dict[str, Tensor]:
+def predictions(
+    model: Model, differentiable: bool, evaluated: FrozenModel | None = None
+) -> dict[str, Tensor]:
     structures = WITH_DIPOLES if "dipole" in model.properties else STRUCTURES
     graph = from_atoms(structures, model.cutoff, torch.float64)
     with torch.set_grad_enabled(differentiable):
-        return model(graph)
+        return (evaluated or model)(graph)
 
 
 def loss_of(values: Iterable[Tensor]) -> Tensor:
@@ -76,13 +78,13 @@ def assert_equal(found: Mapping[str, Tensor | None], expected: Mapping[str, Tens
 def propagations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each network that was evaluated with its derivatives written out."""
     seen: list[int] = []
-    forwards = CompiledLayers.forwards
+    forwards = BoundProgram.forwards
 
     def counted(*arguments: object) -> object:
         seen.append(1)
         return forwards(*arguments)
 
-    monkeypatch.setattr(CompiledLayers, "forwards", counted)
+    monkeypatch.setattr(BoundProgram, "forwards", counted)
     return seen
 
 
@@ -90,6 +92,7 @@ NETWORKS: list[dict] = [
     {},
     {"channels": 5},
     {"channels": 4, "parity": True},
+    {"channels": 4, "correlation": 3, "num_layers": 2},
     {"channels": 3, "l_max": 3, "num_layers": 1, "radial_hidden": []},
 ]
 
@@ -100,9 +103,11 @@ def test_values_agree_with_autograd(heads: str, network: dict, propagations: lis
     model = make_model(heads, **network).eval()
     expected = predictions(by_autograd(model), differentiable=True)
     assert not propagations
-    for each in (model, frozen(model)):
+    frozen_model = FrozenModel(model)
+    propagations.clear()  # traced steps are compared with the modules
+    for frozen in (None, frozen_model):
         for differentiable in (False, True):
-            found = predictions(each, differentiable)
+            found = predictions(model, differentiable, frozen)
             assert propagations.pop()
             assert not propagations
             assert_equal(found, expected)

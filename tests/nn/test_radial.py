@@ -187,3 +187,17 @@ def test_compiles_into_one_graph(module):
 def test_mistakes_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("kind", [BesselBasis, GaussianBasis])
+def test_a_trainable_basis_starts_as_the_fixed_one(kind: type) -> None:
+    fixed, trained = kind(5.0, 6).double(), kind(5.0, 6, trainable=True).double()
+    assert not list(fixed.parameters())
+    (weight,) = trained.parameters()
+    r = torch.linspace(0, 5, 11, dtype=torch.float64)
+    torch.testing.assert_close(trained(r), fixed(r))
+    trained(r).square().sum().backward()
+    assert weight.grad.abs().min() > 0
+    with torch.no_grad():
+        weight += 0.1
+    assert not torch.allclose(trained(r), fixed(r))

@@ -19,7 +19,7 @@ from ase.constraints import FixAtoms
 from filelock import FileLock
 
 from molnet.graph.frames import ReadingOptions, StructureFileError
-from molnet.models import Model
+from molnet.models import FrozenModel, Model
 from molnet.simulate import Calculator, predict_files
 from molnet.simulate.predict import default_output
 
@@ -84,13 +84,13 @@ def test_batches_change_nothing(make_model: MakeModel, batch_size: int, max_atom
 
 def test_batches_are_bounded(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[list[int]] = []
-    predict = Model.predict
+    predict = FrozenModel.predict
 
-    def spy(self: Model, atoms: list[Atoms], *arguments: Any) -> list[dict[str, np.ndarray]]:
+    def spy(self: FrozenModel, atoms: list[Atoms], *arguments: Any) -> list[dict[str, np.ndarray]]:
         sizes.append([len(one) for one in atoms])
         return predict(self, atoms, *arguments)
 
-    monkeypatch.setattr(Model, "predict", spy)
+    monkeypatch.setattr(FrozenModel, "predict", spy)
     predict_files(make_model(), write("in.xyz"), "out.csv", batch_size=3, max_atoms=9)
     assert sizes == [[3, 6], [8], [2, 5, 2], [1]]
 
@@ -317,15 +317,15 @@ def test_a_fault_in_the_first_frame_leaves_nothing(make_model: MakeModel) -> Non
 def test_an_interruption_keeps_what_is_done(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predict = Model.predict
+    predict = FrozenModel.predict
     calls = iter(range(10))
 
-    def interrupted(self: Model, *arguments: Any) -> list[dict[str, np.ndarray]]:
+    def interrupted(self: FrozenModel, *arguments: Any) -> list[dict[str, np.ndarray]]:
         if next(calls) == 2:
             raise KeyboardInterrupt
         return predict(self, *arguments)
 
-    monkeypatch.setattr(Model, "predict", interrupted)
+    monkeypatch.setattr(FrozenModel, "predict", interrupted)
     with pytest.raises(KeyboardInterrupt):
         predict_files(make_model(), write("in.xyz"), batch_size=2)
     assert files() == {"in.xyz", "in.predicted.extxyz.partial"}
@@ -462,14 +462,14 @@ def test_input_is_streamed(make_model: MakeModel, monkeypatch: pytest.MonkeyPatc
             read_frames += 1
             yield molecule("CO")
 
-    predict = Model.predict
+    predict = FrozenModel.predict
 
-    def spy(self: Model, *arguments: Any) -> list[dict[str, np.ndarray]]:
+    def spy(self: FrozenModel, *arguments: Any) -> list[dict[str, np.ndarray]]:
         behind.append(read_frames)
         return predict(self, *arguments)
 
     monkeypatch.setattr("molnet.simulate.predict.read_frames", counted)
-    monkeypatch.setattr(Model, "predict", spy)
+    monkeypatch.setattr(FrozenModel, "predict", spy)
     predict_files(make_model(), write("in.xyz"), "out.csv", batch_size=10)
     assert behind == [11, 21, 31, 41, 50]
 

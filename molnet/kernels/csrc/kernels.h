@@ -1,5 +1,5 @@
-// The kernels as others call them, and what they are told: the structures are filled in by blocks.py,
-// gating.py, compiled.py, edge_basis.py and layered.py.
+// The kernels as others call them, and what they are told: the structures are filled in by
+// linear/blocks.py, gate.py, convolution/calls.py and edge_basis.py.
 
 #pragma once
 
@@ -7,7 +7,7 @@
 
 #include "vectors.h"
 
-// Linear maps: blockwise.cpp.
+// Linear maps: linear/blockwise.cpp.
 
 // One irrep of the input mapped to one of the output; starts count numbers from that of a row.
 struct Block {
@@ -46,7 +46,7 @@ struct Linear {
     Linear transposed() const { return {transpose, map, panels_of_transpose, panels, weight_numel}; }
 };
 
-// The gate: gate.cpp.
+// The gate: gate/gate.cpp.
 
 // Copies of one irrep; positions count numbers from the start of a row.
 struct Entry {
@@ -62,7 +62,7 @@ struct Gate {
     int64_t threads;
 };
 
-// The convolution: convolution/sweep.h.
+// The convolution: convolution/coupled/sweep.h.
 
 // A path as plan.py describes it; offsets count numbers from the start of a row.
 struct Path {

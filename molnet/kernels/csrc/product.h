@@ -1,4 +1,4 @@
-// A product of whole matrices as a linear map of one block: see blockwise.cpp.
+// A product of whole matrices as a linear map of one block: see linear/blockwise.cpp.
 
 #pragma once
 

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "../kernels.h"
-#include "../vectors.h"
+#include "kernels.h"
+#include "vectors.h"
 
 struct DirectPath;
 struct Bundle;

@@ -11,7 +11,7 @@
 #include <optional>
 #include <vector>
 
-#include "arrays.h"
+#include "convolution/arrays.h"
 
 // A number of channels that the compiler is told, that of networks of the default size: their kernels are a
 // tenth to a fifth faster for it.

@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "arrays.h"
+#include "convolution/arrays.h"
 
 namespace {
 
