@@ -3,7 +3,7 @@
 from molnet.models.finite import PredictionError, check_finite
 from molnet.models.frozen import FrozenModel, state_of
 from molnet.models.model import Model, UnknownElementError
-from molnet.models.saving import ModelFormatError, load_model, save_model
+from molnet.models.saving import ModelFormatError, floating_type, load_model, save_model
 from molnet.models.total_charge import UnseenChargeWarning
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "UnknownElementError",
     "UnseenChargeWarning",
     "check_finite",
+    "floating_type",
     "load_model",
     "save_model",
     "state_of",

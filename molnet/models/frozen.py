@@ -49,11 +49,15 @@ class FrozenModel:
 
     def predict(
         self,
-        structures: Sequence[Atoms],
+        structures: Sequence[Atoms] | Atoms,
         batch_size: int = 32,
         doubt: Callable[[int, str], None] = warn_of,
     ) -> list[dict[str, NDArray[Any]]]:
         """See :meth:`molnet.models.Model.predict`."""
+        if batch_size < 1:
+            raise ValueError(f"expected batch_size >= 1, received {batch_size}")
+        if isinstance(structures, Atoms):
+            structures = [structures]
         model = self.model
         results: list[dict[str, NDArray[Any]]] = []
         warned = False

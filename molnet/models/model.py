@@ -184,7 +184,7 @@ class Model(nn.Module):
 
     def predict(
         self,
-        structures: Sequence[Atoms],
+        structures: Sequence[Atoms] | Atoms,
         batch_size: int = 32,
         doubt: Callable[[int, str], None] = warn_of,
     ) -> list[dict[str, NDArray[Any]]]:
@@ -194,7 +194,7 @@ class Model(nn.Module):
         whose total charge, ``atoms.info["charge"]``, no training structure had.
 
         Args:
-            structures: any number of them.
+            structures: any number of them, or one.
             batch_size: how many to evaluate at once.
             doubt: called with the place in the list, and with the reason, of a structure whose
                 predictions should not be trusted; by default a warning. See

@@ -111,7 +111,7 @@ def save_model(model: Model, folder: str | Path) -> Path:
 def load_model(
     folder: str | Path,
     device: str | torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
 ) -> Model:
     """Read a saved model, ready to predict (in evaluation mode).
 
@@ -119,16 +119,18 @@ def load_model(
         folder: a folder that :func:`save_model` wrote, or a run's folder that holds one as
             ``model/``.
         device: where to put it; by default CUDA when there is one, else the CPU.
-        dtype: floating-point type; by default the one that it was trained in.
+        dtype: ``torch.float32`` or ``float64``, or its name; by default the one that it was trained
+            in.
 
     Raises:
         FileNotFoundError: there is no such folder, or no model in it.
         ModelFormatError: the model is damaged or was edited, or is of a format that is newer or too
             old.
-        ValueError: the device is not there.
+        ValueError: the device is not there, or the type is another one.
     """
     device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    folder = Path(folder)
+    dtype = None if dtype is None else floating_type(dtype)
+    folder = Path(folder).expanduser()
     if not (folder / CONFIG).is_file() and (folder / "model" / CONFIG).is_file():
         folder = folder / "model"
     for names in ((CONFIG,), (WEIGHTS, NEXT_WEIGHTS)):
@@ -148,6 +150,19 @@ def load_model(
         raise _damaged(folder / WEIGHTS, problem)
     model.load_state_dict(weights)
     return model.to(device=device, dtype=dtype).eval()
+
+
+def floating_type(dtype: torch.dtype | str) -> torch.dtype:
+    """The type of that name, of those that a model can have.
+
+    Raises:
+        ValueError: another type.
+    """
+    known = {"float32": torch.float32, "float64": torch.float64}
+    found = known.get(str(dtype).removeprefix("torch."))
+    if found is None:
+        raise ValueError(f"expected dtype float32 or float64, received {dtype!r}")
+    return found
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], bytes]:

@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import Any
 
 from molnet.graph.elements import ATOMIC_NUMBERS
+from molnet.models.head import Predicted
 from molnet.models.settings import (
     FINITE,
     POSITIVE,
@@ -18,6 +19,7 @@ from molnet.models.settings import (
     check_keys,
     check_network,
     expect,
+    predicted_by,
 )
 from molnet.properties import Property
 from molnet.stored import SEAL
@@ -108,10 +110,19 @@ def _check_properties(properties: Any, heads: Mapping[str, Any]) -> None:
             "a list of at most 4 sizes",
             shape,
         )
+        wanted = _predicted(name, heads)
+        found = Predicted(entry["per"], tuple(shape))
+        expect(found == wanted, where, f"what its head predicts, {wanted}", found)
         try:
             conversion_factor(entry["unit"], entry["shown_in"])
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
+
+
+def _predicted(name: str, heads: Mapping[str, Any]) -> Predicted:
+    if name in heads:
+        return predicted_by(heads[name])
+    return Predicted("atom", (3,)) if name == "forces" else Predicted("structure", (3, 3))
 
 
 def _check_statistics(config: Mapping[str, Any]) -> None:

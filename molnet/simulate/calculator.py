@@ -15,7 +15,14 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from molnet.graph import DEFAULT_SKIN, MovingGraph, implausible, total_charge
-from molnet.models import FrozenModel, Model, UnseenChargeWarning, load_model, state_of
+from molnet.models import (
+    FrozenModel,
+    Model,
+    UnseenChargeWarning,
+    floating_type,
+    load_model,
+    state_of,
+)
 
 
 class Calculator(ASECalculator):
@@ -56,14 +63,15 @@ class Calculator(ASECalculator):
         self,
         model: Model | str | Path,
         device: str | torch.device | None = None,
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | str | None = None,
         skin: float = DEFAULT_SKIN,
     ) -> None:
         super().__init__()
         if not isinstance(model, Model):
             model = load_model(model, device, dtype)
         elif device is not None or dtype is not None:
-            model = copy.deepcopy(model).to(device=device, dtype=dtype)
+            kind = None if dtype is None else floating_type(dtype)
+            model = copy.deepcopy(model).to(device=device, dtype=kind)
         self.model = model
         self._weights = list(model.parameters())
         self.frozen, self._state = FrozenModel(model), state_of(self._weights)

@@ -89,7 +89,7 @@ def predict_files(
     output = default_output(files) if output is None else from_home(output)
     with reserved(output, files):
         if not isinstance(model, Model):
-            model = load_model(model, device, _dtype(dtype))
+            model = load_model(model, device, dtype)
         return _predict_frames(model, files, reading, output, batch_size, max_atoms)
 
 
@@ -130,15 +130,6 @@ def default_output(files: Sequence[Path]) -> Path:
     for compression in (".gz", ".bz2", ".xz"):
         name = name.removesuffix(compression)
     return Path(f"{Path(name).stem}.predicted.extxyz")
-
-
-def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
-    names = {"float32": torch.float32, "float64": torch.float64}
-    if not isinstance(dtype, str):
-        return dtype
-    if dtype not in names:
-        raise ValueError(f"expected dtype float32 or float64, received {dtype!r}")
-    return names[dtype]
 
 
 def _count(files: Sequence[Path], reading: ReadingOptions) -> int | None:

@@ -242,3 +242,14 @@ def test_a_first_save_that_is_killed_is_no_model(
     save_model(model, tmp_path / "m")
     assert load_model(tmp_path / "m", device="cpu").config == model.config
     assert len(list((tmp_path / "m").iterdir())) == 2
+
+
+def test_types_by_name_and_folders_of_the_user(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_model(model, tmp_path / "model")
+    assert load_model("~/model", "cpu", "float64").dtype == torch.float64
+    for wrong in ("float16", "double precision", torch.int64):
+        with pytest.raises(ValueError, match="expected dtype float32 or float64, received"):
+            load_model(tmp_path / "model", "cpu", wrong)
