@@ -40,12 +40,14 @@ def total_charge(atoms: Atoms) -> float:
             return float("nan")
         # Beside a stated charge they may be partial charges that were rounded, or chosen roughly.
         charges[f"the sum {total:g} of the initial charges"] = float(round(total))
+    if not charges:
+        return 0.0
     if len(set(charges.values())) > 1:
         found = ", ".join(f"{charge:g} ({source})" for source, charge in charges.items())
         raise StructureError(
             f"the total charge is stated more than once, and differently: {found}. Keep one."
         )
-    charge = next(iter(charges.values()), 0.0)
+    charge = next(iter(charges.values()))
     if abs(charge) > atoms.numbers.sum():
         raise StructureError(
             f"the total charge {charge:g} is more than all {atoms.numbers.sum()} electrons of the "

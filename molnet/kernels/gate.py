@@ -82,6 +82,7 @@ class CompiledGate:
     nonlinear = True
     learns = False
     accumulates = False
+    packed = None
 
     def apply(self, x: Tensor, weight: None, around: Any, onto: Tensor | None) -> Tensor:
         """The gate as a step of a program, recorded by autograd."""

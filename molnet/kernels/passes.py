@@ -6,7 +6,7 @@ They are what a network's first two derivatives are made of. Nothing is recorded
 
 import ctypes
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,28 +14,12 @@ from torch import Tensor
 from molnet.kernels.compiler import kernels_for
 from molnet.kernels.edge_basis import CompiledEdgeBasis, EdgeBasisStruct
 from molnet.kernels.graph_orders import GraphOrders, GraphStruct
-from molnet.kernels.linear.blocks import BlockwiseMap
 from molnet.kernels.linear.packing import pack
 from molnet.kernels.program import Program, Role, Step
 
 Keeps = Literal["nothing", "steps", "rest"]
 """What a pass forwards keeps: nothing, what gradients of vectors need, or what those of weights
 need as well (several times as much)."""
-
-
-@runtime_checkable
-class Packed(Protocol):
-    """A primitive whose weights are packed into panels, as those of linear maps are."""
-
-    map: BlockwiseMap
-
-
-@runtime_checkable
-class Structured(Protocol):
-    """A primitive that tells its kernels more than its weights."""
-
-    def struct(self, weight: Tensor | None) -> ctypes.Structure:
-        """A structure of the C++ source, which has to stay as long as the kernels run."""
 
 
 class Kept(NamedTuple):
@@ -100,26 +84,23 @@ class BoundProgram:
     def _steps(self) -> "ctypes.Array[_StepStruct]":
         steps = self.program.steps
         maps = [
-            (step.primitive.map, self._weight_of(step))
+            (step.primitive.packed, self._weight_of(step))
             for step in steps
-            if isinstance(step.primitive, Packed)
+            if step.primitive.packed is not None
         ]
-        packed: Any
-        packed, panels = pack(self._kernels, maps) if maps else ([], None)
+        packed, panels = pack(self._kernels, maps) if maps else ((), None)
         in_turn = iter(packed)
-        structs: list[Any] = []
-        for step in steps:
-            if isinstance(step.primitive, Packed):
-                structs.append(next(in_turn))
-            elif isinstance(step.primitive, Structured):
-                structs.append(step.primitive.struct(self._weight_of(step)))
-            else:
-                structs.append(None)
+        structs = [
+            step.primitive.struct(self._weight_of(step))
+            if step.primitive.packed is None
+            else next(in_turn)
+            for step in steps
+        ]
         array = (_StepStruct * len(steps))(
             *(
                 _StepStruct(
                     _functions(self._kernels, step.primitive.symbol, struct),
-                    None if struct is None else ctypes.addressof(struct),
+                    ctypes.addressof(struct),
                     None if step.weight is None else self.weights[step.weight].data_ptr(),
                     step.source,
                     step.target,
@@ -291,11 +272,10 @@ class _Layout(NamedTuple):
         return layout
 
 
-def _functions(kernels: ctypes.CDLL, symbol: str, told: ctypes.Structure | None) -> int:
+def _functions(kernels: ctypes.CDLL, symbol: str, told: ctypes.Structure) -> int:
     """The address of a primitive's functions, which have to be told what they expect."""
     functions = _FunctionsStruct.in_dll(kernels, symbol)
-    if told is not None:
-        _check_size(type(told), functions.size)
+    _check_size(type(told), functions.size)
     return ctypes.addressof(functions)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from molnet.kernels.edges import Edges
-from molnet.kernels.linear.blocks import RowGroups
+from molnet.kernels.linear.blocks import BlockwiseMap, RowGroups
 
 
 class Surroundings(NamedTuple):
@@ -45,6 +45,8 @@ class Primitive(Protocol):
         nonlinear: whether derivatives need what came in.
         learns: whether it has weights.
         accumulates: whether it can add to what earlier steps have written.
+        packed: the map whose weights are packed into panels, which are then all that its functions
+            are told; None for other primitives.
         dim_in, dim_out: lengths of the rows.
     """
 
@@ -57,12 +59,17 @@ class Primitive(Protocol):
     @property
     def accumulates(self) -> bool: ...
     @property
+    def packed(self) -> BlockwiseMap | None: ...
+    @property
     def dim_in(self) -> int: ...
     @property
     def dim_out(self) -> int: ...
 
     def serves(self, like: Tensor) -> bool:
         """Whether there are kernels for features of this type on this device."""
+
+    def struct(self, weight: Tensor | None) -> ctypes.Structure:
+        """What its functions are told, unless that is packed weights; a structure in C++."""
 
     def apply(self, x: Tensor, weight: Any, around: Surroundings, onto: Tensor | None) -> Tensor:
         """The same as a function of PyTorch's, differentiable any number of times.
@@ -229,6 +236,7 @@ class Columns:
     nonlinear = False
     learns = False
     accumulates = False
+    packed = None
 
     def serves(self, like: Tensor) -> bool:
         """Always."""

@@ -60,6 +60,7 @@ class SymmetricPolynomials:
     nonlinear = True
     learns = True
     accumulates = False
+    packed = None
 
     @property
     def dim_in(self) -> int:

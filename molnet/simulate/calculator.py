@@ -1,6 +1,7 @@
 """A trained model as an ASE calculator, for optimisations, dynamics and vibrations."""
 
 import copy
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -126,7 +127,8 @@ class Calculator(ASECalculator):
             "pbc": (atoms.pbc, known.pbc),
         }
         changes = [name for name, (now, then) in pairs.items() if now.tobytes() != then.tobytes()]
-        if not np.array_equal(total_charge(atoms), self._charge, equal_nan=True):
+        charge, known_charge = total_charge(atoms), self._charge
+        if charge != known_charge and not (math.isnan(charge) and math.isnan(known_charge)):
             changes.append("initial_charges")
         return changes
 

@@ -48,6 +48,7 @@ class Convolving:
     nonlinear = True
     learns = True
     accumulates = False
+    packed = None
 
     @property
     def dim_in(self) -> int:

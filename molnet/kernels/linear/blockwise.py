@@ -10,6 +10,7 @@ The map is linear in features and weights, and so is each of its derivatives: tw
 come from one sweep, :class:`_Both`.
 """
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -82,9 +83,18 @@ class LinearMap:
         """Length of the rows that go out."""
         return self.map.dim_out
 
+    @property
+    def packed(self) -> BlockwiseMap:
+        """The map whose weights are packed."""
+        return self.map
+
     def serves(self, like: Tensor) -> bool:
         """Whether there are kernels for features of this type on this device."""
         return kernels_for(like) is not None
+
+    def struct(self, weight: Tensor | None) -> ctypes.Structure:
+        """Packed weights are all that its functions are told."""
+        raise TypeError("the weights of linear maps are packed together")
 
     def apply(
         self, x: Tensor, weight: Tensor, around: "Surroundings", onto: Tensor | None
