@@ -49,9 +49,13 @@ inline Vector answer(Dual a) { return a.change; }
 template <class Number>
 struct Monomials {
     const SymmetricPower& power;
-    std::vector<Number> M, adjoint;
+    std::vector<Real> coefficient;
+    std::vector<Number> monomial, adjoint_of;
+    Number *const M, *const adjoint;
 
-    explicit Monomials(const SymmetricPower& power) : power(power), M(power.monomials), adjoint(power.monomials) {}
+    explicit Monomials(const SymmetricPower& power)
+        : power(power), coefficient(power.coefficient, power.coefficient + power.piece[power.pieces - 1].last_term),
+          monomial(power.monomials), adjoint_of(power.monomials), M(monomial.data()), adjoint(adjoint_of.data()) {}
 
     template <class Component>
     void evaluate(Component component) {
@@ -63,15 +67,15 @@ struct Monomials {
     Number sum(const Piece& piece) const {
         Number total{};
         for (int64_t i = piece.first_term; i < piece.last_term; ++i)
-            add_scaled(total, Real(power.coefficient[i]), M[power.term[i]]);
+            add_scaled(total, coefficient[i], M[power.term[i]]);
         return total;
     }
 
-    void start() { std::fill(adjoint.begin(), adjoint.end(), Number{}); }
+    void start() { std::fill_n(adjoint, power.monomials, Number{}); }
 
     void take(const Piece& piece, Vector g) {
         for (int64_t i = piece.first_term; i < piece.last_term; ++i)
-            add_constant(adjoint[power.term[i]], Real(power.coefficient[i]) * g);
+            add_constant(adjoint[power.term[i]], coefficient[i] * g);
     }
 
     // Adjoints of the components, once all pieces have been taken.
