@@ -118,8 +118,9 @@ class Summary:
 
     def __str__(self) -> str:
         rate = self.structures / self.seconds if self.seconds else np.nan
+        noun = "structure" if self.structures == 1 else "structures"
         lines = [
-            f"{self.structures} structures, {self.atoms} atoms, {self.seconds:.1f} s "
+            f"{self.structures} {noun}, {self.atoms} atoms, {self.seconds:.1f} s "
             f"({rate:.0f} structures/s)"
         ]
         table: list[tuple[str, ...]] = [("property", "unit", "min", "mean", "max")]
