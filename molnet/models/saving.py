@@ -13,6 +13,7 @@ the configuration belongs to.
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Callable
 from contextlib import suppress
@@ -130,7 +131,7 @@ def load_model(
     """
     device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = None if dtype is None else floating_type(dtype)
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))  # which leaves a name like ~run as it is
     if not (folder / CONFIG).is_file() and (folder / "model" / CONFIG).is_file():
         folder = folder / "model"
     for names in ((CONFIG,), (WEIGHTS, NEXT_WEIGHTS)):
