@@ -72,14 +72,7 @@ class Checkpoints(Callback):
             if trainer.is_global_zero:
                 with self.averaged.applied(pl_module):
                     save_model(cast(Model, pl_module.model), self.model_folder)
-        self._save(trainer)
-        if improved and trainer.is_global_zero:
-            partial = self.best.with_suffix(".partial")
-            try:
-                shutil.copyfile(self.last, partial)
-                partial.replace(self.best)
-            finally:
-                partial.unlink(missing_ok=True)
+        self._save(trainer, improved)
         if self.interruption.requested:
             self.interruption.end()
 
@@ -94,13 +87,22 @@ class Checkpoints(Callback):
         self.best_loss = float(state_dict["best_loss"])
         self.best_epoch = int(state_dict["best_epoch"])
 
-    def _save(self, trainer: Trainer) -> None:
+    def _save(self, trainer: Trainer, is_best: bool = False) -> None:
+        """Save the state as ``last.ckpt``, and before that as ``best.ckpt`` if it is the best.
+
+        In this order, since a run goes on from ``last.ckpt``: killed in between, it comes to the
+        same best epoch again. A best checkpoint after the last one would be missing for good.
+        """
         # Lightning's own temporary files fail where folders are on several disks.
-        partial = self.last.with_suffix(".partial")
+        partial, copy = self.last.with_suffix(".partial"), self.best.with_suffix(".partial")
         try:
             trainer.save_checkpoint(partial)
             seal(partial)
+            if is_best and trainer.is_global_zero:
+                shutil.copyfile(partial, copy)
+                copy.replace(self.best)
             partial.replace(self.last)
         finally:
             partial.unlink(missing_ok=True)
+            copy.unlink(missing_ok=True)
         self._saved_at = time.monotonic()
