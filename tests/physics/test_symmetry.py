@@ -163,7 +163,7 @@ def test_a_molecule_in_a_periodic_box_is_the_molecule(
 
 def test_dipoles_of_crystals_are_refused(make_model: Callable[..., Model], crystal: Atoms) -> None:
     model = make_model(HEADS)
-    with pytest.raises(StructureError, match="take a molecule out of its box") as caught:
+    with pytest.raises(StructureError, match="Take a molecule out of its box") as caught:
         model.predict([molecule("H2O"), molecule("CH4"), crystal], batch_size=2)
     assert caught.value.index == 2
     assert "homo" in make_model({"homo": {"kind": "intensive"}}).predict([crystal])[0]
