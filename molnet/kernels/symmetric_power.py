@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molnet.kernels.compiler import kernels_for
+from molnet.kernels.linear.blocks import RowGroups
 
 if TYPE_CHECKING:
     from molnet.kernels.program import Surroundings
@@ -81,13 +82,13 @@ class SymmetricPolynomials:
         """Whether there are kernels for features of this type on this device."""
         return kernels_for(like) is not None
 
-    def evaluate(self, x: Tensor, weight: Tensor, species: Tensor) -> Tensor:
+    def evaluate(self, x: Tensor, weight: Tensor, species: RowGroups) -> Tensor:
         """The powers in plain PyTorch.
 
         Args:
             x: features ``[N, components * C]``.
             weight: ``[S, paths * C]``.
-            species: of the nodes, ``[N]``.
+            species: the nodes of each species.
 
         Returns:
             ``[N, outputs * C]``.
@@ -98,7 +99,9 @@ class SymmetricPolynomials:
             monomials.append(monomials[parent] * components[factor])
         matrix, path, output = self._constants(x.dtype, x.device)
         sums = torch.stack(monomials, 1).transpose(1, 2) @ matrix  # [N, C, pieces]
-        weights = weight.index_select(0, species).unflatten(1, (self.paths, self.channels))
+        weights = weight.index_select(0, species.of_rows()).unflatten(
+            1, (self.paths, self.channels)
+        )
         of_pieces = sums.transpose(1, 2) * weights.index_select(1, path)
         result = x.new_zeros(len(x), self.outputs, self.channels)
         return result.index_add(1, output, of_pieces).flatten(1)
@@ -107,10 +110,7 @@ class SymmetricPolynomials:
         self, x: Tensor, weight: Tensor, around: "Surroundings", onto: Tensor | None
     ) -> Tensor:
         """The powers as a step of a program, recorded by autograd."""
-        order, starts = around.species
-        species = torch.empty_like(order)
-        species[order] = torch.repeat_interleave(starts.diff())
-        return self.evaluate(x, weight, species)
+        return self.evaluate(x, weight, around.species)
 
     def struct(self, weight: Tensor | None) -> "SymmetricPowerStruct":
         """``SymmetricPower`` of the C++ source."""
@@ -139,8 +139,10 @@ class SymmetricPolynomials:
         """The matrix from monomials to pieces, and the path and the output of each piece."""
         known = self.__dict__.setdefault("_known", {})
         if (dtype, device) not in known:
-            path, output = (torch.tensor(i, device=device) for i in zip(*self._places, strict=True))
-            known[dtype, device] = self._matrix.to(device, dtype), path, output
+            places = zip(*self._places, strict=True)
+            with torch.inference_mode(False):  # training needs them later
+                path, output = (torch.tensor(of_pieces, device=device) for of_pieces in places)
+                known[dtype, device] = self._matrix.to(device, dtype), path, output
         return known[dtype, device]
 
     @cached_property

@@ -41,7 +41,8 @@ class Knots:
         """Both in the type of a tensor, on its device."""
         kind = tensor.dtype, tensor.device
         if kind not in self._converted:
-            self._converted[kind] = self.basis.to(tensor), self.interpolation.to(tensor)
+            with torch.inference_mode(False):  # training needs them later
+                self._converted[kind] = self.basis.to(tensor), self.interpolation.to(tensor)
         return self._converted[kind]
 
 
@@ -114,7 +115,8 @@ class Keeper:
         known = self._derived
         if known is not None and known.unchanged:
             return known
-        self._derived = derived = Derived.of(network)
+        with torch.inference_mode(False):  # training needs the constants later
+            self._derived = derived = Derived.of(network)
         if derived.compilable is not None and not _agrees(network):
             refusal = "on a small graph the steps that were traced differ from the modules"
             self._derived = derived = replace(derived, compilable=None, refusal=refusal)

@@ -99,10 +99,7 @@ class SymmetricPower(nn.Module):
             ``[N, irreps_out.dim]`` in layout ``ir_mul``.
         """
         check_features(x, self.irreps_in, "features of SymmetricPower")
-        order, starts = species
-        of_nodes = torch.empty_like(order)
-        of_nodes[order] = torch.repeat_interleave(starts.diff())
-        return self.polynomials.evaluate(x, self.weight, of_nodes)
+        return self.polynomials.evaluate(x, self.weight, species)
 
     def extra_repr(self) -> str:
         return (

@@ -112,3 +112,18 @@ def test_inference_mode_without_kernels(monkeypatch: pytest.MonkeyPatch) -> None
     with torch.inference_mode():
         found = model(from_atoms(STRUCTURES, model.cutoff))["forces"]
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_training_after_inference_mode(kernels: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept for the modules is not made in inference mode, where nothing can be trained."""
+    if not kernels:
+        monkeypatch.setattr("molnet.kernels.compiler.library", lambda *_: None)
+    network = {"cutoff": 4.0, "channels": 4, "l_max": 1, "num_layers": 2, "correlation": 2}
+    heads = {"energy": {"kind": "extensive", "forces": True}}
+    model = Model(network, heads, [1, 6, 8], {"mean_neighbours": 5.0}).double()
+    graph = from_atoms(STRUCTURES, model.cutoff, torch.float64)
+    with torch.inference_mode():
+        model.eval()(from_atoms(STRUCTURES, model.cutoff, torch.float64))
+    model.train()(graph)["forces"].square().sum().backward()
+    assert all(torch.isfinite(w.grad).all() for w in model.parameters() if w.grad is not None)

@@ -75,6 +75,12 @@ class RowGroups(NamedTuple):
         ascending, order = group.sort(stable=True)
         return cls(order, starts_of(ascending, num_groups))
 
+    def of_rows(self) -> Tensor:
+        """The group of each row again, ``[N]``."""
+        groups = torch.empty_like(self.order)
+        groups[self.order] = torch.repeat_interleave(self.starts.diff())
+        return groups
+
 
 @dataclass(frozen=True, eq=False)
 class BlockwiseMap:
