@@ -14,17 +14,13 @@ from torch_geometric.data import Batch
 from molnet.graph import StructureError, exact_dtype, from_atoms, implausible
 from molnet.graph.structure import Atoms
 from molnet.models.finite import PredictionError
+from molnet.models.given import numbered
 from molnet.models.total_charge import UnseenChargeWarning
 
 if TYPE_CHECKING:
     from molnet.models.model import Model
 
 _version_of = attrgetter("_version")
-
-
-def warn_of(place: int, reason: str) -> None:
-    """A warning that the predictions of a structure should not be trusted."""
-    warnings.warn(f"structure {place}: {reason}", stacklevel=4)
 
 
 class FrozenModel:
@@ -49,15 +45,23 @@ class FrozenModel:
 
     def predict(
         self,
-        structures: Sequence[Atoms] | Atoms,
+        structures: Sequence[Atoms],
         batch_size: int = 32,
-        doubt: Callable[[int, str], None] = warn_of,
+        doubt: Callable[[int, str], None] | None = None,
+        name_of: Callable[[int], str] = numbered,
     ) -> list[dict[str, NDArray[Any]]]:
-        """See :meth:`molnet.models.Model.predict`."""
+        """Predict structures, as :meth:`molnet.models.Model.predict` does.
+
+        Args:
+            structures: any number of them.
+            batch_size: how many to evaluate at once.
+            doubt: called with the place in the list, and with the reason, of a structure whose
+                predictions should not be trusted, see :func:`molnet.graph.implausible`; by default
+                a warning.
+            name_of: how warnings name the structure in a place.
+        """
         if batch_size < 1:
             raise ValueError(f"expected batch_size >= 1, received {batch_size}")
-        if isinstance(structures, Atoms):
-            structures = [structures]
         model = self.model
         results: list[dict[str, NDArray[Any]]] = []
         warned = False
@@ -65,7 +69,10 @@ class FrozenModel:
             chunk = structures[start : start + batch_size]
             try:
                 for place, reason in implausible(chunk).items():
-                    doubt(start + place, reason)
+                    if doubt is None:
+                        warnings.warn(f"{name_of(start + place)}: {reason}", stacklevel=3)
+                    else:
+                        doubt(start + place, reason)
                 graph = from_atoms(chunk, model.cutoff, exact_dtype(model.device))
                 charges = graph.charge.numpy()
                 model.total_charges.check(charges)
@@ -76,15 +83,17 @@ class FrozenModel:
             except (StructureError, PredictionError) as error:
                 error.index += start
                 raise
-            if not warned and (remark := self._remark_on(charges, start)):
+            if not warned and (remark := self._remark_on(charges, start, name_of)):
                 warnings.warn(remark, UnseenChargeWarning, stacklevel=3)
                 warned = True
         return results
 
-    def _remark_on(self, charges: NDArray[Any], start: int) -> str | None:
+    def _remark_on(
+        self, charges: NDArray[Any], start: int, name_of: Callable[[int], str]
+    ) -> str | None:
         for index, charge in enumerate(charges.tolist(), start):
             if remark := self.model.total_charges.remark(charge):
-                return f"structure {index}: {remark}"
+                return f"{name_of(index)}: {remark}"
         return None
 
 

@@ -3,9 +3,10 @@
 import copy
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, cast, overload
 
 import numpy as np
 import torch
@@ -20,16 +21,22 @@ from molnet.graph import (
     volumes,
 )
 from molnet.graph.elements import SYMBOLS
+from molnet.graph.reading.errors import StructureFileError
 from molnet.graph.structure import Atoms
 from molnet.kernels import BoundProgram, Keeps, as_source, close, net_inflow
-from molnet.models.finite import check_finite
-from molnet.models.frozen import FrozenModel, warn_of
+from molnet.models.description import described
+from molnet.models.finite import PredictionError, check_finite
+from molnet.models.frozen import FrozenModel
+from molnet.models.given import structures_given
 from molnet.models.head import Head
 from molnet.models.heads import HEADS, Extensive
 from molnet.models.network import Features, Network
 from molnet.models.settings import OF_ENERGY, complete_statistics
 from molnet.models.total_charge import TotalCharges
 from molnet.properties import Property, get_property
+
+Prediction = dict[str, NDArray[Any]]
+"""The properties of one structure by name, in internal units."""
 
 NETWORK_DEFAULTS: dict[str, Any] = {
     name: parameter.default
@@ -120,6 +127,10 @@ class Model(nn.Module):
         index[self.species] = torch.arange(len(self.species))
         self.register_buffer("_species_index", index, persistent=False)
 
+    def __repr__(self) -> str:
+        """What the model predicts, of what, and where it comes from; not its layers."""
+        return described(self)
+
     @property
     def dtype(self) -> torch.dtype:
         """Floating-point type of the weights, and of the graphs that the model takes."""
@@ -182,33 +193,53 @@ class Model(nn.Module):
             outputs["stress"] = virial(graph, vectors, gradients) / volume
         return outputs
 
+    @overload
+    def predict(self, structures: Atoms, batch_size: int = 32) -> Prediction: ...
+
+    @overload  # which mypy takes for the same: here it does not look into ASE
+    def predict(  # type: ignore[overload-cannot-match]
+        self, structures: Iterable[Atoms] | Iterable[str | Path] | str | Path, batch_size: int = 32
+    ) -> list[Prediction]: ...
+
     def predict(
         self,
-        structures: Sequence[Atoms] | Atoms,
+        structures: Atoms | Iterable[Atoms] | Iterable[str | Path] | str | Path,
         batch_size: int = 32,
-        doubt: Callable[[int, str], None] = warn_of,
-    ) -> list[dict[str, NDArray[Any]]]:
-        """Predict structures given as ASE's atoms.
+    ) -> Prediction | list[Prediction]:
+        """Predict one structure, several, or all structures of a file.
 
-        Warns (:class:`~molnet.models.total_charge.UnseenChargeWarning`) of the first structure
-        whose total charge, ``atoms.info["charge"]``, no training structure had.
+        Warns of structures whose predictions should not be trusted (see
+        :func:`molnet.graph.implausible`), and of the first structure whose total charge,
+        ``atoms.info["charge"]``, no training structure had
+        (:class:`~molnet.models.total_charge.UnseenChargeWarning`).
 
         Args:
-            structures: any number of them, or one.
+            structures: ASE's atoms; any number of them; or the name of a file that ASE reads, a
+                glob, or several of these.
             batch_size: how many to evaluate at once.
-            doubt: called with the place in the list, and with the reason, of a structure whose
-                predictions should not be trusted; by default a warning. See
-                :func:`molnet.graph.implausible`.
 
         Returns:
-            For each structure its properties by name, in internal units (see
-            :attr:`properties`). Structures without a volume have no stress.
+            For each structure its properties by name, as arrays in the units of :attr:`properties`.
+            Structures without a volume have no stress. One structure gives one dictionary, all else
+            a list, in the order of the structures, and of the frames of each file.
 
         Raises:
             UnknownElementError, StructureError, PredictionError: ``index`` is the structure's place
                 in the list.
+            StructureFileError: the same for a structure of a file, or a file that cannot be read;
+                the message has file and frame.
+            FileNotFoundError: there is no such file.
         """
-        return FrozenModel(self).predict(structures, batch_size, doubt)
+        frozen = FrozenModel(self)
+        if isinstance(structures, Atoms):
+            return frozen.predict([structures], batch_size)[0]
+        given = structures_given(structures)
+        try:
+            return frozen.predict(given.structures, batch_size, name_of=given.name_of)
+        except (StructureError, PredictionError) as error:
+            if not given.from_files:
+                raise
+            raise StructureFileError(f"{given.name_of(error.index)}: {error}") from error
 
     def of_each_structure(
         self, outputs: Mapping[str, Tensor], graph: Batch

@@ -124,12 +124,6 @@ def test_results_can_be_differentiated_by_positions() -> None:
     assert slope.abs().max() > 1e-3
 
 
-def test_one_structure_is_taken_too() -> None:
-    model = make({"u0": {"kind": "extensive"}})
-    (one,), (same,) = model.predict(molecule("H2O")), model.predict([molecule("H2O")])
-    assert one["u0"] == same["u0"]
-
-
 @pytest.mark.parametrize("size", [0, -1])
 def test_batches_of_nothing_are_refused(size: int) -> None:
     with pytest.raises(ValueError, match=f"batch_size >= 1, received {size}"):
