@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 from torch_geometric.data import Batch
 
-from molnet.graph import MovingGraph, StructureError, from_atoms
+from molnet.graph import MovingGraph, MovingGraphs, StructureError, from_atoms
 
 CUTOFF = 4.0
 
@@ -49,7 +49,12 @@ def graph_of(graph: MovingGraph, atoms: Atoms) -> Batch:
 
 def assert_same(graph: MovingGraph, atoms: Atoms) -> None:
     found = graph_of(graph, atoms)
-    expected = from_atoms([atoms], graph.cutoff, torch.float64)
+    assert_equal(found, from_atoms([atoms], graph.cutoff, torch.float64))
+    assert found.num_graphs == 1
+    assert found.num_nodes == len(atoms)
+
+
+def assert_equal(found: Batch, expected: Batch) -> None:
     assert sorted(found.keys()) == sorted(expected.keys())
     assert (found.edge_index[1].diff() >= 0).all(), "receivers must ascend"
     for batch in (found, expected):  # senders of one receiver come in any order
@@ -59,8 +64,6 @@ def assert_same(graph: MovingGraph, atoms: Atoms) -> None:
     for key in expected.keys():  # noqa: SIM118 - a batch is not a mapping
         assert found[key].dtype == expected[key].dtype, key
         assert torch.equal(found[key], expected[key]), key
-    assert found.num_graphs == 1
-    assert found.num_nodes == len(atoms)
 
 
 @every_structure
@@ -76,7 +79,9 @@ def test_graphs_are_those_from_scratch(name: str, skin: float) -> None:
 def test_a_skin_that_is_never_searched_again_loses_edges(name: str) -> None:
     """Negative control of the comparison above."""
     graph = MovingGraph(CUTOFF, 0.3)
-    graph._outdated = lambda *structure: False  # type: ignore[method-assign]
+    graph_of(graph, STRUCTURES[name])
+    assert graph.graphs is not None
+    graph.graphs._outdated = lambda *now: np.array([False])  # type: ignore[method-assign]
     missing = 0
     for atoms in random_walk(STRUCTURES[name], step=0.05):
         expected = from_atoms([atoms], CUTOFF).num_edges
@@ -101,12 +106,18 @@ def test_wrapping_is_a_move_like_any_other() -> None:
         assert_same(graph, atoms)
 
 
-def test_a_changing_cell_is_noticed() -> None:
-    atoms, graph = STRUCTURES["small crystal"].copy(), MovingGraph(CUTOFF, 0.5)
-    for _ in range(5):
+@pytest.mark.parametrize("scale_atoms", [False, True])
+@pytest.mark.parametrize("name", ["small crystal", "crystal", "slab without a third vector"])
+def test_a_changing_cell_is_noticed(name: str, scale_atoms: bool) -> None:
+    atoms, graph = STRUCTURES[name].copy(), MovingGraph(CUTOFF, 0.5)
+    generator = np.random.default_rng(0)
+    for _ in range(60):
         assert_same(graph, atoms)
-        atoms.set_cell(atoms.cell.array * 1.001)  # the atoms stay where they are
-    assert graph.searches == 5
+        strain = 0.998 * np.eye(3) + 0.004 * generator.standard_normal((3, 3))
+        atoms.set_cell(atoms.cell.array @ strain, scale_atoms=scale_atoms)
+    assert graph.searches > 1
+    if atoms.pbc.all():
+        assert graph.searches < 30, "small strains keep the candidates"
 
 
 def test_other_structures_are_noticed() -> None:
@@ -169,3 +180,54 @@ def test_what_makes_no_graph_is_refused() -> None:
 def test_impossible_skins_are_refused(skin: float) -> None:
     with pytest.raises(ValueError, match="skin of 0 Å or more"):
         MovingGraph(CUTOFF, skin)
+
+
+def graphs_of(structures: list[Atoms], skin: float = 0.5) -> MovingGraphs:
+    return MovingGraphs(
+        np.concatenate([atoms.numbers for atoms in structures]),
+        [len(atoms) for atoms in structures],
+        np.array([atoms.pbc for atoms in structures]),
+        cutoff=CUTOFF,
+        skin=skin,
+    )
+
+
+def now(graphs: MovingGraphs, structures: list[Atoms]) -> Batch:
+    return graphs(
+        np.concatenate([atoms.positions for atoms in structures]),
+        np.array([atoms.cell.array for atoms in structures]),
+    )
+
+
+def test_many_structures_move_each_in_its_own_way() -> None:
+    """Slow ones, fast ones, one whose cell is strained; only those that moved are searched."""
+    structures = [atoms.copy() for atoms in STRUCTURES.values()]
+    graphs = graphs_of(structures)
+    generator = np.random.default_rng(0)
+    for step in range(30):
+        assert_equal(now(graphs, structures), from_atoms(structures, CUTOFF, torch.float64))
+        for place, atoms in enumerate(structures):
+            size = [0.0, 0.02, 0.1][(place + step // 10) % 3]
+            atoms.positions += size * generator.standard_normal(atoms.positions.shape)
+        structures[4].set_cell(structures[4].cell.array * 1.003, scale_atoms=True)
+    assert len(structures) < graphs.searches < 20 * len(structures)
+
+
+def test_faults_of_many_structures_are_named_by_place() -> None:
+    structures = [molecule("CH4"), molecule("H2O"), STRUCTURES["crystal"].copy()]
+    graphs = graphs_of(structures, skin=5.0)
+    now(graphs, structures)
+    for broken, atom in ((1, 2), (2, 3)):
+        moved = [atoms.copy() for atoms in structures]
+        moved[broken].positions[atom] = moved[broken].positions[0] + 1e-4
+        with pytest.raises(StructureError, match=f"atoms 0 and {atom} .*same place") as caught:
+            now(graphs, moved)
+        assert caught.value.index == broken
+        moved[broken].positions[atom] = np.nan
+        with pytest.raises(StructureError, match=f"atom {atom} .*not finite") as caught:
+            now(graphs, moved)
+        assert caught.value.index == broken
+    assert_equal(now(graphs, structures), from_atoms(structures, CUTOFF, torch.float64))
+    with pytest.raises(StructureError, match="no atoms") as caught:
+        MovingGraphs([1, 1], [2, 0], cutoff=CUTOFF)
+    assert caught.value.index == 1

@@ -114,7 +114,11 @@ def test_dynamics_conserve_energy(network_model: Model) -> None:
 
     late = Calculator(network_model, skin=0.0)  # negative control: neighbours that come too late
     calls = count()
-    late.graph._outdated = lambda *structure: next(calls) % 100 == 99  # type: ignore[method-assign]
+    late.get_potential_energy(ethanol)
+    assert late.graph.graphs is not None
+    late.graph.graphs._outdated = (  # type: ignore[method-assign]
+        lambda *now: np.array([next(calls) % 100 == 99])
+    )
     assert drift(energies(ethanol, late, 400)) > 1e-2
 
 
