@@ -67,10 +67,14 @@ class DataSet(ABC):
         name: in what a run prints and records.
         cache: folder for the converted data; see :func:`molnet.cache.cache_folder`.
         verify: see :meth:`molnet.datasets.store.ArrayStore.open`.
-        train_size: structures to train on: a count, or a fraction of all.
+        train_size: structures to train on: a count, or a fraction of all; None: what the other
+            parts leave over.
         validation_size: structures to choose the best epoch by.
-        test_size: structures to measure errors on; None: what the other parts leave over.
+        test_size: structures to measure errors on; None: what the other parts leave over, or as
+            many as ``validation_size`` where that is asked of ``train_size`` too.
         split_seed: of the random split.
+        split: a file that says which structure belongs to which part, in place of a random split;
+            see :func:`molnet.datasets.load_split`.
         batch_size: most structures in a batch.
         max_atoms: most atoms in a batch; None: no limit.
         max_edges: most edges in a batch; None: no limit.
@@ -82,10 +86,11 @@ class DataSet(ABC):
     name: str
     cache: str | None = field(default=None, metadata=names_files())
     verify: bool = False
-    train_size: int | float
-    validation_size: int | float
+    train_size: int | float | None = None
+    validation_size: int | float = 0.1
     test_size: int | float | None = None
     split_seed: int = 0
+    split: str | None = field(default=None, metadata=names_files())
     batch_size: int = 16
     max_atoms: int | None = None
     max_edges: int | None = None

@@ -22,6 +22,9 @@ PERIODIC = ("cells", "pbc")
 CHARGED = ("charge",)
 """Likewise where some structure has a total charge."""
 
+GROUPED = ("group",)
+"""Likewise where structures belong to groups."""
+
 COUNTS = ("structures", "atoms")
 KEYS = {entry.name for entry in fields_of(Property)}
 
@@ -41,6 +44,7 @@ def layout(
         "cells": (np.float64, (structures, 3, 3)),
         "pbc": (np.bool_, (structures, 3)),
         "charge": (np.int32, (structures,)),
+        "group": (np.int32, (structures,)),
     }
     for entry in properties:
         rows = atoms if entry.per == "atom" else structures
@@ -111,7 +115,7 @@ def arrays_of(
     structures, atoms = (_count(name, manifest[name]) for name in COUNTS)
     arrays = layout(structures, atoms, properties.values())
     listed = manifest["arrays"]
-    for group in (PERIODIC, CHARGED):
+    for group in (PERIODIC, CHARGED, GROUPED):
         if not set(group) & listed.keys():
             arrays = {name: entry for name, entry in arrays.items() if name not in group}
     if listed.keys() != arrays.keys():
@@ -139,6 +143,16 @@ def origin_of(manifest: Mapping[str, Any], index: int, path: Path) -> str:
             return f"{file}, frame {frame}"
         frame -= count
     raise IndexError(f"{path} has {manifest['structures']} structures, and none at {index}")
+
+
+def parts_of_files(manifest: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Structures of the parts of a split that have files of their own, by the part's name.
+
+    They come last, in the order in which ``source`` has the ``parts`` with their sizes.
+    """
+    sizes: dict[str, int] = manifest["source"].get("parts", {})
+    ends = manifest["structures"] - sum(sizes.values()) + np.cumsum([0, *sizes.values()])
+    return {name: np.arange(*ends[i : i + 2]) for i, name in enumerate(sizes)}
 
 
 def identity_of(arrays: Mapping[str, Any]) -> str:

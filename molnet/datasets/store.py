@@ -10,6 +10,7 @@ structures stand one after the other; structure i owns rows ``offsets[i]:offsets
 ``cells``           [n, 3, 3] float64 rows are the cell vectors, Å; only with periodic structures
 ``pbc``             [n, 3] bool       only with periodic structures
 ``charge``          [n] int32         total charges in e; only where one is not zero
+``group``           [n] int32         structures of one number stay in one part of a split
 ``label-NAME``      float64           [n, *shape] or [ΣN, *shape], in the property's internal unit
 ==================  ================  ===========================================================
 
@@ -39,6 +40,7 @@ from molnet.datasets.edges import EdgeTable, open_edges
 from molnet.datasets.manifest import (
     CHARGED,
     FORMAT_VERSION,
+    GROUPED,
     PERIODIC,
     arrays_of,
     damage_explained,
@@ -68,6 +70,7 @@ class ArrayStore:
         cells: [n, 3, 3] float64, Å, zeros for molecules; None when no structure is periodic.
         pbc: [n, 3] bool; None when no structure is periodic.
         charge: [n] int32, total charges in e; None when all are zero.
+        group: [n] int32, the group of each structure; None without groups.
         labels: for each property [n, *shape] or [ΣN, *shape], float64, internal units. The stress
             is NaN where a structure has no volume.
         properties: the labelled properties by name.
@@ -84,6 +87,7 @@ class ArrayStore:
         self.cells = arrays.get("cells")
         self.pbc = arrays.get("pbc")
         self.charge = arrays.get("charge")
+        self.group = arrays.get("group")
         self.properties = properties_of(manifest)
         self.labels = {name: arrays[f"label-{name}"] for name in self.properties}
         self._verifies = False
@@ -132,6 +136,7 @@ class ArrayStore:
             "cells": self.cells,
             "pbc": self.pbc,
             "charge": self.charge,
+            "group": self.group,
             **{f"label-{name}": values for name, values in self.labels.items()},
         }
         return {name: array for name, array in known.items() if array is not None}
@@ -170,6 +175,13 @@ class ArrayStore:
     def checksum(self) -> str:
         """SHA-256 over the contents of all arrays: the identity of the data set."""
         return str(self.manifest["checksum"])
+
+    @property
+    def structures_checksum(self) -> str:
+        """The same over atoms, positions and cells alone: other labels do not change it."""
+        arrays = self.manifest["arrays"]
+        names = ("species", "positions", "offsets", *PERIODIC)
+        return identity_of({name: arrays[name] for name in names if name in arrays})
 
     @property
     def elements(self) -> dict[str, int]:
@@ -218,6 +230,7 @@ class StoreWriter:
         self._atoms = 0
         self._any_periodic = False
         self._any_charged = False
+        self._any_grouped = False
         self._element_counts = np.zeros(256, dtype=np.int64)
         self._clear_buffers()
 
@@ -255,6 +268,7 @@ class StoreWriter:
         pbc: ArrayLike | None = None,
         labels: Mapping[str, Any] | None = None,
         charge: int = 0,
+        group: int | None = None,
     ) -> None:
         """Appends one structure.
 
@@ -267,6 +281,8 @@ class StoreWriter:
                 [*shape], or [N, *shape] for a property of atoms. A structure without a volume
                 (a molecule, or fewer than three cell vectors) needs no ``stress``; it becomes NaN.
             charge: the total charge in e.
+            group: structures of one number stay in one part of a split; for all structures, or
+                for none.
 
         Raises:
             ValueError: a wrong shape, no atoms, a label too many or too few, a number that is not
@@ -294,6 +310,8 @@ class StoreWriter:
         self._cells.append(cell)
         self._pbc.append(pbc)
         self._charge.append(charge)
+        self._group.append(-1 if group is None else group)
+        self._any_grouped |= group is not None
         self._any_periodic |= periodic
         self._any_charged |= charge != 0
         self._buffered_atoms += atoms
@@ -342,6 +360,7 @@ class StoreWriter:
         self._files["cells"].append(np.array(self._cells, dtype=np.float64))
         self._files["pbc"].append(np.array(self._pbc, dtype=np.bool_))
         self._files["charge"].append(np.array(self._charge, dtype=np.int32))
+        self._files["group"].append(np.array(self._group, dtype=np.int32))
         for name, values in self._labels.items():
             if self.properties[name].per == "atom":
                 rows = np.concatenate(values)
@@ -360,6 +379,7 @@ class StoreWriter:
         self._cells: list[np.ndarray] = []
         self._pbc: list[np.ndarray] = []
         self._charge: list[int] = []
+        self._group: list[int] = []
         self._labels: dict[str, list[np.ndarray]] = {name: [] for name in self.properties}
         self._buffered_atoms = 0
 
@@ -368,10 +388,14 @@ class StoreWriter:
         if self.structures == 0:
             raise ValueError(f"no structure was added to {self.folder}")
         arrays = {name: file.finish() for name, file in self._files.items()}
-        unused = () if self._any_periodic else PERIODIC
-        for name in (*unused, *(() if self._any_charged else CHARGED)):
-            del arrays[name]
-            (self._partial / f"{name}.npy").unlink()
+        for names, used in (
+            (PERIODIC, self._any_periodic),
+            (CHARGED, self._any_charged),
+            (GROUPED, self._any_grouped),
+        ):
+            for name in () if used else names:
+                del arrays[name]
+                (self._partial / f"{name}.npy").unlink()
         manifest = {
             "format_version": FORMAT_VERSION,
             "molnet": __version__,

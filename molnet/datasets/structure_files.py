@@ -30,6 +30,10 @@ class StructureFiles(DataSet):
 
     Attributes:
         path: a file, a glob, or a list of these.
+        validation_path: files whose structures are the validation part, likewise; None: a part of
+            those of ``path``.
+        test_path: files whose structures are the test part.
+        split_by: a key of ``atoms.info``; structures with the same value stay in one part.
         labels: where each property is found; only those that are asked for are read.
         accept_implausible: see :func:`molnet.datasets.open_structures`.
         format: see :class:`molnet.graph.frames.ReadingOptions`, as the next three.
@@ -43,6 +47,9 @@ class StructureFiles(DataSet):
     )
 
     path: Any = field(metadata=names_files())
+    validation_path: Any = field(default=None, metadata=names_files())
+    test_path: Any = field(default=None, metadata=names_files())
+    split_by: str | None = None
     labels: dict[str, Label] = field(default_factory=dict)
     accept_implausible: bool = False
     format: str | None = None
@@ -50,9 +57,17 @@ class StructureFiles(DataSet):
     positions_unit: str | None = None
     disorder: str | None = None
 
+    def __post_init__(self) -> None:
+        others = ("validation_path", "test_path", "split_by")
+        if self.split is not None and (given := [key for key in others if getattr(self, key)]):
+            raise DataSetError(
+                "dataset.split names the structures of every part, and so does "
+                f"dataset.{given[0]}: leave one of them out"
+            )
+
     def open(self, properties: Sequence[str], declared: Mapping[str, Property]) -> ArrayStore:
         """The store of the files, with labels for ``properties``."""
-        declared_units = units_in_files(self.path, self.reading)
+        declared_units = self._declared_units()
         labels: dict[str, dict[str, str]] = {}
         for name in properties:
             label = self.labels.get(name)
@@ -78,11 +93,14 @@ class StructureFiles(DataSet):
             self.verify,
             self.accept_implausible,
             self.reading,
+            self.validation_path,
+            self.test_path,
+            self.split_by,
         )
 
     def labelled(self, properties: Sequence[str]) -> list[str]:
         """Those of ``properties`` whose unit is given, or declared by the files."""
-        declared_units = units_in_files(self.path, self.reading)
+        declared_units = self._declared_units()
         known = {
             name
             for name, label in self.labels.items()
@@ -91,6 +109,9 @@ class StructureFiles(DataSet):
         if "virial" in known:
             known.add("stress")
         return [name for name in properties if name in known]
+
+    def _declared_units(self) -> dict[str, str]:
+        return units_in_files(self.path, self.reading)
 
     @property
     def reading(self) -> ReadingOptions:

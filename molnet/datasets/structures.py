@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 LOOKED_AT_FIRST = 1000
 """A key that none of this many first frames has is taken for a wrong key."""
 
+Paths = str | Path | Iterable[str | Path]
+"""A file, a glob, or several of these."""
+
 IMPLAUSIBLE = {"forces": 1e3, "stress": 1e2}
 """Root mean squares in internal units beyond which a declared unit is most likely wrong."""
 
@@ -46,7 +49,7 @@ NEVER_ALL_ZERO = ("energy", "forces", "stress")
 
 
 def open_structures(
-    path: str | Path | Iterable[str | Path],
+    path: Paths,
     labels: Mapping[str, Mapping[str, str]],
     name: str = "structures",
     cache: str | Path | None = None,
@@ -54,6 +57,9 @@ def open_structures(
     verify: bool = False,
     accept_implausible: bool = False,
     reading: ReadingOptions = DEFAULTS,
+    validation_path: Paths | None = None,
+    test_path: Paths | None = None,
+    split_by: str | None = None,
 ) -> ArrayStore:
     """The store of one or several structure files; built, with a progress bar, when first used.
 
@@ -82,6 +88,10 @@ def open_structures(
             warning; see :func:`molnet.graph.plausibility.implausible`.
         reading: what the files leave open: their format, the elements of their atom types, the
             unit of their positions, and what to do about disorder.
+        validation_path: files whose structures are the validation part; they come after those of
+            ``path``.
+        test_path: files whose structures are the test part; they come last.
+        split_by: a key of ``info``; structures with the same value stay in one part of a split.
 
     Returns:
         The store. ``manifest["source"]`` holds the files with their checksums and frame counts,
@@ -97,10 +107,11 @@ def open_structures(
         StoreError: the store is damaged.
         OSError: the store cannot be written.
     """
-    files = resolve_paths(path)
+    listed = _files_of_parts(path, validation_path, test_path)
+    files = [Path(file["path"]) for file in listed]
     keys = parse_label_keys(labels, declared, units_in_files(files, reading))
     source: dict[str, Any] = {
-        "files": [{"path": str(file), "sha256": file_checksum(file)} for file in files],
+        "files": listed,
         "labels": {
             key.name: {"property": key.quantity.name, "key": key.key, "unit": key.unit}
             for key in keys
@@ -108,17 +119,48 @@ def open_structures(
     }
     settings = {
         "format_version": FORMAT_VERSION,
-        "files": [file["sha256"] for file in source["files"]],
+        "files": [(file["sha256"], file.get("part")) for file in source["files"]],
         "labels": [repr(key) for key in keys],
+        "split_by": split_by,
         "accept_implausible": accept_implausible,
         "reading": repr(reading),
     }
     folder = store_folder(cache, name, settings)
     if not folder.is_dir():
-        _build(folder, files, keys, source, accept_implausible, reading)
+        _build(folder, files, keys, source, accept_implausible, reading, split_by)
     store = ArrayStore.open(folder, verify)
     _report(store)
     return store
+
+
+def _files_of_parts(
+    path: Paths, validation_path: Paths | None, test_path: Paths | None
+) -> list[dict[str, Any]]:
+    """The files, each with its checksum and, where it is a part of its own, with that part.
+
+    Raises:
+        FileNotFoundError, StructureFileError: as :func:`open_structures`.
+    """
+    files: list[dict[str, Any]] = []
+    seen: dict[str, tuple[str, Path]] = {}
+    for option, named in (
+        ("path", path),
+        ("validation_path", validation_path),
+        ("test_path", test_path),
+    ):
+        if named is None:
+            continue
+        for file in resolve_paths(named):
+            checksum = file_checksum(file)
+            before, same = seen.setdefault(checksum, (option, file))
+            if before != option:
+                raise StructureFileError(
+                    f"dataset.{option}: {file} has the same content as {same} in "
+                    f"dataset.{before}. A structure must be in one part alone: name other files."
+                )
+            part = {} if option == "path" else {"part": option.removesuffix("_path")}
+            files.append({"path": str(file), "sha256": checksum} | part)
+    return files
 
 
 def _build(
@@ -128,13 +170,16 @@ def _build(
     source: dict[str, Any],
     accept_implausible: bool,
     reading: ReadingOptions,
+    split_by: str | None,
 ) -> None:
     tally = _Tally(keys)
+    groups: dict[str, int] = {}
     properties = [key.quantity for key in keys]
     for file in files:
         check_ending(file, reading)
     counts = [count_frames(file, reading) for file in files]
     total = sum(count or 0 for count in counts) if None not in counts else None
+    source["parts"] = {file["part"]: 0 for file in source["files"] if "part" in file}
     with (
         StoreWriter(folder, properties, source) as writer,
         tqdm(total=total, unit=" frames") as progress,
@@ -148,6 +193,7 @@ def _build(
                 try:
                     remarks.update(_remarks(atoms, file, accept_implausible))
                     charge = tally.charge_of(atoms)
+                    group = None if split_by is None else _group_of(atoms, split_by, groups)
                     found = {key.name: read_label(atoms, key) for key in keys}
                 except (StructureFileError, StructureError) as error:
                     raise StructureFileError(f"{place}: {error}") from error
@@ -159,7 +205,10 @@ def _build(
                         atoms.pbc,
                         {key.quantity.name: found[key.name] for key in keys},
                         charge,
+                        group,
                     )
+                    if "part" in entry:
+                        source["parts"][entry["part"]] += 1
                 entry["frames"] += 1
                 progress.update()
             entry["remarks"] = dict(remarks)
@@ -169,10 +218,21 @@ def _build(
             for charge, count in sorted(tally.charges.items())
         }
         source["unclear_charges"] = tally.unclear_charges
+        source["groups"] = {"key": split_by, "count": len(groups)}
         source["spins"] = dict(sorted(tally.spins.items()))
         for name, entry in source["labels"].items():
             entry["count"] = tally.found[name]
             entry["rms"] = (tally.squares[name] / max(tally.found[name], 1)) ** 0.5
+
+
+def _group_of(atoms: Atoms, key: str, groups: dict[str, int]) -> int:
+    """The number of the structure's group, a new one for a new value of ``info[key]``."""
+    if atoms.info.get(key) is None:
+        raise StructureFileError(
+            f"it has no {key!r} in its comment line (info), by which dataset.split_by={key} keeps "
+            f"structures together. Found: {', '.join(map(repr, atoms.info)) or 'nothing'}."
+        )
+    return groups.setdefault(str(atoms.info[key]), len(groups))
 
 
 def _remarks(atoms: Atoms, file: Path, accept_implausible: bool) -> Iterator[str]:
@@ -301,6 +361,9 @@ def _report(store: ArrayStore) -> None:
                 f"implausible. Is {label['unit']!r} really the unit of {label['key']!r}?",
                 stacklevel=3,
             )
+    groups = store.manifest["source"]["groups"]
+    if groups["key"] is not None:
+        logger.info("split by %r: %s groups", groups["key"], f"{groups['count']:,}")
     charges, spins = (store.manifest["source"][name] for name in ("total_charges", "spins"))
     if set(charges) != {"0"}:
         logger.info("total charges in e: %s", _counts(charges))

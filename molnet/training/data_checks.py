@@ -7,6 +7,7 @@ import numpy as np
 
 from molnet.datasets.charges import check_sums, count_charges, count_odd
 from molnet.datasets.dataset import GraphDataset, rows_of
+from molnet.datasets.duplicates import count_shared
 from molnet.datasets.manifest import origin_of
 from molnet.datasets.store import ArrayStore
 from molnet.graph import StructureError, unwrapped
@@ -85,6 +86,22 @@ def notes_on_charges(data: DataModule, heads: Heads) -> list[str]:
             "the dipole of an ion depends on the origin. It is predicted about the centre of mass; "
             "the labels must have the same origin."
         )
+    return notes
+
+
+def notes_on_duplicates(data: DataModule) -> list[str]:
+    """Notes for the user on structures that are in the training part and in another one."""
+    notes = []
+    known = data.parts["train"].indices
+    for name, part in data.parts.items():
+        if part.indices is known:
+            continue
+        if shared := count_shared(data.store, part.indices, known):
+            notes.append(
+                f"{shared:,} of {len(part):,} {name} structures are also in the training part (the "
+                f"same atoms at the same places): the errors of the {name} part look smaller than "
+                "they are for new structures."
+            )
     return notes
 
 

@@ -29,6 +29,7 @@ FIXED = (
     "dataset.validation_size",
     "dataset.test_size",
     "dataset.split_seed",
+    "dataset.split",
     "dataset.batch_size",
     "dataset.max_atoms",
     "dataset.max_edges",

@@ -26,6 +26,7 @@ from molnet.training.data_checks import (
     check_charges,
     check_molecules,
     notes_on_charges,
+    notes_on_duplicates,
     notes_on_symmetry,
 )
 from molnet.training.data_set_settings import plain_data_set
@@ -105,7 +106,9 @@ def train(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
                     log.info("changed since the checkpoint: %s", change)
                 copy_best(checkpoint, folder)
             (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(plain)))
-            save_split(folder / "split.json", prepared.split, prepared.data.store.checksum)
+            store = prepared.data.store
+            path = folder / "split.json"
+            save_split(path, prepared.split, store.checksum, store.structures_checksum)
             return _train(settings, prepared, checkpoint, folder, started)
     except KeyboardInterrupt as interruption:
         last = folder / "checkpoints" / "last.ckpt"
@@ -230,7 +233,12 @@ def _data(settings: TrainConfig) -> tuple[DataModule, Split]:
 def _model(settings: TrainConfig, data: DataModule) -> Model:
     statistics = compute_statistics(data.parts["train"], settings.target.references)
     heads = settings.target.heads
-    notes = statistics.pop("notes") + notes_on_charges(data, heads) + notes_on_symmetry(data, heads)
+    notes = [
+        *statistics.pop("notes"),
+        *notes_on_duplicates(data),
+        *notes_on_charges(data, heads),
+        *notes_on_symmetry(data, heads),
+    ]
     for name, head in heads.items():
         if head.get("relative"):
             if forces := statistics["targets"].get("forces"):

@@ -4,7 +4,8 @@ import numpy as np
 
 from molnet.datasets.base import DataSet
 from molnet.datasets.dataset import GraphDataset, rows_of
-from molnet.datasets.splits import Split, random_split
+from molnet.datasets.manifest import parts_of_files
+from molnet.datasets.splits import Split, load_split, random_split
 from molnet.datasets.store import ArrayStore
 from molnet.graph.elements import SYMBOLS
 from molnet.training.config import ConfigError
@@ -12,14 +13,26 @@ from molnet.training.data import DataModule
 
 
 def draw_split(store: ArrayStore, data_set: DataSet) -> Split:
-    """The split of a data set by its seed."""
-    return random_split(
-        len(store),
+    """The split of a data set: by its seed, by files of their own, or read from a file.
+
+    Raises:
+        SplitError: the split does not fit the data set.
+    """
+    if data_set.split is not None:
+        return load_split(
+            data_set.split, len(store), store.checksum, structures=store.structures_checksum
+        )
+    own = parts_of_files(store.manifest)  # they come last
+    n = len(store) - sum(map(len, own.values()))
+    drawn = random_split(
+        n,
         data_set.train_size,
-        data_set.validation_size,
-        data_set.test_size,
+        0 if "validation" in own else data_set.validation_size,
+        0 if "test" in own else data_set.test_size,
         data_set.split_seed,
+        None if store.group is None else store.group[:n],
     )
+    return Split(**(drawn.parts | own), seed=drawn.seed)
 
 
 def elements_of(part: GraphDataset) -> list[int]:

@@ -82,6 +82,59 @@ def test_sizes_that_do_not_fit(sizes: tuple, message: str) -> None:
         random_split(100, *sizes)
 
 
+def test_a_size_that_is_left_open_is_what_the_others_leave() -> None:
+    assert random_split(50, None, 0.1).sizes == {"train": 40, "validation": 5, "test": 5}
+    assert random_split(50, None, 5, 0).sizes == {"train": 45, "validation": 5, "test": 0}
+    assert random_split(50, None, 0, 0).sizes == {"train": 50, "validation": 0, "test": 0}
+    assert random_split(50, 10, 5).sizes == {"train": 10, "validation": 5, "test": 35}
+
+
+@given(seed=st.integers(0, 2**32), groups=st.lists(st.integers(0, 12), min_size=40, max_size=90))
+def test_groups_stay_together(seed: int, groups: list[int]) -> None:
+    labels, n = np.array(groups), len(groups)
+    try:
+        split = random_split(n, None, 0.2, 0.2, seed, labels)
+    except SplitError as error:
+        assert "too small for a whole group" in str(error)  # noqa: PT017
+        return
+    assert sum(split.sizes.values()) == n
+    parts = [set(labels[part]) for part in split.parts.values()]
+    assert sum(map(len, parts)) == len(set(groups))
+    largest = np.bincount(labels).max()
+    assert abs(split.sizes["test"] - 0.2 * n) <= largest
+
+
+def test_groups_too_large_for_a_part_are_refused() -> None:
+    with pytest.raises(SplitError, match=r"the test part of 3 structures would be empty.* 2\."):
+        random_split(30, None, 3, 3, groups=np.arange(30) // 15)
+
+
+def test_a_split_of_ones_own_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text('{"train": [3, 0], "test": [1]}')
+    split = load_split(path, 4, "abc", "def")
+    assert split.sizes == {"train": 2, "validation": 0, "test": 1}
+    assert split.train.tolist() == [0, 3]
+    for text, message in (
+        ('{"train": [0, 4]}', "train holds 4, but the data set has 4 structures"),
+        ('{"train": [0, 1], "test": [1]}', "structure 1 is in train and in test"),
+        ('{"train": []}', "train is empty"),
+        ('{"train": [0], "valid": [1]}', "unknown 'valid': expected train, validation, test"),
+        ('{"train": [0.5]}', "train: missing, or no list of indices"),
+    ):
+        path.write_text(text)
+        with pytest.raises(SplitError, match=message):
+            load_split(path, 4)
+
+
+def test_a_split_serves_the_same_structures_with_other_labels(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    save_split(path, random_split(30, 20, 5), "abc", "structures")
+    assert load_split(path, 30, "other labels", "structures").sizes["train"] == 20
+    with pytest.raises(SplitError, match="made for another data set"):
+        load_split(path, 30, "other labels", "other structures")
+
+
 def test_a_saved_split_comes_back(tmp_path: Path) -> None:
     split = random_split(30, 20, 5, seed=7)
     save_split(tmp_path / "split.json", split, "abc")
