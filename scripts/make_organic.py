@@ -30,7 +30,8 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.optimize import BFGS
 from tblite.ase import TBLite
 from tblite.interface import Calculator as SinglePoint
-from tqdm import tqdm
+
+from molnet.progress import progress
 
 METHOD = "GFN2-xTB"
 OUTPUT = Path(__file__).resolve().parents[1] / "data" / "organic" / "organic.extxyz.gz"
@@ -380,13 +381,13 @@ def main() -> None:
     arguments = parser.parse_args()
 
     frames: list[Frame] = []
-    with tqdm(total=len(NAMES) * sum(FRAMES.values()), unit="frame") as progress:
+    with progress("labelling", len(NAMES) * sum(FRAMES.values()), "frames") as shown:
         for index, name in enumerate(NAMES):
-            progress.set_description(f"{name:20s}")
+            shown.description = f"labelling {name}"
             rng = np.random.default_rng([arguments.seed, index])
             for frame in frames_of(Molecule.relaxed(name, rng), rng):
                 frames.append(frame)
-                progress.update()
+                shown.advance()
 
     text = "".join(frame.extxyz() for frame in frames)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

@@ -9,13 +9,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted([*(ROOT / "molnet").rglob("*.py"), *(ROOT / "scripts").glob("*.py")])
 
-FOR_ALL = {"__version__", "cache", "properties", "stored", "units"}
+FOR_ALL = {"__version__", "cache", "progress", "properties", "stored", "tables", "units"}
 
 MAY_IMPORT = {
     "cache": set(),
     "units": set(),
+    "progress": set(),
     "properties": set(),
     "stored": set(),
+    "tables": set(),
     "kernels": set(),
     "o3": {"kernels"},
     "nn": {"kernels", "o3"},

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from molnet import __version__
 from molnet.datasets.cache import writing
+from molnet.progress import progress
 from molnet.stored import file_checksum
 
 CHUNK = 1 << 20
@@ -119,14 +118,8 @@ def _fetch(url: str, file: RemoteFile, partial: Path) -> None:
         start = _first_byte(response, file, start)
         with writing(partial.parent):
             output = open(partial, "ab" if start else "wb")  # noqa: SIM115
-        progress = tqdm(
-            desc=f"downloading {file.name}",
-            total=file.size,
-            initial=start,
-            unit="B",
-            unit_scale=True,
-        )
-        with output, progress:
+        with output, progress(f"downloading {file.name}", file.size, "B") as shown:
+            shown.advance(start)
             while True:
                 with _talking():
                     chunk = response.read1(CHUNK)
@@ -134,7 +127,7 @@ def _fetch(url: str, file: RemoteFile, partial: Path) -> None:
                     break
                 with writing(partial.parent):
                     output.write(chunk)
-                progress.update(len(chunk))
+                shown.advance(len(chunk))
     received = partial.stat().st_size
     if received < file.size:
         raise _ConnectionLostError(

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from molnet.datasets import verification
 from molnet.datasets.arrays import GrowingArray, open_array
 from molnet.datasets.cache import atomic_folder, writing
 from molnet.datasets.manifest import StoreError
 from molnet.graph import NeighboursOfMany, StructureError, find_neighbours_of_many
+from molnet.progress import progress
 from molnet.stored import check_seal, read_object, sealed, write_whole
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _build(store: "ArrayStore", cutoff: float, folder: Path) -> None:
         }
         files["offsets"].append(np.zeros(1, dtype=np.int64))
         found = 0
-        with tqdm(total=len(store), desc=f"neighbours within {cutoff:g} Å", unit="") as progress:
+        with progress(f"neighbours within {cutoff:g} Å", len(store), "structures") as shown:
             first = 0
             while first < len(store):
                 atoms_end = np.searchsorted(store.offsets, store.offsets[first] + CHUNK, "right")
@@ -182,7 +182,7 @@ def _build(store: "ArrayStore", cutoff: float, folder: Path) -> None:
                 for name in ("senders", "receivers", "shifts"):
                     if name in files:
                         files[name].append(getattr(edges, name))
-                progress.update(last - first)
+                shown.advance(last - first)
                 first = last
         arrays = {name: file.finish() for name, file in files.items()}
     manifest = {

@@ -28,7 +28,6 @@ from pathlib import Path
 
 import numpy as np
 from ase.data import atomic_numbers
-from tqdm.auto import tqdm
 
 from molnet.cache import cache_folder, from_home
 from molnet.datasets.archives import ArchiveError, read_members
@@ -36,6 +35,7 @@ from molnet.datasets.cache import store_folder
 from molnet.datasets.download import RemoteFile, download
 from molnet.datasets.qm9_orientation import turn_into_frame_of_geometry
 from molnet.datasets.store import FORMAT_VERSION, ArrayStore, StoreWriter
+from molnet.progress import progress
 from molnet.properties import get_property
 from molnet.stored import file_checksum
 from molnet.units import conversion_factor
@@ -206,7 +206,7 @@ def _build(folder: Path, source: Source) -> None:
     described = {"name": "QM9", "files": source.files, "units": units}
     with (
         StoreWriter(folder, properties, described) as writer,
-        tqdm(total=source.expected, desc="building the QM9 store", unit=" molecules") as progress,
+        progress("building the QM9 store", source.expected, "molecules") as shown,
     ):
         molecules = source.molecules()
         while block := list(islice(molecules, 512)):
@@ -215,7 +215,7 @@ def _build(folder: Path, source: Source) -> None:
             for molecule in block:
                 labels = {name: molecule.labels[name] * factors[name] for name in units}
                 writer.add(molecule.species, molecule.positions, labels=labels)
-            progress.update(len(block))
+            shown.advance(len(block))
         if source.expected not in (None, writer.structures):
             raise QM9Error(
                 f"expected {source.expected:,} molecules of QM9, found {writer.structures:,} in "

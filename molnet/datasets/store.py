@@ -209,7 +209,7 @@ class StoreWriter:
     Example::
 
         with StoreWriter(folder, [get_property("energy")], source={"files": [...]}) as writer:
-            for atoms in tqdm(frames):
+            for atoms in frames:
                 writer.add(atoms.numbers, atoms.positions, labels={"energy": -1.0})
         store = ArrayStore.open(folder)
 

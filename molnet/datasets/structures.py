@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from tqdm.auto import tqdm
 
 from molnet.datasets.cache import store_folder
 from molnet.datasets.labels import LabelKey, has_volume, parse_label_keys, places, read_label
@@ -29,6 +28,7 @@ from molnet.graph.frames import (
 )
 from molnet.graph.neighbours import StructureError
 from molnet.graph.plausibility import drop_placeholder_cell, implausible
+from molnet.progress import progress
 from molnet.properties import Property
 from molnet.stored import file_checksum
 
@@ -182,10 +182,10 @@ def _build(
     source["parts"] = {file["part"]: 0 for file in source["files"] if "part" in file}
     with (
         StoreWriter(folder, properties, source) as writer,
-        tqdm(total=total, unit=" frames") as progress,
+        progress("reading", total, "frames") as shown,
     ):
         for file, entry in zip(files, source["files"], strict=True):
-            progress.set_description(f"reading {file.name}")
+            shown.description = f"reading {file.name}"
             entry["frames"] = 0
             remarks: Counter[str] = Counter()
             for frame, atoms in enumerate(read_frames(file, reading)):
@@ -210,7 +210,7 @@ def _build(
                     if "part" in entry:
                         source["parts"][entry["part"]] += 1
                 entry["frames"] += 1
-                progress.update()
+                shown.advance()
             entry["remarks"] = dict(remarks)
         tally.raise_if_missing()
         source["total_charges"] = {

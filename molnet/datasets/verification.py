@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from molnet.datasets.arrays import array_checksum
+from molnet.progress import progress
 from molnet.stored import SEAL, check_seal, read_object, sealed, write_whole
 
 NOTE = "verified.json"
-SHOWN_AFTER = 2.0  # seconds after which a progress bar is shown
 TICK = 0.02  # seconds, longer than a tick of any system's clock
 CHUNK = 1 << 20  # rows that are looked at at once
 
@@ -51,13 +50,11 @@ def verify(
         return
     _let_the_clock_advance(state)
     size = sum(array.nbytes for array in arrays.values())
-    with tqdm(
-        total=size, desc=f"verifying {folder.name}", unit="B", unit_scale=True, delay=SHOWN_AFTER
-    ) as progress:
+    with progress(f"verifying {folder.name}", size, "B") as shown:
         for name, array in arrays.items():
             if array_checksum(array) != manifest["arrays"][name]["sha256"]:
                 raise ValueError(f"{name}.npy has changed since it was written (SHA-256)")
-            progress.update(array.nbytes)
+            shown.advance(array.nbytes)
     check()
     with suppress(OSError):  # a folder that is only read is verified each time
         write_whole(folder / NOTE, json.dumps(sealed(state)))

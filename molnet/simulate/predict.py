@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from ase import Atoms
-from tqdm.auto import tqdm
 
 from molnet.cache import from_home
 from molnet.graph import StructureError, drop_placeholder_cell
@@ -30,6 +29,7 @@ from molnet.models import (
     UnseenChargeWarning,
     load_model,
 )
+from molnet.progress import progress
 from molnet.properties import PROPERTIES
 from molnet.simulate.electrons import ElectronRemarks
 from molnet.simulate.summary import Summary
@@ -108,7 +108,7 @@ def _predict_frames(
     started = time.perf_counter()
     with (
         open_predictions(output, model) as writer,
-        tqdm(total=total, unit=" structures", desc="predicting") as progress,
+        progress("predicting", total, "structures") as shown,
     ):
         for frames in _batches(_read(files, reading), batch_size, max_atoms):
             for frame, prediction, doubt in _predict(frozen, frames):
@@ -117,7 +117,7 @@ def _predict_frames(
                     summary.doubt(frame, doubt)
                 writer.write(frame, prediction)
                 summary.add(frame, prediction)
-                progress.update()
+                shown.advance()
     summary.seconds = time.perf_counter() - started
     return summary
 

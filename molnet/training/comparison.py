@@ -1,6 +1,5 @@
 """Errors of a model on a part of a data set, with samples of references and predictions."""
 
-import sys
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch
-from tqdm import tqdm
 
 from molnet.datasets.dataset import GraphDataset
 from molnet.graph.elements import ATOMIC_NUMBERS, SYMBOLS
 from molnet.models import FrozenModel, Model, PredictionError, check_finite
+from molnet.progress import progress
 from molnet.properties import Property
 from molnet.training.metrics import Errors, ErrorSummary
 from molnet.training.predictions import PredictionWriter
@@ -63,8 +62,11 @@ def compare(
     samples = {entry.name: _Sample(entry, part, model) for entry in properties}
     evaluated = FrozenModel(model)
     seen = 0
-    with nullcontext() if write_to is None else PredictionWriter(write_to, part) as writer:
-        for batch in tqdm(batches, desc=description, leave=False, disable=not sys.stderr.isatty()):
+    with (
+        nullcontext() if write_to is None else PredictionWriter(write_to, part) as writer,
+        progress(description, len(part), "structures") as shown,
+    ):
+        for batch in batches:
             graph = batch.to(model.device)
             with torch.no_grad():
                 predictions = evaluated(graph)
@@ -77,6 +79,7 @@ def compare(
                 sample.add(graph, predictions[name])
             if writer is not None:
                 writer.write(graph, predictions)
+            shown.advance(graph.num_graphs)
     pairs = {name: sample.pairs() for name, sample in samples.items()}
     return Comparison(errors.compute(), pairs)
 

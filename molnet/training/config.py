@@ -6,7 +6,6 @@ and a missing setting are errors, whether they come from the command line, an ex
 own file.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 
 from molnet.properties import Property
 from molnet.training.calls import check_call
+from molnet.training.durations import parse_duration
 from molnet.training.errors import ConfigError, did_you_mean, typed
 from molnet.training.paths import file_name, file_names
 from molnet.training.ranges import check_ranges, checked_references
@@ -210,7 +210,7 @@ def checked_train(config: DictConfig) -> TrainConfig:
     if all(limit is None for limit in limits):
         raise ConfigError(
             "the run would never end: set trainer.max_epochs, trainer.max_steps or "
-            "trainer.max_time=DD:HH:MM:SS"
+            "trainer.max_time (such as 30m)"
         )
     if trainer.max_time is not None:
         parse_duration(trainer.max_time)
@@ -288,18 +288,3 @@ def check_choice(where: str, value: Any, known: Iterable[str]) -> None:
         raise ConfigError(
             f"unknown value {where}={typed(value)}: {did_you_mean(typed(value), known)}"
         )
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of a time limit ``DD:HH:MM:SS``.
-
-    >>> parse_duration("00:01:30:00")
-    5400.0
-    """
-    match = re.fullmatch(r"(\d+):(\d\d):(\d\d):(\d\d)", text.strip())
-    if match is None:
-        raise ConfigError(
-            f"trainer.max_time={text}: expected DD:HH:MM:SS, e.g. 00:01:30:00 for 90 minutes"
-        )
-    days, hours, minutes, seconds = map(int, match.groups())
-    return float(((24 * days + hours) * 60 + minutes) * 60 + seconds)

@@ -12,6 +12,7 @@ from molnet.models import Model
 from molnet.properties import Property
 from molnet.training.config import TrainConfig
 from molnet.training.data import DataModule
+from molnet.training.durations import format_duration, parse_duration
 from molnet.training.metrics import ErrorSummary
 
 
@@ -38,17 +39,13 @@ def describe_run(
     lines += _describe_labels(model.properties, config, statistics)
     batches = len(data.train_dataloader())
     learned = sum(parameter.numel() for parameter in model.parameters())
-    limits = [
-        f"{value} {name}"
-        for name, value in (
-            ("epochs", config.trainer.max_epochs),
-            ("steps", config.trainer.max_steps),
-            ("(DD:HH:MM:SS)", config.trainer.max_time),
-        )
-        if value is not None
-    ]
+    trainer = config.trainer
+    limits = [] if trainer.max_epochs is None else [f"{trainer.max_epochs:,} epochs"]
+    limits += [] if trainer.max_steps is None else [f"{trainer.max_steps:,} steps"]
+    if trainer.max_time is not None:
+        limits.append(format_duration(parse_duration(trainer.max_time)))
     lines += [
-        f"model       {learned:,} parameters, {config.trainer.dtype}",
+        f"model       {learned:,} parameters, {trainer.dtype}",
         f"runs on     {device}, {_how_it_runs(model, device)}",
         f"training    {batches:,} batches an epoch, at most {' or '.join(limits)}",
         f"writes to   {folder}",

@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 
 from molnet.training.checkpoint_file import read_checkpoint
 from molnet.training.command_line import quoted, readable
-from molnet.training.config import CONF, ConfigError, TrainConfig, parse_duration
+from molnet.training.config import CONF, ConfigError, TrainConfig
+from molnet.training.durations import parse_duration
 from molnet.training.folder import is_in_use
 from molnet.training.paths import file_name, located
 from molnet.training.recorded import recorded_settings

@@ -16,7 +16,8 @@ from molnet.training.budget import Budget
 from molnet.training.callbacks import DataWait, History, LearningRate
 from molnet.training.calls import made
 from molnet.training.checkpoints import Checkpoints
-from molnet.training.config import ConfigError, TrainConfig, parse_duration
+from molnet.training.config import ConfigError, TrainConfig
+from molnet.training.durations import parse_duration
 from molnet.training.interruption import Interruption
 from molnet.training.progress import ProgressDisplay
 
@@ -56,7 +57,7 @@ def make_trainer(settings: TrainConfig, folder: Path) -> RunTrainer:
         *_early_stopping(settings.callbacks.early_stopping_patience),
         *(made(node, f"callbacks.extra.{key}") for key, node in settings.callbacks.extra.items()),
         history,
-        *([ProgressDisplay(budget)] if limits.progress_bar else []),
+        ProgressDisplay(budget, checkpoints, limits.progress_bar),
         checkpoints,
     ]
     try:

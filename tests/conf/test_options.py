@@ -89,7 +89,7 @@ def test_the_first_lines_of_a_data_set_are_what_training_starts_from() -> None:
         given = composed(f"dataset={dataset}")
         chosen = composed(f"dataset={dataset}", *(f"{k}={v}" for k, v in named.items()))
         assert given == chosen
-        assert composed(f"dataset={dataset}", "trainer=short").trainer.max_time == "00:00:02:00"
+        assert composed(f"dataset={dataset}", "trainer=short").trainer.max_time == "2m"
 
 
 @pytest.mark.parametrize("overrides", [[], ["dataset=organic"], ["dataset=qm9", "split=all"]])

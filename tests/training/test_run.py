@@ -232,7 +232,7 @@ def test_a_time_limit_anneals_and_ends_with_all_results(
     ticks = itertools.count()
     clock = SimpleNamespace(monotonic=lambda: 0.02 * next(ticks))  # at each look at it
     monkeypatch.setattr("molnet.training.budget.time", clock)
-    metrics = train(settings("trainer.max_epochs=null", "trainer.max_time=00:00:00:01"))
+    metrics = train(settings("trainer.max_epochs=null", "trainer.max_time=1s"))
     rows = list(csv.DictReader((tmp_path / "run" / "history.csv").open()))
     assert 1 < metrics["epochs"] == len(rows) < 20
     rates = [float(row["learning_rate"]) for row in rows]
