@@ -1,7 +1,6 @@
 """The whole model: graph in, physical properties out, forces and stress by differentiation."""
 
 import copy
-import difflib
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -29,7 +28,8 @@ from molnet.models.finite import PredictionError, check_finite
 from molnet.models.frozen import FrozenModel
 from molnet.models.given import structures_given
 from molnet.models.head import Head
-from molnet.models.heads import HEADS, Extensive
+from molnet.models.heads import Extensive
+from molnet.models.kinds import head_class
 from molnet.models.network import Features, Network
 from molnet.models.settings import OF_ENERGY, complete_statistics
 from molnet.models.total_charge import TotalCharges
@@ -59,7 +59,8 @@ class Model(nn.Module):
         network: settings of :class:`~molnet.models.network.Network` (``channels``, ``l_max`` ...);
             what is left out has the default that is stated there.
         heads: for each predicted property its ``kind`` (a key of
-            :data:`~molnet.models.heads.HEADS`) and that head's options. An ``extensive`` energy may
+            :data:`~molnet.models.heads.HEADS`, or MODULE.CLASS of a head of one's own, whose module
+            is imported) and that head's options. An ``extensive`` energy may
             have ``forces: true``, ``stress: true`` if it is trained on stress as well, and
             ``relative: true`` if it is trained on these alone.
         species: atomic numbers that the model knows.
@@ -329,21 +330,20 @@ def _energy_to_differentiate(heads: Mapping[str, Mapping[str, Any]]) -> tuple[st
         raise ValueError(f"expected one head with forces, got {', '.join(names)}")
     if not names:
         return None, False
-    if heads[names[0]].get("kind") != "extensive":
+    kind = heads[names[0]].get("kind")
+    if not issubclass(head_class(kind), Extensive):
         raise ValueError(
             f"forces are derivatives of an energy of kind 'extensive', but the head "
-            f"{names[0]!r} is of kind {heads[names[0]].get('kind')!r}"
+            f"{names[0]!r} is of kind {kind!r}"
         )
     return names[0], bool(heads[names[0]].get("stress"))
 
 
 def _head_class(name: str, settings: Mapping[str, Any]) -> type[Head]:
-    kind = settings.get("kind", "")
-    if kind not in HEADS:
-        nearest = difflib.get_close_matches(str(kind), HEADS, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"head {name!r}: unknown kind {kind!r}.{hint} Known: {', '.join(HEADS)}.")
-    return HEADS[kind]
+    try:
+        return head_class(settings.get("kind", ""))
+    except ValueError as error:
+        raise type(error)(f"head {name!r}: {error}") from error
 
 
 def _head_options(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Saved models: a folder with ``model.safetensors`` and ``config.json``.
 
 Nothing in it is executed when it is loaded: weights are plain arrays, the configuration is JSON,
-and the model is built by name from :data:`molnet.models.heads.HEADS`. The configuration holds the
-SHA-256 of the weights and of its own content, so that damage, edits and mixed-up files are found.
+and the model is built by name from :data:`molnet.models.heads.HEADS`. A head of one's own is found
+among the classes that the program has imported (:mod:`molnet.models.kinds`). The configuration
+holds the SHA-256 of the weights and of its own content, so that damage, edits and mixed-up files
+are found.
 
 A model that is saved again is there at every moment, on every file system. The new weights are
 written beside the old ones, under :data:`NEXT_WEIGHTS`; the new configuration, which names their
@@ -28,6 +30,7 @@ from torch import Tensor
 
 import molnet
 from molnet.graph.elements import ATOMIC_NUMBERS
+from molnet.models.kinds import NotImportedError
 from molnet.models.model import Model
 from molnet.models.schema import check_config
 from molnet.models.settings import fewest_weights
@@ -202,6 +205,8 @@ def _read_config(path: Path) -> dict[str, Any]:
             config = UPGRADES[version](config)
             version += 1
         check_config(config)
+    except NotImportedError as error:
+        raise ModelFormatError(f"{path}: {error}") from error
     except ValueError as error:
         raise _damaged(path, str(error)) from error
     return config

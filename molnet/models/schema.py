@@ -10,7 +10,9 @@ from dataclasses import fields
 from typing import Any
 
 from molnet.graph.elements import ATOMIC_NUMBERS
-from molnet.models.head import Predicted
+from molnet.models.head import Head, Predicted
+from molnet.models.heads import Extensive, Intensive
+from molnet.models.kinds import NotImportedError, head_class
 from molnet.models.settings import (
     FINITE,
     POSITIVE,
@@ -66,6 +68,8 @@ def _check_heads(heads: Any) -> None:
     expect(isinstance(heads, dict) and bool(heads), "heads", "at least one head by name", heads)
     try:
         check_heads(heads)
+    except NotImportedError:
+        raise
     except ValueError as error:
         raise ValueError(f"heads: {error}") from error
 
@@ -141,18 +145,21 @@ def _check_statistics(config: Mapping[str, Any]) -> None:
     targets = statistics["targets"]
     check_keys("statistics.targets", targets, [*heads], config["properties"])
     for name, target in targets.items():
-        kind = heads[name]["kind"] if name in heads else None
+        kind = head_class(heads[name]["kind"]) if name in heads else None
         _check_target(f"statistics.targets.{name}", target, kind, config["species"])
 
 
-def _check_target(where: str, target: Any, kind: str | None, species: list[str]) -> None:
+def _check_target(where: str, target: Any, kind: type[Head] | None, species: list[str]) -> None:
     """The statistics of one property, of which heads of some kinds need more than the scale."""
-    needed = {"extensive": ["references"], "intensive": ["mean"]}.get(str(kind), [])
+    adds_up, averages = (
+        kind is not None and issubclass(kind, base) for base in (Extensive, Intensive)
+    )
+    needed = ["references"] if adds_up else ["mean"] if averages else []
     check_keys(where, target, ["scale", *needed], ["references", "residual_rmse", "mean"])
     scale = target["scale"]
     expect(POSITIVE.holds(scale), f"{where}.scale", "a positive number", scale)
     references = target.get("references", {})
-    needed = species if kind == "extensive" else []
+    needed = species if adds_up else []
     check_keys(f"{where}.references", references, needed, ATOMIC_NUMBERS)
     numbers = {key: target[key] for key in ("residual_rmse", "mean") if key in target}
     numbers |= {f"references.{symbol}": value for symbol, value in references.items()}

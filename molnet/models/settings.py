@@ -9,7 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 from molnet.models.head import Predicted
-from molnet.models.heads import HEADS
+from molnet.models.heads import Extensive, Intensive
+from molnet.models.kinds import NotImportedError, head_class
 from molnet.models.tensor_heads import OF_IRREPS, tensor_irreps
 from molnet.nn.radial import BASES, ENVELOPES
 from molnet.o3.irrep import Irrep
@@ -112,10 +113,12 @@ def check_heads(heads: Mapping[str, Any]) -> None:
     """
     for name, settings in heads.items():
         expect(isinstance(settings, Mapping), name, "a kind and its options", settings)
-        kind = settings.get("kind", "")
-        if not isinstance(kind, str) or kind not in HEADS:
-            raise ValueError(f"{name}.kind: unknown kind {kind!r}, {nearest(str(kind), HEADS)}")
-        parameters = inspect.signature(HEADS[kind]).parameters
+        try:
+            parameters = inspect.signature(head_class(settings.get("kind", ""))).parameters
+        except NotImportedError as error:
+            raise NotImportedError(f"{name}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{name}.kind: {error}") from error
         options = {
             key: parameter
             for key, parameter in parameters.items()
@@ -139,7 +142,7 @@ def check_heads(heads: Mapping[str, Any]) -> None:
 
 def predicted_by(head: Mapping[str, Any]) -> Predicted:
     """What a head with these settings predicts."""
-    return HEADS[head["kind"]].predicts(**_options(head))
+    return head_class(head["kind"]).predicts(**_options(head))
 
 
 def _options(head: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,7 +200,7 @@ def check_features(network: Mapping[str, Any], heads: Mapping[str, Any]) -> None
     """
     features = _features(network)
     for name, head in heads.items():
-        degree = HEADS[head["kind"]].l_required(**_options(head))
+        degree = head_class(head["kind"]).l_required(**_options(head))
         if degree > network["l_max"]:
             raise ValueError(f"{name} needs features of degree {degree}: set model.l_max={degree}")
         if head["kind"] != "tensor":
@@ -238,10 +241,10 @@ def complete_statistics(
     for name, head in heads.items():
         target = targets.setdefault(name, {})
         target.setdefault("scale", 1.0)
-        if head["kind"] == "extensive":
+        if issubclass(head_class(head["kind"]), Extensive):
             references = target.setdefault("references", {})
             target["references"] = {**dict.fromkeys(species, 0.0), **references}
-        if head["kind"] == "intensive":
+        if issubclass(head_class(head["kind"]), Intensive):
             target.setdefault("mean", 0.0)
     return complete
 

@@ -189,11 +189,12 @@ def checked_train(config: DictConfig) -> TrainConfig:
     from torch.optim import Optimizer
 
     from molnet.training.data_set_settings import checked_data_set
-    from molnet.training.model_settings import check_model
+    from molnet.training.model_settings import check_model, named_heads
     from molnet.training.schedule import Schedule
     from molnet.training.target import check_target, with_relative_energy
 
     checked.dataset = checked_data_set(checked.dataset)
+    checked.target.heads = named_heads(checked.target.heads)
     check_target(checked.target)
     check_model(checked)
     check_ranges(checked)

@@ -11,7 +11,7 @@ from molnet.datasets.duplicates import count_shared
 from molnet.datasets.manifest import origin_of
 from molnet.datasets.store import ArrayStore
 from molnet.graph import StructureError, unwrapped
-from molnet.models.heads import HEADS
+from molnet.models.kinds import head_class
 from molnet.models.tensor_heads import symmetry_missed
 from molnet.models.total_charge import listed
 from molnet.training.data import DataModule
@@ -42,7 +42,7 @@ def check_molecules(part: GraphDataset, heads: Heads) -> None:
         ValueError: a structure is not a molecule; the message names file and frame.
     """
     store = part.store
-    needing = [name for name, head in heads.items() if HEADS[head["kind"]].uses_positions]
+    needing = [name for name, head in heads.items() if head_class(head["kind"]).uses_positions]
     if store.pbc is None or not needing:
         return
     periodic = np.flatnonzero(store.pbc[part.indices].any(axis=1))

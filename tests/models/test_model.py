@@ -25,7 +25,7 @@ def test_unknown_element_names_structure_and_atom() -> None:
 
 
 def test_unknown_kind_names_the_nearest() -> None:
-    with pytest.raises(ValueError, match="Did you mean 'extensive'"):
+    with pytest.raises(ValueError, match="did you mean 'extensive'"):
         make({"u0": {"kind": "extensiv"}})
 
 
