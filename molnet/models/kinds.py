@@ -6,6 +6,7 @@ of the running program, so its module has to be imported before the model is loa
 
 import difflib
 from collections.abc import Iterator
+from typing import Any
 
 from molnet.models.head import Head
 from molnet.models.heads import HEADS
@@ -39,7 +40,7 @@ def head_class(kind: object) -> type[Head]:
     raise ValueError(f"unknown kind {kind!r}, {hint}")
 
 
-def _subclasses(base: type) -> Iterator[type]:
+def _subclasses(base: type[Any]) -> Iterator[type[Any]]:
     for subclass in base.__subclasses__():
         yield subclass
         yield from _subclasses(subclass)
