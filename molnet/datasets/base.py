@@ -65,6 +65,8 @@ class DataSet(ABC):
     Attributes:
         remedy: what the user can do where there are no labels.
         name: in what a run prints and records.
+        level_of_theory: of the labels, in words, e.g. ``"PBE/def2-TZVP"``; it is recorded in the
+            model. None: not stated.
         cache: folder for the converted data; see :func:`molnet.cache.cache_folder`.
         verify: see :meth:`molnet.datasets.store.ArrayStore.open`.
         train_size: structures to train on: a count, or a fraction of all; None: what the other
@@ -84,6 +86,7 @@ class DataSet(ABC):
     remedy: ClassVar[str] = "choose another data set"
 
     name: str
+    level_of_theory: str | None = None
     cache: str | None = field(default=None, metadata=names_files())
     verify: bool = False
     train_size: int | float | None = None

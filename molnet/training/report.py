@@ -33,6 +33,7 @@ def describe_run(
     parts = ", ".join(f"{len(part):,} {name}" for name, part in data.parts.items())
     lines = [
         f"data        {config.dataset.name}: {len(store):,} structures ({parts})",
+        f"theory      {config.dataset.level_of_theory or 'not stated (dataset.level_of_theory)'}",
         f"atoms       {len(store.species):,}: {elements}",
         f"neighbours  {statistics['mean_neighbours']:.1f} per atom within {model.cutoff:g} Å",
     ]

@@ -258,6 +258,7 @@ def _model(settings: TrainConfig, data: DataModule) -> Model:
         settings.target.declared(),
         provenance={
             "dataset": settings.dataset.name,
+            "level_of_theory": settings.dataset.level_of_theory,
             "dataset_checksum": data.store.checksum,
             "structures": {name: len(part) for name, part in data.parts.items()},
             "seed": settings.seed,
