@@ -1,6 +1,6 @@
 """Labelled structures on disk: building, opening, splitting, batching, and their statistics."""
 
-from molnet.datasets.base import DataSet, DataSetError, names_files
+from molnet.datasets.base import DataSet, DataSetError, MissingSettingsError, names_files
 from molnet.datasets.batching import BatchSampler
 from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.qm9_data_set import QM9
@@ -19,6 +19,7 @@ __all__ = [
     "DataSetError",
     "GraphDataset",
     "Label",
+    "MissingSettingsError",
     "ReferenceFit",
     "Split",
     "StoreError",

@@ -13,6 +13,21 @@ class DataSetError(ValueError):
     """The options of a data set do not fit together, or not to its files or to what is asked."""
 
 
+class MissingSettingsError(DataSetError):
+    """Settings are missing that only the user can give.
+
+    Attributes:
+        settings: those to give, by key; what the user has to choose stands in capitals.
+    """
+
+    def __init__(self, message: str, settings: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.settings = dict(settings)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.settings)
+
+
 def names_files(*words: str) -> dict[str, Any]:
     """The metadata of a field that names a file or folder, a glob, or a list of these.
 

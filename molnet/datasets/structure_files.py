@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from molnet.datasets.base import DataSet, DataSetError, names_files
+from molnet.datasets.base import DataSet, DataSetError, MissingSettingsError, names_files
+from molnet.datasets.missing import missing_settings
 from molnet.datasets.store import ArrayStore
-from molnet.datasets.structures import open_structures
-from molnet.graph.frames import ReadingOptions, units_in_files
-from molnet.properties import Property
+from molnet.datasets.structures import LabelNotFoundError, open_structures
+from molnet.graph.frames import ReadingOptions, resolve_paths, units_in_files
+from molnet.properties import Property, get_property
 
 
 @dataclass
@@ -67,51 +68,57 @@ class StructureFiles(DataSet):
 
     def open(self, properties: Sequence[str], declared: Mapping[str, Property]) -> ArrayStore:
         """The store of the files, with labels for ``properties``."""
-        declared_units = self._declared_units()
-        labels: dict[str, dict[str, str]] = {}
+        wanted = {}
         for name in properties:
-            label = self.labels.get(name)
-            if name == "stress" and "virial" in self.labels:
-                name, label = "virial", self.labels["virial"]
-            if label is None:
-                raise DataSetError(
-                    f"the target {name!r} needs labels: say where they are with "
-                    f"'+dataset.labels.{name}={{key: KEY, unit: UNIT}}'"
-                )
-            if label.unit is None and label.key not in declared_units:
-                raise DataSetError(
-                    f"the unit of {name!r} is not given: add dataset.labels.{name}.unit=UNIT, the "
-                    f"unit of the values in your files, e.g. eV"
-                )
-            labels[name] = {"key": label.key, "unit": label.unit or ""}
-        return open_structures(
-            self.path,
-            labels,
-            self.name,
-            self.cache,
-            dict(declared),
-            self.verify,
-            self.accept_implausible,
-            self.reading,
-            self.validation_path,
-            self.test_path,
-            self.split_by,
-        )
+            is_virial = name == "stress" and "virial" in self.labels
+            wanted["virial" if is_virial else name] = get_property(name, declared)
+        if not wanted.keys() <= self._known().keys():
+            raise self._missing(wanted)
+        labels = {
+            name: {"key": self.labels[name].key, "unit": self.labels[name].unit or ""}
+            for name in wanted
+        }
+        try:
+            return open_structures(
+                self.path,
+                labels,
+                self.name,
+                self.cache,
+                dict(declared),
+                self.verify,
+                self.accept_implausible,
+                self.reading,
+                self.validation_path,
+                self.test_path,
+                self.split_by,
+            )
+        except LabelNotFoundError as error:
+            raise self._missing(wanted) from error
 
     def labelled(self, properties: Sequence[str]) -> list[str]:
         """Those of ``properties`` whose unit is given, or declared by the files."""
-        declared_units = self._declared_units()
-        known = {
-            name
+        known = self._known()
+        if "virial" in known:
+            known["stress"] = known["virial"]
+        return [name for name in properties if name in known]
+
+    def _known(self) -> dict[str, Label]:
+        """The labels of which the unit is given, or declared by the files."""
+        declared_units = units_in_files(self.path, self.reading)
+        return {
+            name: label
             for name, label in self.labels.items()
             if label.unit is not None or label.key in declared_units
         }
-        if "virial" in known:
-            known.add("stress")
-        return [name for name in properties if name in known]
 
-    def _declared_units(self) -> dict[str, str]:
-        return units_in_files(self.path, self.reading)
+    def _missing(self, wanted: Mapping[str, Property]) -> MissingSettingsError:
+        return missing_settings(
+            resolve_paths(self.path),
+            self.reading,
+            wanted,
+            {name: (label.key, label.unit) for name, label in self.labels.items()},
+            units_in_files(self.path, self.reading),
+        )
 
     @property
     def reading(self) -> ReadingOptions:

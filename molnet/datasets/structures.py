@@ -48,6 +48,10 @@ NEVER_ALL_ZERO = ("energy", "forces", "stress")
 """Properties whose values are placeholders if all of them are zero."""
 
 
+class LabelNotFoundError(StructureFileError):
+    """No frame has a label under the key that is given for it."""
+
+
 def open_structures(
     path: Paths,
     labels: Mapping[str, Mapping[str, str]],
@@ -333,7 +337,7 @@ class _Tally:
             other_case = [name for name in present if name.lower() == key.key.lower()]
             nearest = other_case or difflib.get_close_matches(key.key, present, n=1)
             hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise StructureFileError(
+            raise LabelNotFoundError(
                 f"none of the {self.frames} frames read has {key.key!r}, the key given for "
                 f"{key.name}.{hint} Keys found: {', '.join(present) or 'none'}. Correct "
                 f"labels.{key.name}.key, or leave this label out."

@@ -33,6 +33,7 @@ from molnet.training.data_set_settings import plain_data_set
 from molnet.training.folder import RESULTS, claimed, kept_log
 from molnet.training.interruption import RunInterrupted, number_of
 from molnet.training.losses import Loss, LossTerm
+from molnet.training.missing import missing_settings_named
 from molnet.training.module import TrainingDivergedError, TrainingModule
 from molnet.training.plots import plot_learning_curves
 from molnet.training.report import already_finished, describe_run, next_commands
@@ -218,7 +219,8 @@ def _saved(folder: Path, how_to_go_on: str) -> str:
 
 def _data(settings: TrainConfig) -> tuple[DataModule, Split]:
     properties = list(settings.target.losses)
-    store = settings.dataset.open(properties, settings.target.declared())
+    with missing_settings_named():
+        store = settings.dataset.open(properties, settings.target.declared())
     check_charges(store, settings.target.heads)
     split = draw_split(store, settings.dataset)
     dtype = getattr(torch, settings.trainer.dtype)

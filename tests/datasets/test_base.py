@@ -30,9 +30,9 @@ def test_structure_files_know_their_labels_and_open(water: Path, tmp_path: Path)
     )
     assert data_set.labelled(["stress", "forces", "energy", "dipole"]) == ["stress", "energy"]
     assert data_set.open(["energy"], {}).labels["energy"] == pytest.approx([-27.2114] * 2, abs=1e-4)
-    with pytest.raises(DataSetError, match="the unit of 'forces' is not given"):
+    with pytest.raises(DataSetError, match="forces: its unit"):
         data_set.open(["forces"], {})
-    with pytest.raises(DataSetError, match="the target 'dipole' needs labels"):
+    with pytest.raises(DataSetError, match="dipole: there is no 'dipole'"):
         data_set.open(["dipole"], {})
 
 
