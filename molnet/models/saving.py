@@ -29,6 +29,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 import molnet
+from molnet.bundled import resolve_model
 from molnet.graph.elements import ATOMIC_NUMBERS
 from molnet.models.kinds import NotImportedError
 from molnet.models.model import Model
@@ -120,8 +121,8 @@ def load_model(
     """Read a saved model, ready to predict (in evaluation mode).
 
     Args:
-        folder: a folder that :func:`save_model` wrote, or a run's folder that holds one as
-            ``model/``.
+        folder: the name of a bundled model (:func:`molnet.bundled.bundled_models`), a folder that
+            :func:`save_model` wrote, or a run's folder that holds one as ``model/``.
         device: where to put it; by default CUDA when there is one, else the CPU.
         dtype: ``torch.float32`` or ``float64``, or its name; by default the one that it was trained
             in.
@@ -134,7 +135,7 @@ def load_model(
     """
     device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = None if dtype is None else floating_type(dtype)
-    folder = Path(os.path.expanduser(folder))  # which leaves a name like ~run as it is
+    folder = Path(os.path.expanduser(resolve_model(folder)))  # which leaves ~nobody as it is
     if not (folder / CONFIG).is_file() and (folder / "model" / CONFIG).is_file():
         folder = folder / "model"
     for names in ((CONFIG,), (WEIGHTS, NEXT_WEIGHTS)):

@@ -8,22 +8,19 @@ own file.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from molnet.bundled import ROOT
 from molnet.properties import Property
 from molnet.training.calls import check_call
 from molnet.training.durations import parse_duration
 from molnet.training.errors import ConfigError, did_you_mean, typed
-from molnet.training.paths import file_name, file_names
+from molnet.training.paths import file_name, file_names, model_folder
 from molnet.training.ranges import check_ranges, checked_references
-
-PROJECT = Path(__file__).resolve().parents[2]
-CONF = PROJECT / "conf"
 
 
 def _starts_with(group: str, data_set: str) -> str:
@@ -36,7 +33,7 @@ def _starts_with(group: str, data_set: str) -> str:
     return named or ("???" if group == "target" else "default")
 
 
-OmegaConf.register_new_resolver("project", lambda path: str(PROJECT / path), replace=True)
+OmegaConf.register_new_resolver("project", lambda path: str(ROOT / path), replace=True)
 OmegaConf.register_new_resolver("starts_with", _starts_with, replace=True)
 
 
@@ -225,7 +222,7 @@ def checked_evaluate(config: DictConfig) -> EvaluateConfig:
         ConfigError: as :func:`checked_train`.
     """
     checked = conform(config, EvaluateConfig)
-    checked.model = file_name("model", checked.model)
+    checked.model = model_folder("model", checked.model)
     if checked.dataset is not None:
         from molnet.training.data_set_settings import checked_data_set
 
@@ -242,7 +239,7 @@ def checked_predict(config: DictConfig) -> PredictConfig:
         ConfigError: as :func:`checked_train`.
     """
     checked = conform(config, PredictConfig)
-    checked.model = file_name("model", checked.model)
+    checked.model = model_folder("model", checked.model)
     checked.input = file_names("input", checked.input)
     if checked.output is not None:
         checked.output = file_name("output", checked.output)

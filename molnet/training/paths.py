@@ -5,6 +5,7 @@ from typing import Any
 
 from hydra.utils import to_absolute_path
 
+from molnet.bundled import resolve_model
 from molnet.cache import from_home
 from molnet.training.errors import ConfigError, typed
 
@@ -36,6 +37,17 @@ def file_name(where: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ConfigError(f"{where}={typed(value)}: expected the name of a file or folder")
     return str(located(value))
+
+
+def model_folder(where: str, value: Any) -> str:
+    """The folder of the model that the setting ``where`` names, which may be a bundled one.
+
+    Raises:
+        ConfigError: the value is not a name.
+    """
+    if isinstance(value, str) and (folder := resolve_model(value)) != Path(value):
+        return str(folder)
+    return file_name(where, value)
 
 
 def file_names(where: str, value: Any) -> str | list[str]:

@@ -13,6 +13,7 @@ from molnet.properties import Property
 from molnet.training.config import TrainConfig
 from molnet.training.data import DataModule
 from molnet.training.durations import format_duration, parse_duration
+from molnet.training.invocation import command
 from molnet.training.metrics import ErrorSummary
 
 
@@ -112,7 +113,7 @@ def already_finished(folder: Path) -> str:
     return (
         f"{folder} is finished: a limit of the training is reached, and the results are written. "
         "To train longer, raise the limit:\n\n"
-        f"  python scripts/train.py {longer} trainer.max_epochs=N\n"
+        f"  {command('train')} {longer} trainer.max_epochs=N\n"
     )
 
 
@@ -123,8 +124,8 @@ def next_commands(folder: Path) -> str:
     structures = shlex.quote(f"input={shown / 'test_predictions.extxyz'}")
     return (
         "Predict any structure file, or evaluate the model on other data (dataset=...):\n\n"
-        f"  python scripts/predict.py {model} {structures}\n"
-        f"  python scripts/evaluate.py {model}\n"
+        f"  {command('predict')} {model} {structures}\n"
+        f"  {command('evaluate')} {model}\n"
     )
 
 

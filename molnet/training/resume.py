@@ -11,11 +11,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from molnet.bundled import CONF
 from molnet.training.checkpoint_file import read_checkpoint
-from molnet.training.command_line import quoted, readable
-from molnet.training.config import CONF, ConfigError, TrainConfig
+from molnet.training.config import ConfigError, TrainConfig
 from molnet.training.durations import parse_duration
 from molnet.training.folder import is_in_use
+from molnet.training.overrides import quoted, readable
 from molnet.training.paths import file_name, located
 from molnet.training.recorded import recorded_settings
 from molnet.training.results import METRICS, read_metrics

@@ -9,9 +9,10 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from molnet.bundled import CONF
 from molnet.models import Model
 from molnet.training.averaging import AveragedWeights
-from molnet.training.config import CONF, TrainConfig, checked_evaluate, checked_train
+from molnet.training.config import TrainConfig, checked_evaluate, checked_train
 from molnet.training.losses import LossTerm
 
 OPTIONS = sorted(

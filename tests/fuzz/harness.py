@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from molnet.training.command_line import explanation
+from molnet.commands.explained import explanation
 
 SECONDS = 60.0
 """After which an attempt is taken for one without an end."""

@@ -15,8 +15,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from molnet.training.command_line import readable
-from molnet.training.config import CONF
+from molnet.bundled import CONF
+from molnet.training.overrides import readable
 from molnet.training.run import train
 
 TINY_NETWORK = [

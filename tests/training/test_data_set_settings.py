@@ -10,9 +10,10 @@ from ase import units
 from ase.build import molecule
 from hydra import compose, initialize_config_dir
 
+from molnet.bundled import CONF
 from molnet.datasets import DataSetError, StructureFiles
 from molnet.graph.frames import StructureFileError
-from molnet.training.config import CONF, checked_train
+from molnet.training.config import checked_train
 
 
 @pytest.fixture(autouse=True)

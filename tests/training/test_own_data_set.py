@@ -10,8 +10,8 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from molnet.commands.command_line import run_command
 from molnet.training.checkpoint_file import PARTS, read_checkpoint, seal
-from molnet.training.command_line import run_script
 from molnet.training.config import ConfigError
 from molnet.training.data_set_settings import checked_data_set, plain_data_set
 from molnet.training.evaluate import evaluate
@@ -98,7 +98,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*arguments: str, task: Callable[[DictConfig], object] = lambda config: None) -> None:
     """Runs a command line with the user's folder of settings."""
-    run_script("train", task, ["--config-dir", "conf", *arguments, "hydra.run.dir=run"])
+    run_command("train", task, ["--config-dir", "conf", *arguments, "hydra.run.dir=run"])
 
 
 def train_small(*arguments: str) -> None:
@@ -122,7 +122,7 @@ def test_it_is_trained_on_evaluated_and_resumed(
     monkeypatch.chdir(folder / "elsewhere")
     assert evaluate(evaluation(folder))["test"]["energy"]["count"] == 3
     arguments, settings = resumed_arguments([f"resume={folder / 'run'}", "trainer.max_epochs=2"])
-    run_script("train", train, arguments, settings)
+    run_command("train", train, arguments, settings)
     assert read_checkpoint(folder / "run" / "checkpoints" / "last.ckpt")["epoch"] == 1
 
 
@@ -299,6 +299,6 @@ def test_a_checkpoint_calls_nothing_but_what_is_needed(
     seal(folder / "run" / "checkpoints" / "last.ckpt")
     arguments, settings = resumed_arguments([f"resume={folder / 'run'}", "trainer.max_epochs=9"])
     with pytest.raises(SystemExit):
-        run_script("train", train, arguments, settings)
+        run_command("train", train, arguments, settings)
     assert re.match(rf"error: {key}\.\S+: expected .*\n$", capsys.readouterr().err)
     assert not (folder / "called").exists()

@@ -9,11 +9,12 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from molnet.training.command_line import readable, run_script
+from molnet.commands.command_line import run_command
+from molnet.training.overrides import readable
 
 
 def run(arguments: Sequence[str], task: Any = lambda config: None, name: str = "train") -> None:
-    run_script(name, task, [*arguments, "hydra.run.dir=.", "hydra.output_subdir=null"])
+    run_command(name, task, [*arguments, "hydra.run.dir=.", "hydra.output_subdir=null"])
 
 
 @pytest.fixture(autouse=True)

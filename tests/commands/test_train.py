@@ -100,7 +100,7 @@ def interrupted_run(folder: Path, *arguments: str) -> str:
 def test_a_run_that_is_interrupted_resumed_and_evaluated(structures: Path, tmp_path: Path) -> None:
     arguments = arguments_of_a_small_run(structures)
     errors = interrupted_run(tmp_path, *arguments, "trainer.max_epochs=100000")
-    (resume,) = re.findall(r"python scripts/train\.py (resume=\S+)", errors)
+    (resume,) = re.findall(r"python \S+/scripts/train\.py (resume=\S+)", errors)
     (folder,) = tmp_path.glob("outputs/*/*")
     epochs = len((folder / "history.csv").read_text().splitlines())
 
@@ -113,7 +113,7 @@ def test_a_run_that_is_interrupted_resumed_and_evaluated(structures: Path, tmp_p
     for written in ("metrics.json", "train.log", "model/model.safetensors", "test_forces.png"):
         assert (folder / written).is_file()
 
-    (evaluation,) = re.findall(r"python scripts/(evaluate\.py .*)", run.stdout)
+    (evaluation,) = re.findall(r"python \S+/scripts/(evaluate\.py .*)", run.stdout)
     again = run_script(tmp_path, *shlex.split(evaluation))
     errors_of_forces = re.compile(r"^forces .* meV/Å .*", re.MULTILINE)
     assert errors_of_forces.findall(again.stdout) == errors_of_forces.findall(run.stdout) != []

@@ -141,8 +141,8 @@ def test_a_plain_resume_takes_the_checkpoints_own_settings(
     """Even when the files in conf/ have changed meanwhile."""
     conf = tmp_path / "conf"
     subprocess.run(["cp", "-r", ROOT / "conf", conf], check=True)
-    for module in ("config", "command_line", "resume"):
-        monkeypatch.setattr(f"molnet.training.{module}.CONF", conf)
+    for module in ("commands.command_line", "commands.arguments", "training.resume"):
+        monkeypatch.setattr(f"molnet.{module}.CONF", conf)
     run("train.py", *small, "hydra.run.dir=run", "optimizer.weight_decay=0.125")
     for group in ("model/small.yaml", "optimizer/adamw.yaml", "trainer/default.yaml"):
         changed = yaml.safe_load((conf / group).read_text())

@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from molnet.training.config import CONF
+from molnet.bundled import CONF
 
 FLAGS = ("--help", "-h")
 

@@ -1,7 +1,6 @@
-"""``scripts/predict.py`` as a user runs it."""
+"""``molnet predict`` as a user runs it."""
 
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -14,9 +13,9 @@ import pytest
 import torch
 from ase.build import molecule
 
+from molnet.commands.predict import main
 from molnet.models import Model, save_model
 from molnet.simulate import Calculator
-from molnet.training.command_line import run_script
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "predict.py"
 NETWORK = {
@@ -78,7 +77,10 @@ def test_predicts_and_leaves_nothing_else_behind(folder: Path) -> None:
     ("arguments", "message"),
     [
         (["model=run"], "input is not set"),
-        (["input=in.xyz"], "is not set"),
+        (["in.xyz", "input=in.xyz"], "given by input= already"),
+        (["model=run", "in.xyz", "--output", "a.csv"], "without dashes, output=VALUE"),
+        (["model=run", "in.xyz", "output"], "needs a value: output=VALUE"),
+        (["model=run", "in.xyz", "--hlep"], "did you mean '--help'?"),
         (["model=run", "input=in.xyz", "batchsize=3"], "did you mean 'batch_size'"),
         (["model=run", "input=in.xyz", "max_atoms=few"], "max_atoms"),
         (["model=run", "input=in.xyz", "dtype=float16"], "float32 or float64"),
@@ -124,7 +126,7 @@ def test_mistakes_end_with_one_message(
     monkeypatch.setattr(sys, "argv", ["predict.py"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     with pytest.raises(SystemExit) as ended:
-        run_script("predict", runpy.run_path(str(SCRIPT))["main"], arguments)
+        main(arguments)
     assert ended.value.code == 1
     errors = capsys.readouterr().err
     assert message in errors
@@ -138,10 +140,9 @@ def test_names_are_relative_to_where_the_command_was_typed(
 ) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["predict.py"])
-    main = runpy.run_path(str(SCRIPT))["main"]
     chdir = ["hydra.run.dir=elsewhere", "hydra.job.chdir=true"]
     for input in ("in.xyz", "i?.xyz", "[in.xyz]", "./in.xyz"):
-        run_script("predict", main, ["model=run", f"input={input}", "output=out.csv", *chdir])
+        main(["model=run", f"input={input}", "output=out.csv", *chdir])
         assert (folder / "out.csv").is_file()
         (folder / "out.csv").unlink()
     assert not list((folder / "elsewhere").iterdir())

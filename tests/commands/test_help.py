@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from molnet.training.command_line import run_script
-from molnet.training.config import CONF
+from molnet.bundled import CONF
+from molnet.commands.command_line import run_command
 
 
 def help_of(
@@ -17,7 +17,7 @@ def help_of(
     def task(config: object) -> None:
         raise AssertionError("the script has run")
 
-    run_script(name, task, [*arguments])
+    run_command(name, task, [*arguments])
     return capsys.readouterr().out
 
 

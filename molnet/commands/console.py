@@ -1,0 +1,56 @@
+"""The command ``molnet``: finds the module of a command and runs it."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import molnet
+from molnet.training.errors import did_you_mean
+from molnet.training.interruption import ends_at_once
+
+COMMANDS = {
+    "predict": "energies, forces and other properties of structures in files",
+    "train": "train a model on structures and their properties",
+    "evaluate": "errors of a model on labelled structures",
+    "models": "the models that come with molnet",
+}
+"""Every command: a module of this package with a function ``main``, and what it does."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command.
+
+    Args:
+        arguments: the command line without the program's name; by default the process's own.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = given[0] if given else "--help"
+    if name in ("--help", "-h", "help"):
+        print(overview())
+    elif name in ("--version", "-V"):
+        print(f"molnet {molnet.__version__}")
+    elif name in COMMANDS:
+        with ends_at_once():
+            command = import_module(f"molnet.commands.{name}")
+        command.main(given[1:])
+    else:
+        known = [*COMMANDS, "--help", "--version"]
+        print(f"error: unknown command {name}: {did_you_mean(name, known)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def overview() -> str:
+    """What ``molnet --help`` prints."""
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:{width}}  {does}" for name, does in COMMANDS.items())
+    return f"""molnet {molnet.__version__}: properties of molecules and solids from structures
+
+  molnet predict water.xyz       with the model that comes with molnet
+  molnet train mine.xyz          a model of your own structures
+  molnet train                   a first model, of bundled data, in two minutes
+
+Commands:
+
+{commands}
+
+molnet COMMAND --help explains a command. Settings are written KEY=VALUE."""

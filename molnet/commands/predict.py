@@ -1,0 +1,73 @@
+"""Predict energies, forces and other properties for structure files.
+
+    molnet predict FILE... [model=NAME|FOLDER] [output=FILE] [KEY=VALUE ...]
+
+Files are plain arguments, ``input=[a.xyz,b.cif]``, or a glob in quotes, ``'input=runs/*.xyz'``.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from molnet.training.interruption import ends_at_once
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command.
+
+    Args:
+        arguments: the command line without the names of program and command; by default the
+            process's own.
+    """
+    with ends_at_once():
+        from molnet.commands.arguments import settings_of
+        from molnet.commands.command_line import run_command
+        from molnet.commands.explained import explained
+
+    with explained():
+        given = sys.argv[1:] if arguments is None else arguments
+        given = settings_of("predict", given, inputs)
+    run_command("predict", predict, given)
+
+
+def inputs(files: list[str], given: set[str]) -> list[str]:
+    """The settings that plain names stand for: structure files, and a model before them.
+
+    Raises:
+        ConfigError: the files are named twice.
+    """
+    from molnet.commands.arguments import as_list
+    from molnet.training.errors import ConfigError
+
+    settings = []
+    if "model" not in given and is_model(files[0]):
+        settings.append(f"model={as_list(files[:1])}")
+        files = files[1:]
+    if files and "input" in given:
+        raise ConfigError(f"{files[0]}: the structure files are given by input= already")
+    return [*settings, f"input={as_list(files)}"] if files else settings
+
+
+def is_model(name: str) -> bool:
+    """Whether this is the name of a bundled model, or the folder of a model or of its run."""
+    from molnet.bundled import bundled_models
+
+    folders = (Path(name), Path(name) / "model")
+    return any((folder / "config.json").is_file() for folder in folders) or (
+        name in bundled_models() and not Path(name).is_file()
+    )
+
+
+def predict(config: "DictConfig") -> None:
+    """Predict as the settings of ``conf/predict.yaml`` say, and print a summary."""
+    with ends_at_once():
+        from molnet.kernels.allocator import reuse_freed_memory
+        from molnet.simulate import predict_files
+        from molnet.training.config import checked_predict
+
+    reuse_freed_memory()
+    print(predict_files(**vars(checked_predict(config))))

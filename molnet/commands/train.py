@@ -1,0 +1,84 @@
+"""Train a model.
+
+    molnet train [FILE...] [dataset=...] [target=...] [model=...] [KEY=VALUE ...]
+    molnet train resume=RUN [KEY=VALUE ...]
+    molnet train -m model.cutoff=4,5,6
+
+Without files or ``dataset`` the model is trained on the data that come with molnet. ``resume=RUN``
+continues the run in the folder RUN with its own settings. ``resume=auto`` continues the newest
+unfinished run of the same command line, or starts a new run if there is none.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from molnet.training.interruption import ends_at_once, word_for
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command.
+
+    Args:
+        arguments: the command line without the names of program and command; by default the
+            process's own.
+    """
+    with ends_at_once():
+        from molnet.commands.arguments import settings_of
+        from molnet.commands.command_line import run_command
+        from molnet.commands.explained import explained
+
+    settings = None
+    with explained():
+        given = sys.argv[1:] if arguments is None else arguments
+        given = settings_of("train", given, data)
+        if any(argument.startswith("resume=") for argument in given):
+            with ends_at_once():
+                from molnet.training.resume import resumed_arguments
+
+            given, settings = resumed_arguments(given)
+    run_command("train", train, given, settings)
+
+
+def data(files: list[str], given: set[str]) -> list[str]:
+    """The settings that plain names stand for: structure files to learn from.
+
+    Raises:
+        ConfigError: the files are named twice.
+    """
+    from molnet.commands.arguments import as_list
+    from molnet.training.errors import ConfigError
+
+    if "dataset.path" in given:
+        raise ConfigError(f"{files[0]}: the structure files are given by dataset.path= already")
+    path = f"dataset.path={as_list(files)}"
+    return [path] if "dataset" in given else ["dataset=structures", path]
+
+
+def train(config: "DictConfig") -> None:
+    """Train as the settings of ``conf/train.yaml`` say."""
+    # Imported here, so that mistakes on the command line are told before torch is loaded.
+    with ends_at_once():
+        from molnet.kernels.allocator import reuse_freed_memory
+        from molnet.training.interruption import RunInterrupted
+        from molnet.training.invocation import command
+        from molnet.training.run import train
+
+    reuse_freed_memory()
+    try:
+        train(config, log_file="train.log")
+    except RunInterrupted as interruption:
+        said = word_for(interruption.number)
+        if interruption.checkpoint is None:
+            print(f"\n{said} before the first checkpoint was saved.", file=sys.stderr)
+        else:
+            resume = shlex.quote(f"resume={interruption.checkpoint}")
+            print(
+                f"\n{said}; the state is saved. Continue with\n\n  {command('train')} {resume}\n",
+                file=sys.stderr,
+            )
+        sys.exit(128 + interruption.number)
