@@ -9,11 +9,10 @@ Smith, Bernstein, Kaxiras, Phys. Rev. B 59, 235 (1999)). The gradients are ∂E/
 from typing import Literal, get_args
 
 import numpy as np
-from ase import Atoms
-from ase.constraints import FixAtoms
 from numpy.typing import NDArray
 
 from molnet.graph import StructureError
+from molnet.simulate.constraints import Constraints
 from molnet.simulate.many import Evaluation, Many
 
 Array = NDArray[np.float64]
@@ -54,19 +53,7 @@ class Coordinates:
         first = np.cumsum(self.rows) - self.rows
         self._of_atoms = np.arange(len(many.numbers)) + np.repeat(first - many.first, many.counts)
         self._of_cells = (first + many.counts)[:, None] + np.arange(3) if moves else None
-        self._fixed = np.zeros(len(many.numbers), dtype=bool)
-        self._constrained: list[tuple[int, Atoms]] = []
-        for place, atoms in enumerate(many.structures):
-            others = []
-            for constraint in atoms.constraints:
-                if isinstance(constraint, FixAtoms):
-                    self._fixed[many.first[place] + constraint.index] = True
-                else:
-                    others.append(constraint)
-            if others:
-                copy = atoms.copy()
-                copy.set_constraint(others)
-                self._constrained.append((place, copy))
+        self._constraints = Constraints(many)
 
     def start(self) -> Array:
         """[rows, 3], the structures as they are at first."""
@@ -86,18 +73,11 @@ class Coordinates:
         return positions, self._cells @ deformation
 
     def allowed(self, rows: Array, proposed: Array) -> Array:
-        """The proposed coordinates as the constraints allow them.
-
-        Fixed atoms have no forces, so that only other constraints of ASE have something to do.
-        """
-        for place, atoms in self._constrained:
-            part = self._of_atoms[self.many.atoms_of(place)]
-            atoms.positions = rows[part]
-            new = proposed[part].copy()
-            for constraint in atoms.constraints:
-                constraint.adjust_positions(atoms, new)
-            proposed[part] = new
-        return proposed
+        """The proposed coordinates as the constraints allow them."""
+        allowed = proposed.copy()
+        part = self._of_atoms
+        allowed[part] = self._constraints.positions(rows[part], proposed[part])
+        return allowed
 
     def forces(self, rows: Array, evaluation: Evaluation) -> tuple[Array, Array, Array, Array]:
         """Energies [G] and forces [rows, 3] for the optimiser, and how large they are.
@@ -112,15 +92,8 @@ class Coordinates:
             move the cell [G], in eV/Å³.
         """
         many = self.many
-        forces = np.where(self._fixed[:, None], 0.0, evaluation.forces)
         positions, cells = self.structures(rows)
-        for place, atoms in self._constrained:
-            part = many.atoms_of(place)
-            atoms.positions, atoms.cell = positions[part], cells[place]
-            adjusted = forces[part].copy()
-            for constraint in atoms.constraints:
-                constraint.adjust_forces(atoms, adjusted)
-            forces[part] = adjusted
+        forces = self._constraints.forces(positions, evaluation.forces)
         largest = np.sqrt(np.maximum.reduceat((forces**2).sum(axis=1), many.first))
         downhill = np.zeros_like(rows)
         if self._of_cells is None or evaluation.stresses is None:
