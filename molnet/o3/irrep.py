@@ -16,8 +16,6 @@ from molnet.o3.wigner import wigner_D
 if TYPE_CHECKING:  # Irreps is made of what this file defines
     from molnet.o3.irreps import Irreps, IrrepsLike
 
-IrrepLike: TypeAlias = "Irrep | MulIrrep | str | tuple[int, int]"
-
 
 _TERM = re.compile(r"\s*(?:(?P<mul>\d+)\s*x\s*)?(?P<l>\d+)\s*(?P<p>[eoy])\s*")
 
@@ -141,7 +139,7 @@ class Irrep(tuple[int, int], Representation):
     def __repr__(self) -> str:
         return f"{self.l}{'e' if self.p == 1 else 'o'}"
 
-    def __mul__(self, other: IrrepLike) -> tuple["Irrep", ...]:  # type: ignore[override]
+    def __mul__(self, other: "IrrepLike") -> tuple["Irrep", ...]:  # type: ignore[override]
         """Irreps in the product of two: l from |l1 − l2| to l1 + l2, parity p1·p2."""
         other = Irrep(other)
         degrees = range(abs(self.l - other.l), self.l + other.l + 1)
@@ -231,3 +229,7 @@ def __getattr__(name: str) -> "Irrep":
     if re.fullmatch(r"l\d+[eoy]", name) is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return Irrep(name[1:])
+
+
+IrrepLike: TypeAlias = Irrep | MulIrrep | str | tuple[int, int]
+"""What :class:`Irrep` can be made of."""

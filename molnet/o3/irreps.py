@@ -13,8 +13,6 @@ from torch import Tensor
 
 from molnet.o3.irrep import Irrep, IrrepLike, MulIrrep, Representation
 
-IrrepsLike: TypeAlias = "Irreps | Irrep | MulIrrep | str | Iterable[Any] | None"
-
 
 class SortedIrreps(NamedTuple):
     """What `Irreps.sort` returns: term i of the unsorted irreps is term `p[i]` of `irreps`."""
@@ -42,7 +40,7 @@ class Irreps(tuple[MulIrrep, ...], Representation):
     (True, 4, )
     """
 
-    def __new__(cls, irreps: IrrepsLike = None) -> Self:
+    def __new__(cls, irreps: "IrrepsLike" = None) -> Self:
         if irreps is None:
             terms: Iterable[Any] = ()
         elif isinstance(irreps, str):
@@ -251,7 +249,7 @@ class Irreps(tuple[MulIrrep, ...], Representation):
         ir = Irrep(ir)  # type: ignore[arg-type]
         return any(other == ir for _, other in self)
 
-    def __add__(self, other: IrrepsLike) -> "Irreps":
+    def __add__(self, other: "IrrepsLike") -> "Irreps":
         return Irreps(super().__add__(Irreps(other)))
 
     def __mul__(self, times: SupportsIndex) -> "Irreps":
@@ -295,3 +293,7 @@ def _criterion(selection: Any) -> Callable[[MulIrrep], bool]:
         return selection
     irreps = {ir for _, ir in Irreps(selection)}
     return lambda term: term.ir in irreps
+
+
+IrrepsLike: TypeAlias = Irreps | Irrep | MulIrrep | str | Iterable[Any] | None
+"""What :class:`Irreps` can be made of."""
