@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from molnet.datasets.base import DataSetError, MissingSettingsError
-from molnet.training.command_line import readable
+from molnet.training.overrides import readable
 from molnet.training.resume import given_arguments
 
 CHOSEN_BY_USER = ("KEY", "UNIT")
