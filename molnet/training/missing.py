@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from molnet.datasets.base import DataSetError, MissingSettingsError
+from molnet.training.invocation import command
 from molnet.training.overrides import readable
 from molnet.training.resume import given_arguments
 
@@ -22,12 +23,12 @@ def missing_settings_named() -> Iterator[None]:
     try:
         yield
     except MissingSettingsError as error:
-        command = whole_command("python scripts/train.py", given_arguments(), error.settings)
+        whole = whole_command(command("train"), given_arguments(), error.settings)
         words = " and ".join(
             word for word in CHOSEN_BY_USER if any(word in v for v in error.settings.values())
         )
         put = f" Put yours in the place of {words}." if words else ""
-        raise DataSetError(f"{error}\n\nThe whole command:{put}\n\n{command}\n") from error
+        raise DataSetError(f"{error}\n\nThe whole command:{put}\n\n{whole}\n") from error
 
 
 def whole_command(program: str, given: Sequence[str], settings: Mapping[str, str]) -> str:
