@@ -28,22 +28,19 @@ from ase.data import covalent_radii
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.optimize import BFGS
-from tblite.ase import TBLite
-from tblite.interface import Calculator as SinglePoint
+from sampling.distortions import bond_matrix, fragment
+from sampling.labelling import Frame, calculator, label, rounded
 
 from molnet.progress import progress
 
-METHOD = "GFN2-xTB"
 OUTPUT = Path(__file__).resolve().parents[1] / "data" / "organic" / "organic.extxyz.gz"
 
 # frames of each kind, for each molecule
 FRAMES = {"equilibrium": 1, "stretched": 10, "vibrated": 12, "rattled": 10}
 FRAMES |= {"md300": 11, "md600": 11, "md1000": 11}
 MAX_FORCE = 15.0  # eV/Å, on any atom
-BONDED = 1.25  # two atoms are bonded within this multiple of the sum of their covalent radii
 BOND_RANGE = (0.75, 1.35)  # allowed length of a bond, relative to the relaxed molecule
 CONTACT = 1.45  # atoms that are not bonded stay further apart than this multiple of the radii
-MAX_OPEN_SHELL = 0.02  # allowed deviation of an orbital's occupation from 0 or 2
 
 # name: molecule of ASE's G2 collection
 # fmt: off
@@ -137,7 +134,7 @@ def join(left: Atoms, left_group: str, right: Atoms, right_group: str) -> Atoms:
 def find_group(atoms: Atoms, group: str, nth: int = 0) -> tuple[int, int]:
     """Indices of the heavy atom and of one hydrogen of the ``nth`` group such as ``"CH3"``."""
     symbol, count = group[0], int(group[2:] or 1)
-    bonded = bond_matrix(atoms)
+    bonded = bond_matrix(atoms.numbers, atoms.positions)
     hydrogen = atoms.numbers == 1
     heavy = [
         i
@@ -145,14 +142,6 @@ def find_group(atoms: Atoms, group: str, nth: int = 0) -> tuple[int, int]:
         if atoms.symbols[i] == symbol and np.count_nonzero(bonded[i] & hydrogen) == count
     ]
     return heavy[nth], int(np.flatnonzero(bonded[heavy[nth]] & hydrogen)[0])
-
-
-def bond_matrix(atoms: Atoms) -> np.ndarray:
-    """Which atoms are bonded, from their distances: bool [N, N]."""
-    radii = covalent_radii[atoms.numbers]
-    bonded = atoms.get_all_distances() < BONDED * (radii[:, None] + radii)
-    np.fill_diagonal(bonded, False)
-    return bonded
 
 
 @dataclass(frozen=True)
@@ -170,11 +159,11 @@ class Molecule:
     def relaxed(cls, name: str, rng: np.random.Generator) -> "Molecule":
         """Relax, check that a minimum with the same bonds was reached, and find its modes."""
         atoms = build(name)
-        bonded = bond_matrix(atoms)
+        bonded = bond_matrix(atoms.numbers, atoms.positions)
         atoms.positions += rng.normal(scale=0.03, size=atoms.positions.shape)  # leave any saddle
         atoms.calc = calculator()
         converged = BFGS(atoms, logfile=None).run(fmax=1e-3, steps=500)
-        if not converged or not np.array_equal(bonded, bond_matrix(atoms)):
+        if not converged or not np.array_equal(bonded, bond_matrix(atoms.numbers, atoms.positions)):
             raise RuntimeError(f"{name}: the relaxation did not keep the bonds that were built")
         hessian = finite_difference_hessian(atoms)
         mass = np.repeat(atoms.get_masses(), 3)
@@ -198,11 +187,6 @@ class Molecule:
             np.all((stretch > BOND_RANGE[0]) & (stretch < BOND_RANGE[1]))
             and np.all((distances >= contact) | self.bonded)
         )
-
-
-def calculator() -> TBLite:
-    """A fresh GFN2-xTB calculator for relaxation and dynamics."""
-    return TBLite(method=METHOD, charge=0, multiplicity=1, verbosity=0)
 
 
 def finite_difference_hessian(atoms: Atoms, step: float = 0.005) -> np.ndarray:
@@ -235,18 +219,6 @@ def stretched(molecule: Molecule, rng: np.random.Generator) -> Iterator[np.ndarr
         positions = molecule.atoms.positions.copy()
         positions[side] += (rng.uniform(0.85, 1.25) - 1.0) * (positions[j] - positions[i])
         yield positions + rng.normal(scale=0.01, size=positions.shape)
-
-
-def fragment(bonded: np.ndarray, i: int, j: int) -> np.ndarray:
-    """Atoms that hang on ``j`` when its bond with ``i`` is cut: bool [N]."""
-    kept = bonded.copy()
-    kept[i, j] = kept[j, i] = False
-    reached = np.arange(len(kept)) == j
-    while True:
-        grown = reached | kept[reached].any(axis=0)
-        if np.array_equal(grown, reached):
-            return reached
-        reached = grown
 
 
 def vibrated(molecule: Molecule, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -288,47 +260,6 @@ def dynamics(
             motion.run(30)
 
 
-def label(numbers: np.ndarray, positions: np.ndarray) -> tuple[float, np.ndarray] | None:
-    """Energy (eV) and forces (eV/Å); None unless it converges to a closed-shell singlet."""
-    single_point = SinglePoint(METHOD, numbers, positions / units.Bohr, charge=0, uhf=0)
-    single_point.set("verbosity", 0)
-    single_point.set("accuracy", 0.01)  # self-consistent to 1e-8 Hartree
-    try:
-        result = single_point.singlepoint()
-    except RuntimeError:  # tblite's error when the self-consistent cycle does not converge
-        return None
-    occupations = result.get("orbital-occupations")
-    if np.any(np.minimum(np.abs(occupations), np.abs(occupations - 2.0)) > MAX_OPEN_SHELL):
-        return None
-    forces = -result.get("gradient") * units.Hartree / units.Bohr
-    return float(result.get("energy") * units.Hartree), forces
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A labelled structure."""
-
-    molecule: str
-    kind: str
-    symbols: list[str]
-    positions: np.ndarray  # Å
-    energy: float  # eV
-    forces: np.ndarray  # eV/Å
-
-    def extxyz(self) -> str:
-        """The frame as extended XYZ, to 1e-5 Å, 1e-6 eV and 1e-5 eV/Å."""
-        comment = (
-            "Properties=species:S:1:pos:R:3:forces:R:3 "
-            f'energy={self.energy:.6f} name="{self.molecule}" kind={self.kind} pbc="F F F"'
-        )
-        rows = zip(self.symbols, self.positions, self.forces, strict=True)
-        lines = [
-            symbol + "".join(f" {value:.5f}" for value in (*position, *force))
-            for symbol, position, force in rows
-        ]
-        return "\n".join([str(len(lines)), comment, *lines]) + "\n"
-
-
 def frames_of(molecule: Molecule, rng: np.random.Generator) -> Iterator[Frame]:
     """All frames of a molecule: of each kind the wanted number that passes the filters."""
     sources = {
@@ -341,7 +272,7 @@ def frames_of(molecule: Molecule, rng: np.random.Generator) -> Iterator[Frame]:
     for kind, source in sources.items():
         wanted = FRAMES[kind]
         for positions in itertools.islice(source, 10 * wanted):
-            positions = np.round(positions, 5) + 0.0  # as in the file, before it is labelled
+            positions = rounded(positions)
             labels = label(numbers, positions) if molecule.is_intact(positions) else None
             if labels is None or np.linalg.norm(labels[1], axis=1).max() > MAX_FORCE:
                 continue

@@ -1,0 +1,1 @@
+"""What bundled data and models are made from: molecules, their distortions, labels."""
