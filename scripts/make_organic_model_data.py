@@ -8,8 +8,8 @@ molecules and of small ones (MMFF94 dynamics at 300 to 1000 K, GFN2-xTB relaxati
 bonds stretched, compressed and twisted, with atoms rattled and all distances scaled, dimers and
 clusters at many distances, pairs of atoms and atoms alone. Labels are GFN2-xTB energies and forces.
 Whole molecules are held out: FOLDER/train, FOLDER/validation and FOLDER/test hold one file for each
-shard. A shard that is there is not made again, so an interrupted run continues where it was, and
-several processes may share the shards with --first.
+shard, and FOLDER/train.extxyz and so on everything. A shard that is there is not made again, so an
+interrupted run continues where it was, and several processes may share the shards with --first.
 """
 
 import argparse
@@ -30,9 +30,9 @@ from sampling.distortions import bond_matrix, rattled, scaled, stretched, twiste
 from sampling.labelling import Frame, calculator, label_any, numbers_of, rounded
 from sampling.molecules import embedded, part_of, positions_of, substituted, symbols_of
 from sampling.motion import dynamics, known
+from sampling.parts import PARTS, gather
 
 MAX_FORCE = 50.0  # eV/Å, on any atom
-PARTS = ("test", "validation", "train")  # the training part is written last: it ends the shard
 ATOMS = {"H": 1, "C": 2, "N": 3, "O": 2, "F": 1}  # their unpaired electrons
 
 # Of each shard: molecules, and frames of each.
@@ -55,12 +55,20 @@ def main() -> None:
         texts: dict[str, list[str]] = {part: [] for part in PARTS}
         for part, frame in frames_of_shard(shard, arguments.seed):
             texts[part].append(frame.extxyz())
-        for part, text in texts.items():
+        for part, text in texts.items():  # the training part comes last: it ends the shard
             file = arguments.folder / part / f"{shard:03d}.extxyz"
             file.with_suffix(".partial").write_text("".join(text))
             file.with_suffix(".partial").rename(file)
         counts = ", ".join(f"{part} {len(text)}" for part, text in texts.items())
         print(f"shard {shard}: {counts} frames", flush=True)
+    drug_file = arguments.folder / "test" / "drugs.extxyz"
+    if not drug_file.exists():
+        rng = np.random.default_rng(arguments.seed)
+        listed = [(smiles, smiles) for smiles in molecules.DRUGS.values()]
+        frames = [frame.extxyz() for _, frame in singles("drug", listed, 20, rng)]
+        drug_file.write_text("".join(frames))
+    for part, count in gather(arguments.folder).items():
+        print(f"{part}.extxyz: {count:,} frames")
 
 
 def frames_of_shard(shard: int, seed: int) -> Iterator[tuple[str, Frame]]:
@@ -99,7 +107,7 @@ def singles(
     """Frames of single molecules: (SMILES, SMILES that decides about the part)."""
     for smiles, parent in listed:
         name, home = molecules.canonical(smiles), molecules.canonical(parent)
-        if name is None or home is None or name in molecules.drugs():
+        if name is None or home is None or (name in molecules.drugs() and source != "drug"):
             continue
         molecule = embedded(smiles, rng)
         if molecule is None:

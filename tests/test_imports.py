@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = sorted([*(ROOT / "molnet").rglob("*.py"), *(ROOT / "scripts").glob("*.py")])
+SOURCES = sorted(
+    [
+        *(ROOT / "molnet").rglob("*.py"),
+        *(ROOT / "scripts").glob("*.py"),
+        *(ROOT / "scripts" / "sampling").glob("*.py"),
+    ]
+)
 
 FOR_ALL = {
     *{"__version__", "bundled", "cache", "progress", "properties", "stored", "tables", "units"}
@@ -52,9 +58,10 @@ HOMES = {
     "hydra": {"training", "commands"},
     "omegaconf": {"training", "commands"},
     "tblite": {"scripts"},
+    "rdkit": {"scripts"},
     # The oracles of tests and benchmarks, and what would run code from a file.
     "e3nn": {"scripts"},
-    "scipy": set(),
+    "scipy": {"scripts"},
     "pickle": set(),
 }
 """Where each library may be imported."""
