@@ -32,8 +32,9 @@ from molnet.models import (
 from molnet.progress import progress
 from molnet.properties import PROPERTIES
 from molnet.simulate.electrons import ElectronRemarks
+from molnet.simulate.output import open_predictions, reserved
 from molnet.simulate.summary import Summary
-from molnet.simulate.writing import Frame, Prediction, open_predictions, reserved
+from molnet.simulate.writing import Frame, Prediction
 from molnet.units import conversion_factor
 
 logger = logging.getLogger(__name__)
@@ -59,8 +60,9 @@ def predict_files(
         model: a model, or the folder of a saved one.
         input: a file that ASE reads, a glob such as ``"runs/*.xyz"``, or several of these.
         output: file whose suffix chooses the format (``.extxyz``, ``.xyz``, ``.csv``, ``.json``,
-            each also with ``.gz``). By default ``NAME.predicted.extxyz`` for the input
-            ``NAME.xyz``, and ``predictions.extxyz`` for several inputs, in the working folder.
+            each also with ``.gz``; ``.traj``, ``.db``). By default ``NAME.predicted.extxyz`` for
+            the input ``NAME.xyz``, and ``predictions.extxyz`` for several inputs, in the working
+            folder.
         batch_size: largest number of structures in a batch.
         max_atoms: largest number of atoms in a batch; a larger structure is a batch of its own.
         device: for a saved model, see :func:`molnet.models.load_model`.

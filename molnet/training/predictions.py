@@ -1,6 +1,6 @@
 """Structures with reference and predicted labels as extended XYZ."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,8 +9,9 @@ import numpy as np
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from molnet.datasets.as_atoms import as_atoms
 from molnet.datasets.dataset import GraphDataset
-from molnet.graph.elements import SYMBOLS
+from molnet.graph.writing import ExtendedXYZ, attach
 
 
 class PredictionWriter:
@@ -35,7 +36,7 @@ class PredictionWriter:
         )
 
     def __enter__(self) -> Self:
-        self._file = self._partial.open("w", encoding="utf-8")
+        self._file = ExtendedXYZ(self._partial, {})
         return self
 
     def __exit__(
@@ -61,41 +62,15 @@ class PredictionWriter:
         starts = graph.ptr.tolist()
         for row in range(graph.num_graphs):
             atoms = slice(starts[row], starts[row + 1])
-            self._write_frame(
-                {name: values[row] for name, values in of_structures.items()},
-                {name: values[atoms] for name, values in of_atoms.items()},
-            )
+            values = {name: values[row] for name, values in of_structures.items()}
+            values |= {name: values[atoms] for name, values in of_atoms.items()}
+            self._write_frame(values, of_atoms)
 
-    def _write_frame(self, info: dict[str, np.ndarray], columns: dict[str, np.ndarray]) -> None:
-        store, index = self._part.store, int(self._part.indices[self._written])
+    def _write_frame(self, values: dict[str, np.ndarray], of_atoms: Collection[str]) -> None:
+        index = int(self._part.indices[self._written])
         self._written += 1
-        atoms = slice(int(store.offsets[index]), int(store.offsets[index + 1]))
-        symbols = [SYMBOLS[number] for number in store.species[atoms]]
-        blocks = {"pos": store.positions[atoms]} | {
-            name: values.reshape(len(symbols), -1) for name, values in columns.items()
-        }
-        layout = ":".join(f"{name}:R:{block.shape[1]}" for name, block in blocks.items())
-        comment = [f"Properties=species:S:1:{layout}"]
-        if store.pbc is not None and store.cells is not None and store.pbc[index].any():
-            comment.append(f'Lattice="{_numbers(store.cells[index])}"')
-            comment.append(f'pbc="{" ".join("FT"[int(flag)] for flag in store.pbc[index])}"')
-        else:
-            comment.append('pbc="F F F"')
-        if store.charge is not None:
-            comment.append(f"charge={int(store.charge[index])}")
-        comment += [
-            f'{name}="{_numbers(value)}"' if value.ndim else f"{name}={_numbers(value)}"
-            for name, value in info.items()
-            if np.isfinite(value).all()
-        ]
-        comment.append(f'index={index} units="{self._units}"')
-        rows = np.concatenate(list(blocks.values()), axis=1).tolist()
-        self._file.write(f"{len(symbols)}\n{' '.join(comment)}\n")
-        self._file.writelines(
-            f"{symbol:<2} {' '.join(f'{number:.8f}' for number in row)}\n"
-            for symbol, row in zip(symbols, rows, strict=True)
-        )
-
-
-def _numbers(values: np.ndarray) -> str:
-    return " ".join(f"{number:.12g}" for number in np.ravel(values))
+        atoms = as_atoms(self._part.store, index)
+        known = {name: value for name, value in values.items() if np.isfinite(value).any()}
+        attach(atoms, known, of_atoms)
+        atoms.info |= {"index": index, "units": self._units}
+        self._file.write(atoms)
