@@ -1,7 +1,7 @@
 """The messages of a run: a description before training, errors, and the next commands."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import torch
 from molnet.kernels import backend
 from molnet.models import Model
 from molnet.properties import Property
-from molnet.training.config import TrainConfig
+from molnet.tables import table
+from molnet.training.config import TrainConfig, TrainerConfig
 from molnet.training.data import DataModule
 from molnet.training.durations import format_duration, parse_duration
 from molnet.training.invocation import command
@@ -85,48 +86,76 @@ def _describe_labels(
     return lines
 
 
-def error_table(errors: Mapping[str, ErrorSummary], title: str) -> str:
-    """A table of errors with their units."""
+def error_table(errors: Mapping[str, Mapping[str, ErrorSummary]]) -> str:
+    """A table of the errors with their units.
+
+    Args:
+        errors: by part of the data set and quantity. Of the last part there are also the root mean
+            square errors, and how many numbers were compared.
+    """
+    *_, last = errors
     rows = [
-        (name.replace("_", " "), f"{row.mae:.4g}", f"{row.rmse:.4g}", row.unit, f"{row.count:,}")
-        for name, row in errors.items()
+        (
+            name.replace("_", " "),
+            summary.unit,
+            *(f"{errors[part][name].mae:.4g}" for part in errors),
+            f"{summary.rmse:.4g}",
+            f"{summary.count:,}",
+        )
+        for name, summary in errors[last].items()
     ]
-    return table([(title, "MAE", "RMSE", "unit", "values"), *rows])
+    names = [f"{part}\nMAE" for part in errors]
+    return table(("errors", "unit", *names, f"{last}\nRMSE", "\nvalues"), rows, words=(0, 1))
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of text: the first and the unit to the left, numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    left = (0, 3)
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column in left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+WORTH_OPENING = {
+    "model/": "the model of the best epoch, for predict and molnet.load",
+    "test_predictions.extxyz": "the test structures with references and predictions",
+    "test_*.png": "predictions beside references",
+    "learning_curves.png": "errors by epoch",
+    "metrics.json": "all errors, times and versions",
+    "train.log": "all that was printed",
+}
+"""Files in the folder of a run, and what they are."""
 
 
-def already_finished(folder: Path) -> str:
+def written_files(folder: Path) -> str:
+    """The files of a run that are worth opening, one in a line."""
+    there = {name: what for name, what in WORTH_OPENING.items() if any(folder.glob(name))}
+    width = max(map(len, there), default=0)
+    lines = [f"  {name:{width}}  {what}" for name, what in there.items()]
+    return "\n".join([f"in {_shown(folder)}:", *lines])
+
+
+def already_finished(folder: Path, limits: TrainerConfig) -> str:
     """What to do with a run that has nothing left to do."""
-    longer = shlex.quote(f"resume={_shown(folder)}")
     return (
         f"{folder} is finished: a limit of the training is reached, and the results are written. "
-        "To train longer, raise the limit:\n\n"
-        f"  {command('train')} {longer} trainer.max_epochs=N\n"
+        f"To train longer, raise the limit:\n\n  {_longer(folder, limits)}\n"
     )
 
 
-def next_commands(folder: Path) -> str:
-    """What to do with the model of a run."""
-    shown = _shown(folder)
-    model = shlex.quote(f"model={shown / 'model'}")
-    structures = shlex.quote(f"input={shown / 'test_predictions.extxyz'}")
+def next_commands(folder: Path, limits: TrainerConfig) -> str:
+    """What to do with the model of a run: predict, evaluate, train on."""
+    model = shlex.quote(f"model={_shown(folder)}")
     return (
-        "Predict any structure file, or evaluate the model on other data (dataset=...):\n\n"
-        f"  {command('predict')} {model} {structures}\n"
-        f"  {command('evaluate')} {model}\n"
+        "next:\n"
+        f"  {command('predict')} {model} FILE\n"
+        f"  {command('evaluate')} {model} split=all\n"
+        f"  {_longer(folder, limits)}\n"
     )
+
+
+def _longer(folder: Path, limits: TrainerConfig) -> str:
+    """The command that trains on for as long again."""
+    longer = []
+    if limits.max_epochs is not None:
+        longer.append(f"trainer.max_epochs={2 * limits.max_epochs}")
+    if limits.max_steps is not None:
+        longer.append(f"trainer.max_steps={2 * limits.max_steps}")
+    if limits.max_time is not None:
+        longer.append(f"trainer.max_time={format_duration(2 * parse_duration(limits.max_time))}")
+    return " ".join([command("train"), shlex.quote(f"resume={_shown(folder)}"), *longer])
 
 
 def _shown(folder: Path) -> Path:

@@ -48,7 +48,7 @@ class Results:
             name: of the part.
             part: the structures.
             batches: all of ``part`` in its order.
-            in_full: write predictions and plots, and log a table, besides the errors.
+            in_full: write predictions and plots besides the errors.
         """
         predictions = self.folder / f"{name}_predictions.extxyz" if in_full else None
         comparison = compare(self.model, part, batches, predictions, f"{name} part")
@@ -65,10 +65,14 @@ class Results:
                     comparison.errors[quantity.name],
                     self.folder / f"{name}_{quantity.name}.png",
                 )
-        log.info("\n%s\n", error_table(comparison.errors, f"{name} errors"))
 
     def write(self, **more: Any) -> dict[str, Any]:
-        """Write ``metrics.json``: the errors by part and property, ``more``, and versions."""
+        """Write ``metrics.json``: the errors by part and property, ``more``, and versions.
+
+        The errors are logged as a table.
+        """
+        errors = {name: comparison.errors for name, comparison in self.comparisons.items()}
+        log.info("\n%s\n", error_table(errors))
         metrics: dict[str, Any] = {
             name: {row: asdict(errors) for row, errors in comparison.errors.items()}
             for name, comparison in self.comparisons.items()

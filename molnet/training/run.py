@@ -36,7 +36,7 @@ from molnet.training.losses import Loss, LossTerm
 from molnet.training.missing import missing_settings_named
 from molnet.training.module import TrainingDivergedError, TrainingModule
 from molnet.training.plots import plot_learning_curves
-from molnet.training.report import already_finished, describe_run, next_commands
+from molnet.training.report import already_finished, describe_run, next_commands, written_files
 from molnet.training.results import Results, versions
 from molnet.training.resume import (
     AUTO,
@@ -93,7 +93,7 @@ def train(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
             if checkpoint is not None:
                 check_resumable(checkpoint, plain)
                 if (metrics := finished(folder, checkpoint, settings)) is not None:
-                    log.info("%s", already_finished(folder))
+                    log.info("%s", already_finished(folder, settings.trainer))
                     return metrics
             prepared = _prepare(settings, plain, folder)
             if checkpoint is not None:
@@ -179,8 +179,12 @@ def _train(
             "evaluation": round(time.monotonic() - trained, 1),
         },
     )
-    log.info("waiting for data took %.1f%% of training\n", 100 * metrics["data_wait"])
-    log.info(next_commands(folder))
+    log.info(
+        "best: epoch %d of %d; waiting for data took %.0f%% of training\n",
+        *(metrics["best_epoch"], metrics["epochs"], 100 * metrics["data_wait"]),
+    )
+    log.info("%s\n", written_files(folder))
+    log.info("%s", next_commands(folder, settings.trainer))
     return metrics
 
 
