@@ -19,11 +19,11 @@ def test_errors_stand_by_part_and_property_with_their_units() -> None:
 
     table = error_table({"train": errors(1.0), "validation": errors(1.5), "test": errors(2.0)})
     assert table.splitlines() == [
-        "                           train  validation  test   test",
-        "errors           unit        MAE         MAE   MAE   RMSE  values",
-        "─────────────────────────────────────────────────────────────────",
-        "energy per atom  meV/atom      1         1.5     2      4       7",
-        "forces           meV/Å      1234        1852  2469   8642   1,000",
+        "                           train  validation  test  test",
+        "errors           unit        MAE         MAE   MAE  RMSE  values",
+        "────────────────────────────────────────────────────────────────",
+        "energy per atom  meV/atom      1         1.5     2     4       7",
+        "forces           meV/Å      1234        1852  2469  8642   1,000",
     ]
 
 
