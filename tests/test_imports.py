@@ -50,6 +50,7 @@ HOMES = {
     "vesin": {"graph"},
     "torch_geometric": {"graph", "datasets", "models", "simulate", "training"},
     "safetensors": {"models"},
+    "scipy": {"models", "training", "scripts"},
     "ctypes": {"kernels"},
     "subprocess": {"kernels"},
     "filelock": {"kernels", "simulate", "training"},
@@ -61,7 +62,6 @@ HOMES = {
     "rdkit": {"scripts"},
     # The oracles of tests and benchmarks, and what would run code from a file.
     "e3nn": {"scripts"},
-    "scipy": {"scripts"},
     "pickle": set(),
 }
 """Where each library may be imported."""

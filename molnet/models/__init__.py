@@ -1,5 +1,6 @@
 """Models: network, heads, the whole model, saving and loading."""
 
+from molnet.models.domain import Domain, OutsideDomainWarning
 from molnet.models.finite import PredictionError, check_finite
 from molnet.models.frozen import FrozenModel, state_of
 from molnet.models.model import Model, UnknownElementError
@@ -7,9 +8,11 @@ from molnet.models.saving import ModelFormatError, floating_type, load_model, sa
 from molnet.models.total_charge import UnseenChargeWarning
 
 __all__ = [
+    "Domain",
     "FrozenModel",
     "Model",
     "ModelFormatError",
+    "OutsideDomainWarning",
     "PredictionError",
     "UnknownElementError",
     "UnseenChargeWarning",

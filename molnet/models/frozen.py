@@ -13,6 +13,7 @@ from torch_geometric.data import Batch
 
 from molnet.graph import StructureError, exact_dtype, from_atoms, implausible
 from molnet.graph.structure import Atoms
+from molnet.models.domain import DISTANCES, Outside, OutsideDomainWarning
 from molnet.models.finite import PredictionError
 from molnet.models.given import numbered
 from molnet.models.total_charge import UnseenChargeWarning
@@ -39,9 +40,15 @@ class FrozenModel:
             # By the original, which may know its steps already; the copy would trace them anew.
             self.bound = model.network.bind(copied=True)
 
-    def __call__(self, graph: Batch) -> dict[str, Tensor]:
+    def __call__(self, graph: Batch, measure: bool = False) -> dict[str, Tensor]:
         """What :meth:`molnet.models.Model.forward` returns, in evaluation."""
-        return self.model(graph, self.bound)
+        return self.model(graph, self.bound, measure)
+
+    @torch.no_grad()
+    def distances(self, graph: Batch) -> Tensor | None:
+        """How far each atom is from the training set, ``[N]``; None if the model does not know."""
+        domain = self.model.domain
+        return None if domain is None else domain(*self.model.invariants(graph))
 
     def predict(
         self,
@@ -64,7 +71,7 @@ class FrozenModel:
             raise ValueError(f"expected batch_size >= 1, received {batch_size}")
         model = self.model
         results: list[dict[str, NDArray[Any]]] = []
-        warned = False
+        warned, outside = False, Outside()
         for start in range(0, len(structures), batch_size):
             chunk = structures[start : start + batch_size]
             try:
@@ -78,14 +85,20 @@ class FrozenModel:
                 model.total_charges.check(charges)
                 graph = graph.to(model.device)
                 with torch.no_grad():
-                    outputs = self(graph)
-                results += model.of_each_structure(outputs, graph)
+                    outputs = self(graph, measure=True)
+                found = model.of_each_structure(outputs, graph)
             except (StructureError, PredictionError) as error:
                 error.index += start
                 raise
             if not warned and (remark := self._remark_on(charges, start, name_of)):
                 warnings.warn(remark, UnseenChargeWarning, stacklevel=3)
                 warned = True
+            if model.domain is not None:
+                for place, (atoms, result) in enumerate(zip(chunk, found, strict=True), start):
+                    outside.add(name_of(place), result[DISTANCES], atoms.numbers)
+            results += found
+        if outside.count:
+            warnings.warn(str(outside), OutsideDomainWarning, stacklevel=3)
         return results
 
     def _remark_on(

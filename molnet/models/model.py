@@ -24,6 +24,7 @@ from molnet.graph.reading.errors import StructureFileError
 from molnet.graph.structure import Atoms
 from molnet.kernels import BoundProgram, Keeps, as_source, close, net_inflow
 from molnet.models.description import described
+from molnet.models.domain import DISTANCE, DISTANCES, Domain
 from molnet.models.finite import PredictionError, check_finite
 from molnet.models.frozen import FrozenModel
 from molnet.models.given import structures_given
@@ -68,12 +69,19 @@ class Model(nn.Module):
             and for each property under ``targets`` its ``references``, ``mean``, ``scale``.
         properties: properties that the built-in table lacks.
         provenance: where the model comes from; kept with it, not used.
+        domain: sizes of a :class:`~molnet.models.domain.Domain` to be loaded; None for a model that
+            does not know what it was trained on, yet.
+
+    Attributes:
+        domain: the distance to the training set; None where it is not known. See
+            :func:`molnet.models.fit_domain`.
 
     Raises:
         ValueError: for settings that do not fit together, saying which.
     """
 
     _species_index: Tensor
+    domain: Domain | None
 
     def __init__(
         self,
@@ -83,6 +91,7 @@ class Model(nn.Module):
         statistics: Mapping[str, Any],
         properties: Mapping[str, Property] | None = None,
         provenance: Mapping[str, Any] | None = None,
+        domain: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.species = sorted({int(number) for number in species})
@@ -124,6 +133,7 @@ class Model(nn.Module):
             None if known is None else tuple(known),
             any(cast(Head, head).uses_charge for head in self.heads.values()),
         )
+        self.domain = None if domain is None else Domain(self.network.num_scalars, **domain)
         index = torch.full((len(SYMBOLS),), -1)
         index[self.species] = torch.arange(len(self.species))
         self.register_buffer("_species_index", index, persistent=False)
@@ -153,9 +163,12 @@ class Model(nn.Module):
                 self.statistics, self._settings["heads"], [SYMBOLS[z] for z in self.species]
             ),
             "provenance": copy.deepcopy(self.provenance),
+            **({} if self.domain is None else {"domain": self.domain.settings}),
         }
 
-    def forward(self, graph: Batch, bound: BoundProgram | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, graph: Batch, bound: BoundProgram | None = None, measure: bool = False
+    ) -> dict[str, Tensor]:
         """Predict every property of a batch of G structures with N atoms.
 
         Args:
@@ -164,13 +177,15 @@ class Model(nn.Module):
                 model in float32.
             bound: the network for kernels, see :class:`~molnet.models.FrozenModel`; None to derive
                 it from the present weights.
+            measure: whether to add the distances of the atoms to the training set.
 
         Returns:
             For each name in :attr:`properties` a tensor in internal units: ``[G, ...]`` or
             ``[N, ...]``. Total energies are float64. The stress is NaN where a structure has no
             volume; it is left out for batches without periodic structures, and while training on
             forces alone. Results can be differentiated again, by weights and by positions, when
-            gradients are enabled.
+            gradients are enabled. When they are not, distances that are asked for of a model with
+            a domain are ``domain_distances``, ``[N]``.
 
         Raises:
             UnknownElementError: for an element that the model has not been trained on.
@@ -178,7 +193,7 @@ class Model(nn.Module):
         species = self._species_indices(graph)
         vectors = edge_vectors(graph).to(self.dtype)
         if not torch.is_grad_enabled():
-            outputs, gradients = self._evaluated(graph, species, vectors, bound)
+            outputs, gradients = self._evaluated(graph, species, vectors, bound, measure)
         elif self.energy is None:
             return self._predictions(
                 graph, self.network(species, vectors, *graph.edge_index, bound)
@@ -212,7 +227,8 @@ class Model(nn.Module):
         Warns of structures whose predictions should not be trusted (see
         :func:`molnet.graph.implausible`), and of the first structure whose total charge,
         ``atoms.info["charge"]``, no training structure had
-        (:class:`~molnet.models.total_charge.UnseenChargeWarning`).
+        (:class:`~molnet.models.total_charge.UnseenChargeWarning`), and of structures outside of
+        the model's domain (:class:`~molnet.models.domain.OutsideDomainWarning`).
 
         Args:
             structures: ASE's atoms; any number of them; or the name of a file that ASE reads, a
@@ -221,8 +237,11 @@ class Model(nn.Module):
 
         Returns:
             For each structure its properties by name, as arrays in the units of :attr:`properties`.
-            Structures without a volume have no stress. One structure gives one dictionary, all else
-            a list, in the order of the structures, and of the frames of each file.
+            Structures without a volume have no stress. Of a model that knows its domain,
+            ``domain_distance`` tells how far the structure is from the training set (1 is the
+            edge), and ``domain_distances`` how far each atom is. One structure gives one
+            dictionary, all else a list, in the order of the structures, and of the frames of each
+            file.
 
         Raises:
             UnknownElementError, StructureError, PredictionError: ``index`` is the structure's place
@@ -247,7 +266,8 @@ class Model(nn.Module):
     ) -> list[dict[str, NDArray[Any]]]:
         """What :meth:`forward` returned for a batch, as arrays, structure by structure.
 
-        Structures without a volume have no stress.
+        Structures without a volume have no stress. Where distances to the training set were
+        measured, ``domain_distance`` is the largest of the structure's atoms.
 
         Raises:
             PredictionError: a prediction is no finite number.
@@ -256,18 +276,34 @@ class Model(nn.Module):
         starts = graph.ptr.tolist()
         results: list[dict[str, NDArray[Any]]] = [{} for _ in starts[1:]]
         for name, values in outputs.items():
-            array, per_atom = values.cpu().numpy(), self.properties[name].per == "atom"
+            array = values.cpu().numpy()
+            per_atom = name == DISTANCES or self.properties[name].per == "atom"
             for i, result in enumerate(results):
                 part = array[starts[i] : starts[i + 1]] if per_atom else array[i, ...]
                 if name != "stress" or np.isfinite(part).all():
                     result[name] = part
+                if name == DISTANCES:
+                    result[DISTANCE] = np.asarray(part.max())
         return results
+
+    @torch.no_grad()
+    def invariants(self, graph: Batch) -> tuple[Tensor, Tensor]:
+        """What the domain is measured on: invariants ``[N, F]``, and species indices ``[N]``."""
+        vectors = edge_vectors(graph).to(self.dtype)
+        species, (senders, receivers) = self._species_indices(graph), graph.edge_index
+        features, _ = self.network.evaluate(species, vectors, senders, receivers, "nothing")
+        return features.scalars, species
 
     def _predictions(self, graph: Batch, features: Features) -> dict[str, Tensor]:
         return {name: head(features, graph) for name, head in self.heads.items()}
 
     def _evaluated(
-        self, graph: Batch, species: Tensor, vectors: Tensor, bound: BoundProgram | None
+        self,
+        graph: Batch,
+        species: Tensor,
+        vectors: Tensor,
+        bound: BoundProgram | None,
+        measure: bool = False,
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Predictions and gradients of the edge vectors, not to be differentiated."""
         keeps: Keeps = "nothing" if self.energy is None else "steps"
@@ -275,15 +311,19 @@ class Model(nn.Module):
         features, pull_back = self.network.evaluate(
             species, vectors, senders, receivers, keeps, bound
         )
+        if measure and self.domain is not None:
+            measured = {DISTANCES: self.domain(features.scalars, species)}
+        else:
+            measured = {}
         if self.energy is None:
-            return self._predictions(graph, features), None
+            return self._predictions(graph, features) | measured, None
         energy = cast(Extensive, self.heads[self.energy])
         total, of_scalars = energy.with_gradient(features, graph)
         outputs = {
             name: total if head is energy else head(features, graph)
             for name, head in self.heads.items()
         }
-        return outputs, pull_back(of_scalars)
+        return outputs | measured, pull_back(of_scalars)
 
     def _differentiated(
         self, graph: Batch, species: Tensor, vectors: Tensor, bound: BoundProgram | None

@@ -45,7 +45,7 @@ from molnet.stored import (
     write_durably,
 )
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 OLDEST_VERSION = 3
 """Before, there were no hashes."""
 
@@ -57,7 +57,9 @@ NEXT_CONFIG = "config.next.json"
 READINGS = 3
 """How often a model is read until its two files belong together: it may be saved meanwhile."""
 
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    3: dict,  # which had no domain, and need none
+}
 """For each old format version the function that turns its config into that of the next one."""
 
 
@@ -217,6 +219,8 @@ def _build(folder: Path, config: dict[str, Any], numbers: int) -> Model:
     """The model that a configuration describes, unless it has more weights than there are."""
     path = folder / CONFIG
     needed = fewest_weights(config["network"], len(config["species"]))
+    if domain := config.get("domain"):
+        needed += domain["dimensions"] * sum(domain["references"])
     if numbers < needed:
         raise _damaged(
             path,
@@ -233,6 +237,7 @@ def _build(folder: Path, config: dict[str, Any], numbers: int) -> Model:
                 for name, entry in config["properties"].items()
             },
             provenance=config["provenance"],
+            domain=domain,
         )
     except ValueError as error:
         raise _damaged(path, str(error)) from error

@@ -41,7 +41,9 @@ KEYS = (
     "provenance",
     SEAL,
 )
+OPTIONAL_KEYS = ("domain",)
 CHARGE = Number(-1000, 1000)
+DIMENSIONS, REFERENCES = Number(1, 4096), Number(0, 100_000)
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 
@@ -51,7 +53,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         ValueError: what is wrong, and where.
     """
-    check_keys("", config, KEYS)
+    check_keys("", config, KEYS, OPTIONAL_KEYS)
     expect(config["dtype"] in DTYPES, "dtype", f"one of {', '.join(DTYPES)}", config["dtype"])
     try:
         check_network(config["network"])
@@ -62,6 +64,21 @@ def check_config(config: Mapping[str, Any]) -> None:
     _check_properties(config["properties"], config["heads"])
     _check_statistics(config)
     expect(isinstance(config["provenance"], dict), "provenance", "an object", config["provenance"])
+    if "domain" in config:
+        _check_domain(config["domain"], len(config["species"]))
+
+
+def _check_domain(domain: Any, species: int) -> None:
+    check_keys("domain", domain, ["dimensions", "references"])
+    dimensions, references = domain["dimensions"], domain["references"]
+    expect(DIMENSIONS.holds(dimensions), "domain.dimensions", str(DIMENSIONS), dimensions)
+    counts = isinstance(references, list) and len(references) == species
+    expect(
+        counts and all(map(REFERENCES.holds, references)),
+        "domain.references",
+        f"for each of {species} elements {REFERENCES}",
+        references,
+    )
 
 
 def _check_heads(heads: Any) -> None:

@@ -14,16 +14,23 @@ from ase.calculators.calculator import Calculator as ASECalculator
 from ase.calculators.calculator import all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
+from torch_geometric.data import Batch
 
 from molnet.graph import DEFAULT_SKIN, MovingGraph, implausible, total_charge
 from molnet.models import (
     FrozenModel,
     Model,
+    OutsideDomainWarning,
     UnseenChargeWarning,
     floating_type,
     load_model,
     state_of,
 )
+from molnet.models.domain import DISTANCE, DISTANCES, Outside
+
+MEASURED_EVERY = 20
+"""Calculations from one look at the distance to the training set to the next: looking at it takes
+some per cent of a step of dynamics."""
 
 
 class Calculator(ASECalculator):
@@ -42,6 +49,10 @@ class Calculator(ASECalculator):
 
     The total charge is ``atoms.info["charge"]``, or the sum of ``atoms.get_initial_charges()``. A
     charge that the model was not trained on gives one warning.
+
+    How far the atoms are from all that the model was trained on is in :attr:`domain_distance`. It
+    is looked at for every new structure and every 20 calculations; a structure outside gives one
+    warning (:class:`~molnet.models.OutsideDomainWarning`).
 
     Args:
         model: a model, or the folder of a saved one.
@@ -79,6 +90,10 @@ class Calculator(ASECalculator):
         self.graph = MovingGraph(model.cutoff, skin, model.device)
         self._judged: NDArray[np.int64] = np.array([], dtype=np.int64)  # atomic numbers
         self._charge = 0.0
+        self._graph: Batch | None = None  # of the last calculation
+        self._distances: NDArray[np.floating] | None = None  # of its atoms, once they are measured
+        self._unmeasured = 0  # calculations since the last that was looked at
+        self._outside = False
         self._remarked: set[float] = set()
         self.implemented_properties = list(model.properties)
         if energy_name(model) is not None:
@@ -97,19 +112,43 @@ class Calculator(ASECalculator):
             self._charge = self._checked_charge(atoms)
         self._follow_the_model()
         atoms = self.atoms
-        if not np.array_equal(atoms.numbers, self._judged):  # not again for each step of dynamics
+        is_new = not np.array_equal(atoms.numbers, self._judged)
+        if is_new:  # not again for each step of dynamics
             for reason in implausible([atoms]).values():
                 warnings.warn(reason, stacklevel=4)
             self._judged = atoms.numbers.copy()
         graph = self.graph(
             atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, self._charge
         )
+        measure = is_new or self._unmeasured + 1 >= MEASURED_EVERY
         with torch.no_grad():
-            outputs = self.frozen(graph)
+            outputs = self.frozen(graph, measure)
         (prediction,) = self.model.of_each_structure(outputs, graph)
+        self._graph, self._distances = graph, prediction.pop(DISTANCES, None)
+        prediction.pop(DISTANCE, None)
+        self._unmeasured = 0 if measure else self._unmeasured + 1
+        if measure:
+            self._warn_of_distance(atoms, is_new)
         self.results = ase_results(self.model, prediction)
         if (name := energy_name(self.model)) is not None:  # dynamics need no zero of energy
             self.results["energy"] = self.results["free_energy"] = self.results[name]
+
+    @property
+    def domain_distances(self) -> NDArray[np.floating] | None:
+        """How far each atom of the last calculation is from the training set; 1 is the edge.
+
+        None before the first calculation, and for a model that does not know its domain.
+        """
+        if self._distances is None and self._graph is not None:
+            distances = self.frozen.distances(self._graph)
+            self._distances = None if distances is None else distances.cpu().numpy()
+        return self._distances
+
+    @property
+    def domain_distance(self) -> float | None:
+        """The largest of :attr:`domain_distances`."""
+        distances = self.domain_distances
+        return None if distances is None else float(distances.max())
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """Which inputs of the model have changed since the last calculation.
@@ -140,6 +179,15 @@ class Calculator(ASECalculator):
             self._remarked.add(charge)
             warnings.warn(remark, UnseenChargeWarning, stacklevel=2)
         return charge
+
+    def _warn_of_distance(self, atoms: Atoms, is_new: bool) -> None:
+        if self._distances is None or (self._outside and not is_new):
+            return
+        outside = Outside()
+        outside.add("largest distance", self._distances, atoms.numbers)
+        self._outside = bool(outside.count)
+        if outside.count:
+            warnings.warn(str(outside), OutsideDomainWarning, stacklevel=5)
 
     def _follow_the_model(self) -> None:
         """Makes the frozen copy anew if the model was trained further or moved to a device."""

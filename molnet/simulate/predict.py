@@ -25,6 +25,7 @@ from molnet.graph.frames import (
 from molnet.models import (
     FrozenModel,
     Model,
+    OutsideDomainWarning,
     PredictionError,
     UnseenChargeWarning,
     load_model,
@@ -200,7 +201,8 @@ def _predict(
         atoms = [frame.atoms for frame in frames[:sound]]
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UnseenChargeWarning)  # said by file and frame
+                for kind in (UnseenChargeWarning, OutsideDomainWarning):  # said by file and frame
+                    warnings.simplefilter("ignore", kind)
                 predictions = model.predict(atoms, sound, doubts.__setitem__)
         except (StructureError, PredictionError) as error:
             sound, fault = error.index, error

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from molnet.graph.frames import frame_name
 from molnet.models import Model
+from molnet.models.domain import DISTANCE, DISTANCES, Outside
 from molnet.properties import Property
 from molnet.simulate.calculator import ase_results
 from molnet.simulate.writing import Frame, Prediction
@@ -54,6 +55,7 @@ class Summary:
         structures: how many.
         atoms: how many in all.
         doubtful: how many structures are not plausible.
+        outside: which structures lie outside of the model's domain.
         passed_over: how many labels of the input are not such that they could be compared.
         seconds: time that reading, predicting and writing took.
         ranges: by row name and unit. Total energies are taken per atom, vectors by their norm,
@@ -68,6 +70,7 @@ class Summary:
     atoms: int = 0
     seconds: float = 0.0
     doubtful: int = 0
+    outside: Outside = field(default_factory=Outside)
     passed_over: int = 0
     ranges: dict[tuple[str, str], Range] = field(default_factory=dict)
     errors: dict[tuple[str, str], Range] = field(default_factory=dict)
@@ -76,8 +79,13 @@ class Summary:
         """Takes in the predictions of one structure."""
         self.structures += 1
         self.atoms += len(frame.atoms)
-        for name, value in prediction.items():
-            property = self.model.properties[name]
+        if DISTANCES in prediction:
+            name = frame_name(frame.path, frame.number)
+            self.outside.add(name, prediction[DISTANCES], frame.atoms.numbers)
+            self.ranges.setdefault((DISTANCE, ""), Range()).add(prediction[DISTANCE])
+        for name, property in self.model.properties.items():
+            if (value := prediction.get(name)) is None:  # the stress of a molecule
+                continue
             row, numbers = _in_one_number(property, value, len(frame.atoms))
             self.ranges.setdefault((row, property.unit), Range()).add(numbers)
         self._compare(frame, prediction)
@@ -135,6 +143,8 @@ class Summary:
             )
         if self.doubtful:
             lines.append(f"implausible structures (do not trust these): {self.doubtful}")
+        if self.outside.count:
+            lines.append(f"warning: {self.outside}")
         if self.errors:
             lines.append("errors against the labels of the input, read in ASE's units (eV, Å):")
             table = [("error", "unit", "MAE", "count")]

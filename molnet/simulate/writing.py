@@ -31,6 +31,7 @@ from molnet.graph.writing import (
     open_text,
 )
 from molnet.models import Model
+from molnet.models.domain import DISTANCE, DISTANCES
 from molnet.properties import Property
 from molnet.simulate.calculator import ase_results
 
@@ -85,6 +86,8 @@ class StructuresWriter(PredictionWriter):
 
     After ``ase.io.read``, ``get_potential_energy()``, ``get_forces()`` and so on return the
     predictions. Properties that ASE does not know are in ``info`` and ``arrays`` under their names.
+    Of a model that knows its domain, ``info["domain_distance"]`` and
+    ``arrays["domain_distances"]`` tell how far structure and atoms are from its training set.
     ``info["units"]`` has all units, ``info["source_file"]`` and ``info["source_frame"]`` the origin
     of each structure.
     """
@@ -99,8 +102,10 @@ class StructuresWriter(PredictionWriter):
     def _write(self, frame: Frame, prediction: Prediction) -> None:
         results = ase_results(self.model, prediction)
         atoms = without_labels(frame.atoms, results)
-        attach(atoms, results, [p.name for p in self.model.properties.values() if p.per == "atom"])
-        atoms.info["units"] = ", ".join(f"{name}: {self.units[name]}" for name in prediction)
+        of_atoms = [p.name for p in self.model.properties.values() if p.per == "atom"]
+        attach(atoms, results, [*of_atoms, DISTANCES])
+        units = (f"{name}: {self.units[name]}" for name in prediction if name in self.units)
+        atoms.info["units"] = ", ".join(units)
         atoms.info["source_file"] = str(frame.path)
         atoms.info["source_frame"] = frame.number
         self._file.write(atoms)
@@ -152,6 +157,7 @@ class CSVWriter(TextWriter):
         self.columns: list[str] = []
         for property in model.properties.values():
             self.columns += [f"{name} ({property.unit})" for name in _column_names(property)]
+        self.columns += [] if model.domain is None else [DISTANCE]
         left_out = [
             property.name
             for property in model.properties.values()
@@ -188,6 +194,8 @@ class CSVWriter(TextWriter):
                 row.append(np.linalg.norm(prediction["forces"], axis=1).max().item())
             elif names:
                 row += prediction[property.name].reshape(-1).tolist()
+        if self.model.domain is not None:
+            row.append(prediction[DISTANCE].item())
         self.rows.writerow(row)
 
 
@@ -226,7 +234,7 @@ class JSONWriter(TextWriter):
 def without_labels(atoms: Atoms, predicted: Mapping[str, Any]) -> Atoms:
     """A copy of a structure without labels that could be taken for predictions."""
     copy = atoms.copy()  # without the calculator
-    for name in [*all_properties, *predicted]:
+    for name in [*all_properties, *predicted, DISTANCE, DISTANCES]:
         copy.info.pop(name, None)
         copy.arrays.pop(name, None)
     return copy

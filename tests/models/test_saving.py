@@ -99,7 +99,7 @@ def test_missing_device(folder: Path) -> None:
 def test_older_format(folder: Path) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 1}))
-    with pytest.raises(ModelFormatError, match=r"version 1.*reads 3 to 3: train the model again"):
+    with pytest.raises(ModelFormatError, match=r"version 1.*reads 3 to 4: train the model again"):
         load_model(folder)
 
 

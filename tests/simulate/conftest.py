@@ -33,7 +33,7 @@ class LennardJonesModel(Model):
     """
 
     def _evaluated(
-        self, graph: Batch, species: Tensor, vectors: Tensor, bound: object
+        self, graph: Batch, species: Tensor, vectors: Tensor, bound: object, measure: bool = False
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         with torch.enable_grad():
             vectors = vectors.requires_grad_()
