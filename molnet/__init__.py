@@ -1,33 +1,70 @@
 """molnet: equivariant message-passing networks for molecular properties.
 
->>> import molnet                                             # doctest: +SKIP
->>> model = molnet.load("outputs/2026-01-31/12-00-00/model")  # doctest: +SKIP
->>> atoms.calc = molnet.Calculator(model)                     # doctest: +SKIP
+Predict with a model that comes with molnet, or with one of your own (the folder of a run):
+
+>>> import molnet                                            # doctest: +SKIP
+>>> model = molnet.load("organic")                           # doctest: +SKIP
+>>> model                                                    # doctest: +SKIP
+>>> model.predict(atoms)["energy"], model.predict("a.xyz")   # doctest: +SKIP
+>>> atoms.calc = molnet.Calculator("organic")                # doctest: +SKIP
+
+Train one:
+
+>>> run = molnet.train("mine.xyz", energy=("energy", "eV"), max_time="10m")  # doctest: +SKIP
+>>> run.model, run.metrics, run.folder                                       # doctest: +SKIP
+
+Layers for networks of your own are in :mod:`molnet.o3` and :mod:`molnet.nn`; structures become
+graphs in :mod:`molnet.graph`, and files of structures data sets in :mod:`molnet.datasets`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Calculator", "Model", "load"]
+__all__ = [
+    "Calculator",
+    "Model",
+    "Run",
+    "datasets",
+    "graph",
+    "kernels",
+    "load",
+    "models",
+    "nn",
+    "o3",
+    "simulate",
+    "train",
+    "training",
+    "units",
+]
 
 if TYPE_CHECKING:
+    from molnet import datasets, graph, kernels, models, nn, o3, simulate, training, units
+    from molnet.commands.in_python import Run, train
     from molnet.models import Model
     from molnet.models import load_model as load
     from molnet.simulate import Calculator
 
+_ENTRIES = {
+    "Calculator": ("molnet.simulate", "Calculator"),
+    "Model": ("molnet.models", "Model"),
+    "Run": ("molnet.commands.in_python", "Run"),
+    "load": ("molnet.models", "load_model"),
+    "train": ("molnet.commands.in_python", "train"),
+}
 
-def __getattr__(name: str) -> Any:
-    """Import the main entries on first use, so that ``from molnet import o3`` stays light."""
-    if name == "Calculator":
-        from molnet.simulate import Calculator
 
-        return Calculator
-    if name == "Model":
-        from molnet.models import Model
+if not TYPE_CHECKING:  # else every name would be there
 
-        return Model
-    if name == "load":
-        from molnet.models import load_model
+    def __getattr__(name: str) -> Any:
+        """Import entries and parts on first use, so that ``import molnet`` stays light."""
+        if name in _ENTRIES:
+            module, entry = _ENTRIES[name]
+            return getattr(import_module(module), entry)
+        if name in __all__:
+            return import_module(f"molnet.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-        return load_model
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -40,7 +40,10 @@ MAY_IMPORT = {
         *{"kernels", "o3", "nn", "graph", "datasets", "models", "simulate", "training"},
         "commands",
     },
-    "__init__": {"models", "simulate"},
+    "__init__": {
+        *{"kernels", "o3", "nn", "graph", "datasets", "models", "simulate", "training"},
+        "commands",
+    },
     "__main__": {"commands"},
 }
 """What each part may import of the others, besides :data:`FOR_ALL`."""

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from molnet.datasets.base import DataSetError, MissingSettingsError
 from molnet.training.invocation import command
 from molnet.training.overrides import readable
-from molnet.training.resume import given_arguments
 
 CHOSEN_BY_USER = ("KEY", "UNIT")
 
 
 @contextmanager
-def missing_settings_named() -> Iterator[None]:
+def missing_settings_named(arguments: Sequence[str]) -> Iterator[None]:
     """Within this block the error of missing settings ends with the whole command to paste.
+
+    Args:
+        arguments: the command line so far.
 
     Raises:
         DataSetError: in place of a :class:`MissingSettingsError`.
@@ -23,7 +25,7 @@ def missing_settings_named() -> Iterator[None]:
     try:
         yield
     except MissingSettingsError as error:
-        whole = whole_command(command("train"), given_arguments(), error.settings)
+        whole = whole_command(command("train"), arguments, error.settings)
         words = " and ".join(
             word for word in CHOSEN_BY_USER if any(word in v for v in error.settings.values())
         )

@@ -188,11 +188,11 @@ def _waited(callbacks: Mapping[str, Any]) -> int:
     return max((s["wait_count"] for s in callbacks.values() if "wait_count" in s), default=0)
 
 
-def given_arguments() -> list[str]:
-    """The command line of this run as Hydra was given it, without ``resume``."""
-    if not HydraConfig.initialized():
-        return []
-    return _settings_among(HydraConfig.get().overrides.task)
+def given_arguments(arguments: Sequence[str] | None = None) -> list[str]:
+    """The command line of this run without ``resume``; by default as Hydra was given it."""
+    if arguments is None:
+        arguments = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    return _settings_among(arguments)
 
 
 def _settings_among(arguments: Sequence[str]) -> list[str]:

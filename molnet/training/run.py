@@ -57,7 +57,9 @@ EVALUATED_TRAINING_STRUCTURES = 1000
 """Errors on the training part are computed for at most this many structures, drawn at random."""
 
 
-def train(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
+def train(
+    config: DictConfig, log_file: str | None = None, arguments: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Train a model as ``scripts/train.py`` does.
 
     Nothing in the run's folder changes before all settings and data are checked.
@@ -66,6 +68,8 @@ def train(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
         config: the settings composed from ``conf/train.yaml``; where Hydra does not run the
             program, ``run_folder`` must be given.
         log_file: name of a file in the run's folder for all that is logged.
+        arguments: the command line, by which ``resume=auto`` knows a run again; by default that of
+            the program which Hydra runs.
 
     Returns:
         What ``metrics.json`` in the run's folder holds: for each part of the split and each
@@ -82,7 +86,7 @@ def train(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
     settings = checked_train(config)
     plain: Any = OmegaConf.to_container(config, resolve=True)
     plain["dataset"] = plain_data_set(settings.dataset, plain["dataset"]["_target_"])
-    plain["arguments"] = given_arguments()
+    plain["arguments"] = given_arguments(arguments)
     folder = Path(settings.run_folder).absolute()
     checkpoint = checkpoint_of(settings.resume, folder)
     try:
@@ -143,7 +147,7 @@ def _prepare(settings: TrainConfig, plain: dict[str, Any], folder: Path) -> _Pre
     seed_everything(settings.seed, verbose=False)
     with quiet_lightning():
         run = make_trainer(settings, folder)
-    data, split = _data(settings)
+    data, split = _data(settings, plain["arguments"])
     plain["dataset_checksum"] = data.store.checksum
     model = _model(settings, data)
     made(settings.optimizer, "optimizer", model.parameters())  # raises for bad settings
@@ -225,9 +229,9 @@ def _saved(folder: Path, how_to_go_on: str) -> str:
     return "No checkpoint is saved yet. "
 
 
-def _data(settings: TrainConfig) -> tuple[DataModule, Split]:
+def _data(settings: TrainConfig, arguments: Sequence[str]) -> tuple[DataModule, Split]:
     properties = list(settings.target.losses)
-    with missing_settings_named():
+    with missing_settings_named(arguments):
         store = settings.dataset.open(properties, settings.target.declared())
     check_charges(store, settings.target.heads)
     split = draw_split(store, settings.dataset)

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.seed import isolate_rng
 
 from molnet.training.averaging import AveragedWeights
 from molnet.training.budget import Budget
@@ -95,6 +97,17 @@ def quiet_lightning() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def process_left_alone() -> Iterator[None]:
+    """After this block the random states and the number of threads are what they were before."""
+    threads = torch.get_num_threads()
+    try:
+        with isolate_rng():
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _early_stopping(patience: int | None) -> list[Callback]:
