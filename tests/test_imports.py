@@ -51,7 +51,7 @@ MAY_IMPORT = {
 HOMES = {
     "ase": {"units", "graph", "datasets", "simulate", "scripts"},
     "vesin": {"graph"},
-    "torch_geometric": {"graph", "datasets", "models", "simulate", "training"},
+    "torch_geometric": {"datasets", "training"},
     "safetensors": {"models"},
     "scipy": {"models", "training", "scripts"},
     "ctypes": {"kernels"},

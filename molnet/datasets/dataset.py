@@ -79,7 +79,7 @@ class GraphDataset(Dataset[Batch]):
         nodes, counts = rows_of(store.offsets, chosen)
         edges, edge_counts = rows_of(self.edges.offsets, chosen)
         no_cell = np.zeros((len(chosen), 3, 3)), np.zeros((len(chosen), 3), dtype=np.bool_)
-        return collate(
+        graph = collate(
             species=store.species[nodes],
             pos=store.positions[nodes],
             counts=counts,
@@ -96,6 +96,7 @@ class GraphDataset(Dataset[Batch]):
             },
             dtype=self.dtype,
         )
+        return Batch(**graph)
 
 
 def rows_of(offsets: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from molnet.graph.batch import collate
 from molnet.graph.charge import stated_spin, total_charge
+from molnet.graph.container import Graph
 from molnet.graph.geometry import edge_vectors, exact_dtype, virial, volumes
 from molnet.graph.images import unwrapped
 from molnet.graph.moving import MovingGraph
@@ -13,6 +14,7 @@ from molnet.graph.verlet import DEFAULT_SKIN, MovingGraphs
 
 __all__ = [
     "DEFAULT_SKIN",
+    "Graph",
     "MovingGraph",
     "MovingGraphs",
     "Neighbours",

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch_geometric.data import Batch
 
+from molnet.graph.container import Graph
 from molnet.properties import Property
 
 
@@ -27,7 +27,7 @@ def collate(
     charge: NDArray[np.number] | None = None,
     labels: Mapping[Property, NDArray[np.floating]] | None = None,
     dtype: torch.dtype = torch.float32,
-) -> Batch:
+) -> Graph:
     """Joins G structures with N atoms and E edges in all.
 
     Args:
@@ -60,7 +60,7 @@ def collate(
     def whole(array: NDArray[np.generic]) -> torch.Tensor:
         return torch.tensor(np.asarray(array), dtype=torch.int64)
 
-    graph = Batch(
+    graph = Graph(
         species=whole(species),
         pos=real(pos),
         edge_index=whole(np.stack([senders + first_atom, receivers + first_atom])),

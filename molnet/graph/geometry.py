@@ -9,7 +9,8 @@ edge e from sender j to receiver i, hence r_e = r_j − r_i + S·cell,
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch
+
+from molnet.graph.container import Graph
 
 
 def exact_dtype(device: torch.device) -> torch.dtype:
@@ -17,7 +18,7 @@ def exact_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def edge_vectors(graph: Batch) -> Tensor:
+def edge_vectors(graph: Graph) -> Tensor:
     """From each receiver i to its sender j: r_ij = r_j − r_i + S · cell, [E, 3] in Å.
 
     In float64 they do not depend on where in space a structure is; in float32 they lose digits
@@ -36,7 +37,7 @@ def edge_vectors(graph: Batch) -> Tensor:
     return vectors
 
 
-def virial(graph: Batch, vectors: Tensor, gradients: Tensor) -> Tensor:
+def virial(graph: Graph, vectors: Tensor, gradients: Tensor) -> Tensor:
     """∂E/∂ε for a symmetric strain ε of each structure, [G, 3, 3] in the unit of E.
 
     Divided by :func:`volumes` it is the stress σ = (1/V) ∂E/∂ε, tension positive.
@@ -54,7 +55,7 @@ def virial(graph: Batch, vectors: Tensor, gradients: Tensor) -> Tensor:
     return (total + total.transpose(1, 2)) / 2
 
 
-def volumes(graph: Batch) -> Tensor:
+def volumes(graph: Graph) -> Tensor:
     """|det cell| of each structure, [G] in Å³; NaN where it does not have three cell vectors.
 
     As in ASE, the cell vector in the non-periodic direction of a slab counts: the stress then

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch_geometric.data import Batch
 
+from molnet.graph.container import Graph
 from molnet.graph.elements import COVALENT_RADII
 from molnet.graph.geometry import edge_vectors
 from molnet.graph.neighbours import StructureError
@@ -24,7 +24,7 @@ LONGEST_BOND = 1.3
 """Sums of covalent radii up to which atoms are taken as bonded."""
 
 
-def unwrapped(graph: Batch) -> Tensor:
+def unwrapped(graph: Graph) -> Tensor:
     """Positions of the images that form one molecule, [N, 3] in Å.
 
     The images are found along the bonds if these connect all atoms, and no atom with its own image.
@@ -48,7 +48,8 @@ def unwrapped(graph: Batch) -> Tensor:
     owners, first = graph.batch.cpu().numpy(), graph.ptr.cpu().numpy()[:-1]
 
     images = np.zeros((len(owners), 3), dtype=np.int64)
-    unclear = graph.pbc.cpu().numpy().any(axis=1)  # structures whose images are yet to be found
+    # Structures whose images are yet to be found.
+    unclear = np.asarray(graph.pbc.cpu().numpy().any(axis=1))
     for of_kind in (bonded, np.ones_like(bonded)):
         used = of_kind & unclear[owners[receivers]]
         edges = senders[used], receivers[used], shifts[used]

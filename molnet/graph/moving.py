@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch_geometric.data import Batch
 
+from molnet.graph.container import Graph
 from molnet.graph.geometry import exact_dtype
 from molnet.graph.neighbours import check_cutoff
 from molnet.graph.verlet import DEFAULT_SKIN, MovingGraphs, check_skin
@@ -53,7 +53,7 @@ class MovingGraph:
         cell: ArrayLike | None = None,
         pbc: ArrayLike = (False, False, False),
         charge: float = 0.0,
-    ) -> Batch:
+    ) -> Graph:
         """The graph of the structure as it is now; earlier graphs stay as they are.
 
         Args:

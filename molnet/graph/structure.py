@@ -6,17 +6,17 @@ import numpy as np
 import torch
 from ase import Atoms
 from numpy.typing import NDArray
-from torch_geometric.data import Batch
 
 from molnet.graph.batch import collate
 from molnet.graph.charge import total_charge
+from molnet.graph.container import Graph
 from molnet.graph.neighbours import StructureError
 from molnet.graph.neighbours_of_many import find_neighbours_of_many
 
 
 def from_atoms(
     atoms_list: Sequence[Atoms], cutoff: float, dtype: torch.dtype = torch.float32
-) -> Batch:
+) -> Graph:
     """The radius graph of each structure, joined into one batch.
 
     Constraints and calculators of the structures are ignored. A structure without a periodic

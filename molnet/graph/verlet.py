@@ -13,9 +13,9 @@ import copy
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch_geometric.data import Batch
 
 from molnet.graph.batch import collate
+from molnet.graph.container import Graph
 from molnet.graph.geometry import exact_dtype
 from molnet.graph.neighbours import (
     COINCIDENT,
@@ -86,10 +86,10 @@ class MovingGraphs:
         self.searches = 0
         self._first = np.cumsum(self.counts) - self.counts
         self._positions: NDArray[np.float64] | None = None  # at the last search of each atom
-        self._fixed: Batch  # all but positions, cells and edges
+        self._fixed: Graph  # all but positions, cells and edges
         self._charges = charges
 
-    def __call__(self, positions: ArrayLike, cells: ArrayLike | None = None) -> Batch:
+    def __call__(self, positions: ArrayLike, cells: ArrayLike | None = None) -> Graph:
         """The graph of the structures as they are now; earlier graphs stay as they are.
 
         Args:
@@ -214,7 +214,7 @@ class MovingGraphs:
             self._shifts = shifts
             self._offset_cells: NDArray[np.float64] | None = None  # the offsets are not known
 
-    def _without_edges(self, positions: NDArray[np.float64], cells: NDArray[np.float64]) -> Batch:
+    def _without_edges(self, positions: NDArray[np.float64], cells: NDArray[np.float64]) -> Graph:
         none = np.zeros(0, dtype=np.int64)
         return collate(
             species=self.species,

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch_geometric.data import Batch
 
+from molnet.graph.container import Graph
 from molnet.graph.elements import SYMBOLS
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class Domain(nn.Module):
 
 
 @torch.no_grad()
-def sampled(model: "Model", graphs: Iterable[Batch]) -> Sample:
+def sampled(model: "Model", graphs: Iterable[Graph]) -> Sample:
     """The atoms of batches of structures as a model sees them.
 
     Args:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch
 
 from molnet.graph import volumes
+from molnet.graph.container import Graph
 from molnet.properties import Property
 
 
@@ -24,7 +24,7 @@ class PredictionError(ValueError):
 
 
 def check_finite(
-    outputs: Mapping[str, Tensor], graph: Batch, properties: Mapping[str, Property]
+    outputs: Mapping[str, Tensor], graph: Graph, properties: Mapping[str, Property]
 ) -> None:
     """Check that what a model returned for a batch are finite numbers everywhere.
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch_geometric.data import Batch
 
 from molnet.graph import StructureError, exact_dtype, from_atoms, implausible
+from molnet.graph.container import Graph
 from molnet.graph.structure import Atoms
 from molnet.models.domain import DISTANCES, Outside, OutsideDomainWarning
 from molnet.models.finite import PredictionError
@@ -40,12 +40,12 @@ class FrozenModel:
             # By the original, which may know its steps already; the copy would trace them anew.
             self.bound = model.network.bind(copied=True)
 
-    def __call__(self, graph: Batch, measure: bool = False) -> dict[str, Tensor]:
+    def __call__(self, graph: Graph, measure: bool = False) -> dict[str, Tensor]:
         """What :meth:`molnet.models.Model.forward` returns, in evaluation."""
         return self.model(graph, self.bound, measure)
 
     @torch.no_grad()
-    def distances(self, graph: Batch) -> Tensor | None:
+    def distances(self, graph: Graph) -> Tensor | None:
         """How far each atom is from the training set, ``[N]``; None if the model does not know."""
         domain = self.model.domain
         return None if domain is None else domain(*self.model.invariants(graph))

@@ -11,18 +11,27 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Batch
 
+from molnet.graph.container import Graph
 from molnet.graph.elements import MASSES
 from molnet.graph.images import unwrapped
 from molnet.models.network import Features
 from molnet.o3.irreps import Irreps
 
 
-def sum_over_structures(values: Tensor, graph: Batch) -> Tensor:
+def sum_over_structures(values: Tensor, graph: Graph) -> Tensor:
     """Sum per-atom values ``[N, ...]`` to ``[G, ...]``."""
     total = values.new_zeros(len(graph.ptr) - 1, *values.shape[1:])
     return total.index_add(0, graph.batch, values)
+
+
+def softmax_over_structures(logits: Tensor, graph: Graph) -> Tensor:
+    """Positive weights ``[N]`` of the atoms that add up to one in each structure."""
+    largest = logits.new_zeros(len(graph.ptr) - 1).scatter_reduce(
+        0, graph.batch, logits.detach(), "amax", include_self=False
+    )
+    weights = (logits - largest.index_select(0, graph.batch)).exp()
+    return weights / sum_over_structures(weights, graph).index_select(0, graph.batch)
 
 
 def readout(num_scalars: int, num_out: int) -> nn.Sequential:
@@ -31,7 +40,7 @@ def readout(num_scalars: int, num_out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(num_scalars, hidden), nn.SiLU(), nn.Linear(hidden, num_out))
 
 
-def positions_from_centre(graph: Batch, dtype: torch.dtype) -> Tensor:
+def positions_from_centre(graph: Graph, dtype: torch.dtype) -> Tensor:
     """Positions relative to the centre of mass of their structure, ``[N, 3]``, Å.
 
     Raises:
@@ -86,5 +95,5 @@ class Head(nn.Module, ABC):
         """
 
     @abstractmethod
-    def forward(self, features: Features, graph: Batch) -> Tensor:
+    def forward(self, features: Features, graph: Graph) -> Tensor:
         """Predict the property of every structure, ``[G, ...]``, or atom, ``[N, ...]``."""

@@ -7,9 +7,8 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Batch
-from torch_geometric.utils import softmax
 
+from molnet.graph.container import Graph
 from molnet.graph.elements import ATOMIC_NUMBERS, MASSES
 from molnet.graph.geometry import exact_dtype
 from molnet.kernels import ReadOut
@@ -18,6 +17,7 @@ from molnet.models.head import (
     Predicted,
     positions_from_centre,
     readout,
+    softmax_over_structures,
     sum_over_structures,
 )
 from molnet.models.network import Features
@@ -51,7 +51,7 @@ class Extensive(Head):
     def predicts(**options: Any) -> Predicted:
         return Predicted("structure", ())
 
-    def forward(self, features: Features, graph: Batch) -> Tensor:
+    def forward(self, features: Features, graph: Graph) -> Tensor:
         """Totals ``[G]``, float64 wherever the device has it."""
         references = self._references_of(graph)
         if (kernel := self._kernel(features, graph)) is not None:
@@ -59,7 +59,7 @@ class Extensive(Head):
         learned = self.scale * self.readout(features.scalars).squeeze(1)  # (N,)
         return sum_over_structures(learned.to(references.dtype) + references, graph)
 
-    def with_gradient(self, features: Features, graph: Batch) -> tuple[Tensor, Tensor]:
+    def with_gradient(self, features: Features, graph: Graph) -> tuple[Tensor, Tensor]:
         """The totals, and the gradient of their sum by the scalars, not recorded by autograd."""
         usual = type(self).forward is Extensive.forward and not altered(self)
         if usual and (kernel := self._kernel(features, graph)) is not None:
@@ -77,7 +77,7 @@ class Extensive(Head):
         first, _, last = cast(tuple[nn.Linear, nn.Module, nn.Linear], tuple(self.readout))
         return first, last
 
-    def _kernel(self, features: Features, graph: Batch) -> ReadOut | None:
+    def _kernel(self, features: Features, graph: Graph) -> ReadOut | None:
         """What reads out, where there are kernels."""
         if not ReadOut.serves(features.scalars) or altered(self.readout):
             return None
@@ -86,7 +86,7 @@ class Extensive(Head):
             return None
         return ReadOut(self.scale, graph.batch, len(graph.ptr) - 1)
 
-    def _references_of(self, graph: Batch) -> Tensor:
+    def _references_of(self, graph: Graph) -> Tensor:
         device = graph.species.device
         return self._references.to(device, exact_dtype(device)).index_select(0, graph.species)
 
@@ -112,10 +112,10 @@ class Intensive(Head):
     def predicts(**options: Any) -> Predicted:
         return Predicted("structure", ())
 
-    def forward(self, features: Features, graph: Batch) -> Tensor:
+    def forward(self, features: Features, graph: Graph) -> Tensor:
         """Values ``[G]``."""
         value, logit = self.readout(features.scalars).unbind(1)
-        weight = softmax(logit, graph.batch, num_nodes=graph.num_graphs)
+        weight = softmax_over_structures(logit, graph)
         return self.mean + self.scale * sum_over_structures(weight * value, graph)
 
 
@@ -139,7 +139,7 @@ class Charges(Head):
     def predicts(**options: Any) -> Predicted:
         return Predicted("atom", ())
 
-    def forward(self, features: Features, graph: Batch) -> Tensor:
+    def forward(self, features: Features, graph: Graph) -> Tensor:
         """Charges ``[N]`` in e."""
         charges = self.scale * self.readout(features.scalars).squeeze(1)
         excess = sum_over_structures(charges, graph) - graph.charge.to(charges.dtype)
@@ -183,7 +183,7 @@ class Dipole(Head):
     def predicts(**options: Any) -> Predicted:
         return Predicted("structure", () if options.get("magnitude") else (3,))
 
-    def forward(self, features: Features, graph: Batch) -> Tensor:
+    def forward(self, features: Features, graph: Graph) -> Tensor:
         """Dipoles ``[G, 3]``, or their norms ``[G]``, in e·Å."""
         charges = self.charges(features, graph).unsqueeze(1)
         atomic = self.scale * self.atomic(features.tensors)
@@ -212,7 +212,7 @@ class SpatialExtent(Head):
     def predicts(**options: Any) -> Predicted:
         return Predicted("structure", ())
 
-    def forward(self, features: Features, graph: Batch) -> Tensor:
+    def forward(self, features: Features, graph: Graph) -> Tensor:
         """Extents ``[G]`` in Å²."""
         electrons, size = self.readout(features.scalars).unbind(1)
         distances2 = positions_from_centre(graph, size.dtype).square().sum(1)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch_geometric.data import Batch
 
 from molnet.graph import (
     StructureError,
@@ -19,6 +18,7 @@ from molnet.graph import (
     virial,
     volumes,
 )
+from molnet.graph.container import Graph
 from molnet.graph.elements import SYMBOLS
 from molnet.graph.reading.errors import StructureFileError
 from molnet.graph.structure import Atoms
@@ -167,7 +167,7 @@ class Model(nn.Module):
         }
 
     def forward(
-        self, graph: Batch, bound: BoundProgram | None = None, measure: bool = False
+        self, graph: Graph, bound: BoundProgram | None = None, measure: bool = False
     ) -> dict[str, Tensor]:
         """Predict every property of a batch of G structures with N atoms.
 
@@ -262,7 +262,7 @@ class Model(nn.Module):
             raise StructureFileError(f"{given.name_of(error.index)}: {error}") from error
 
     def of_each_structure(
-        self, outputs: Mapping[str, Tensor], graph: Batch
+        self, outputs: Mapping[str, Tensor], graph: Graph
     ) -> list[dict[str, NDArray[Any]]]:
         """What :meth:`forward` returned for a batch, as arrays, structure by structure.
 
@@ -287,19 +287,19 @@ class Model(nn.Module):
         return results
 
     @torch.no_grad()
-    def invariants(self, graph: Batch) -> tuple[Tensor, Tensor]:
+    def invariants(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """What the domain is measured on: invariants ``[N, F]``, and species indices ``[N]``."""
         vectors = edge_vectors(graph).to(self.dtype)
         species, (senders, receivers) = self._species_indices(graph), graph.edge_index
         features, _ = self.network.evaluate(species, vectors, senders, receivers, "nothing")
         return features.scalars, species
 
-    def _predictions(self, graph: Batch, features: Features) -> dict[str, Tensor]:
+    def _predictions(self, graph: Graph, features: Features) -> dict[str, Tensor]:
         return {name: head(features, graph) for name, head in self.heads.items()}
 
     def _evaluated(
         self,
-        graph: Batch,
+        graph: Graph,
         species: Tensor,
         vectors: Tensor,
         bound: BoundProgram | None,
@@ -326,7 +326,7 @@ class Model(nn.Module):
         return outputs | measured, pull_back(of_scalars)
 
     def _differentiated(
-        self, graph: Batch, species: Tensor, vectors: Tensor, bound: BoundProgram | None
+        self, graph: Graph, species: Tensor, vectors: Tensor, bound: BoundProgram | None
     ) -> tuple[dict[str, Tensor], Tensor]:
         """The same, to be differentiated by weights, and by positions if they ask for it."""
         from_positions = vectors.requires_grad
@@ -345,7 +345,7 @@ class Model(nn.Module):
             close(vectors)
         return outputs, gradients
 
-    def _species_indices(self, graph: Batch) -> Tensor:
+    def _species_indices(self, graph: Graph) -> Tensor:
         indices = self._species_index.index_select(0, graph.species)
         if len(indices) > 0 and int(indices.min()) < 0:
             atom = int((indices < 0).nonzero()[0])

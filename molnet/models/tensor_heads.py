@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch_geometric.data import Batch
 
+from molnet.graph.container import Graph
 from molnet.models.head import Head, Predicted, readout, sum_over_structures
 from molnet.models.network import Features
 from molnet.o3.cartesian import CartesianTensor
@@ -47,7 +47,7 @@ class Polarizability(Head):
     def predicts(**options: Any) -> Predicted:
         return Predicted("structure", (3, 3))
 
-    def forward(self, features: Features, graph: Batch) -> Tensor:
+    def forward(self, features: Features, graph: Graph) -> Tensor:
         """Tensors ``[G, 3, 3]`` in Å³."""
         isotropic = sum_over_structures(self.readout(features.scalars), graph)  # (G, 1)
         tensors = sum_over_structures(self.anisotropic(features.tensors), graph)  # (G, 5)
@@ -143,7 +143,7 @@ class TensorProperty(Head):
             return Predicted(per, (3,) * len(out.indices))
         return Predicted(per, (out.dim,) if out.dim > 1 else ())
 
-    def forward(self, features: Features, graph: Batch) -> Tensor:
+    def forward(self, features: Features, graph: Graph) -> Tensor:
         """Values ``[N, ...]`` or ``[G, ...]``; a single scalar has no last dimension."""
         values = self.scale * self.linear(features.tensors)
         if any(mul > 1 for mul, _ in self.irreps_out):

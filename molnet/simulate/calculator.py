@@ -14,9 +14,9 @@ from ase.calculators.calculator import Calculator as ASECalculator
 from ase.calculators.calculator import all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
-from torch_geometric.data import Batch
 
 from molnet.graph import DEFAULT_SKIN, MovingGraph, implausible, total_charge
+from molnet.graph.container import Graph
 from molnet.models import (
     FrozenModel,
     Model,
@@ -90,7 +90,7 @@ class Calculator(ASECalculator):
         self.graph = MovingGraph(model.cutoff, skin, model.device)
         self._judged: NDArray[np.int64] = np.array([], dtype=np.int64)  # atomic numbers
         self._charge = 0.0
-        self._graph: Batch | None = None  # of the last calculation
+        self._graph: Graph | None = None  # of the last calculation
         self._distances: NDArray[np.floating] | None = None  # of its atoms, once they are measured
         self._unmeasured = 0  # calculations since the last that was looked at
         self._outside = False

@@ -7,18 +7,18 @@ import torch
 from e3nn import nn as e3nn_nn
 from e3nn import o3 as e3nn_o3
 from torch import Tensor
-from torch_geometric.data import Batch
 
 from benchmarking.timing import Comparison
 from molnet import nn, o3
 from molnet.graph import edge_vectors
+from molnet.graph.container import Graph
 from molnet.kernels import CompiledEdgeBasis, Edges, Weights
 from molnet.models.interaction import RadialWeights
 from molnet.nn.convolution import Convolution
 from molnet.nn.spline import CubicSpline
 
 
-def convolution_comparisons(graph: Batch, cutoff: float, channels: int) -> Iterator[Comparison]:
+def convolution_comparisons(graph: Graph, cutoff: float, channels: int) -> Iterator[Comparison]:
     """A convolution with its radial MLP, against gather, tensor product and scatter.
 
     Args:

@@ -11,11 +11,11 @@ import torch
 from ase import Atoms, units
 from ase.md.verlet import VelocityVerlet
 from torch import Tensor
-from torch_geometric.data import Batch
 
 from benchmarking.systems import Size, make_model
 from benchmarking.timing import Timing
 from molnet import Calculator
+from molnet.graph.container import Graph
 from molnet.models.heads import Extensive
 
 WARM_UP = 10
@@ -46,7 +46,7 @@ def dynamics(structures: Sequence[Atoms], size: Size, dtype: torch.dtype, steps:
     model_times: list[float] = []
     evaluate = atoms.calc.frozen
 
-    def timed(graph: Batch) -> dict[str, Tensor]:
+    def timed(graph: Graph) -> dict[str, Tensor]:
         started = time.perf_counter()
         outputs = evaluate(graph)
         model_times.append(time.perf_counter() - started)

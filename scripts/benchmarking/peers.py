@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 import torch
 from torch import Tensor, nn
 from torch.utils.data import dataloader
-from torch_geometric.data import Batch
 
 from benchmarking.systems import Size
+from molnet.graph.container import Graph
 from molnet.graph.elements import SYMBOLS
 from molnet.models import Model
 from molnet.models.interaction import Interaction
@@ -73,7 +73,7 @@ class NequIP(nn.Module):
             do_derivatives=self.forces,
         )
 
-    def forward(self, graph: Batch) -> dict[str, Tensor]:
+    def forward(self, graph: Graph) -> dict[str, Tensor]:
         """Energies ``[G]`` and forces ``[N, 3]``."""
         inputs = {
             "pos": graph.pos.detach().clone(),
@@ -114,7 +114,7 @@ class PaiNN(nn.Module):
             )
         self.model.to(model.dtype)
 
-    def forward(self, graph: Batch) -> dict[str, Tensor]:
+    def forward(self, graph: Graph) -> dict[str, Tensor]:
         """Energies ``[G]`` and forces ``[N, 3]``."""
         senders, receivers = graph.edge_index
         offsets = graph.pos.new_zeros(len(senders), 3)

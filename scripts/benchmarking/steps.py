@@ -6,13 +6,13 @@ from typing import NamedTuple
 import torch
 from ase import Atoms
 from torch import Tensor, nn
-from torch_geometric.data import Batch
 
 from benchmarking.peers import PEERS
 from benchmarking.systems import Size, describe, make_model, spread
 from benchmarking.timing import Comparison, Timing, aligned
 from benchmarking.twin import Twin
 from molnet.graph import from_atoms
+from molnet.graph.container import Graph
 from molnet.models import FrozenModel, Model
 
 QM9_TRAINING_SET = 110_000
@@ -37,7 +37,7 @@ class Batches(NamedTuple):
     forces: bool
     peers: Sequence[str]
 
-    def graphs(self) -> Iterator[Batch]:
+    def graphs(self) -> Iterator[Graph]:
         """The batches."""
         for number in self.molecules:
             yield from_atoms(spread(self.structures, number), self.size.cutoff, self.dtype)
@@ -114,7 +114,7 @@ def with_threads(threads: int, run: Callable[[], object]) -> Callable[[], object
     return with_its_threads
 
 
-def training_step(model: nn.Module, graph: Batch) -> Callable[[], object]:
+def training_step(model: nn.Module, graph: Graph) -> Callable[[], object]:
     """A function that does one training step, with invented labels."""
     model.train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
@@ -139,13 +139,13 @@ def training_step(model: nn.Module, graph: Batch) -> Callable[[], object]:
     return run
 
 
-def evaluation(model: nn.Module, graph: Batch) -> Callable[[], object]:
+def evaluation(model: nn.Module, graph: Graph) -> Callable[[], object]:
     """A function that evaluates a model in inference.
 
     molnet's model is frozen, as in predictions and calculators; the others are in evaluation mode
     without gradients of weights.
     """
-    evaluated: Callable[[Batch], object]
+    evaluated: Callable[[Graph], object]
     if isinstance(model, Model):
         evaluated = FrozenModel(model)
     else:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from ase import Atoms
-from torch_geometric.data import Batch
 
 from molnet.graph import from_atoms
+from molnet.graph.container import Graph
 from molnet.graph.frames import read_frames, resolve_paths
 from molnet.models import Model
 
@@ -104,6 +104,6 @@ def make_model(
     return Model(settings, {"energy": head}, species, statistics).to(dtype)
 
 
-def describe(graph: Batch) -> str:
+def describe(graph: Graph) -> str:
     """How large a batch is."""
     return f"{graph.num_graphs} molecules, {len(graph.pos)} atoms, {graph.num_edges} edges"

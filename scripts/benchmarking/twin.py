@@ -19,8 +19,8 @@ from e3nn import o3
 from e3nn.math import soft_one_hot_linspace
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, silu
-from torch_geometric.data import Batch
 
+from molnet.graph.container import Graph
 from molnet.models import Model
 from molnet.models.heads import Extensive
 from molnet.models.interaction import Interaction
@@ -167,7 +167,7 @@ class Twin(nn.Module):
         self.scale = head.scale
         self.register_buffer("references", head._references.clone())
 
-    def forward(self, graph: Batch) -> dict[str, Tensor]:
+    def forward(self, graph: Graph) -> dict[str, Tensor]:
         """Energies ``[G]`` in float64 and, if the model has them, forces ``[N, 3]``."""
         if not self.forces:
             return {"energy": self.energies(graph, graph.pos)}
@@ -180,7 +180,7 @@ class Twin(nn.Module):
             )
         return {"energy": energies if differentiable else energies.detach(), "forces": -gradient}
 
-    def energies(self, graph: Batch, positions: Tensor) -> Tensor:
+    def energies(self, graph: Graph, positions: Tensor) -> Tensor:
         """Energies ``[G]`` for positions ``[N, 3]``."""
         senders, receivers = graph.edge_index
         vectors = positions.index_select(0, senders) - positions.index_select(0, receivers)

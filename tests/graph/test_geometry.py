@@ -7,9 +7,9 @@ from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 from ase.calculators.lj import LennardJones
 from torch import Tensor
-from torch_geometric.data import Batch
 
 from molnet.graph import edge_vectors, from_atoms, virial, volumes
+from molnet.graph.container import Graph
 from molnet.kernels import net_inflow
 
 CUTOFF = 4.0
@@ -26,7 +26,7 @@ def slab() -> Atoms:
     return fcc111("Cu", (1, 2, 2), vacuum=6.0, periodic=False)
 
 
-def pair_energy(graph: Batch, vectors: Tensor) -> Tensor:
+def pair_energy(graph: Graph, vectors: Tensor) -> Tensor:
     """A smooth pair potential, Σ (1 − r²/c²)³ over edges, [G]."""
     r2 = vectors.square().sum(dim=1)
     pairs = (1 - r2 / CUTOFF**2).clamp(min=0) ** 3
@@ -39,14 +39,14 @@ def energy_of(atoms: Atoms) -> float:
     return pair_energy(graph, edge_vectors(graph)).item()
 
 
-def slopes(graph: Batch) -> tuple[Tensor, Tensor]:
+def slopes(graph: Graph) -> tuple[Tensor, Tensor]:
     """Edge vectors, and the gradients of the energy by them."""
     vectors = edge_vectors(graph).detach().requires_grad_()
     (gradients,) = torch.autograd.grad(pair_energy(graph, vectors).sum(), vectors)
     return vectors.detach(), gradients
 
 
-def stress(graph: Batch) -> Tensor:
+def stress(graph: Graph) -> Tensor:
     return virial(graph, *slopes(graph)) / volumes(graph)[:, None, None]
 
 

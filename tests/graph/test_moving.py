@@ -7,9 +7,9 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk, fcc111, molecule
-from torch_geometric.data import Batch
 
 from molnet.graph import MovingGraph, MovingGraphs, StructureError, from_atoms
+from molnet.graph.container import Graph
 
 CUTOFF = 4.0
 
@@ -43,7 +43,7 @@ def random_walk(atoms: Atoms, steps: int = 40, step: float = 0.02) -> Iterator[A
         yield atoms
 
 
-def graph_of(graph: MovingGraph, atoms: Atoms) -> Batch:
+def graph_of(graph: MovingGraph, atoms: Atoms) -> Graph:
     return graph(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
 
 
@@ -54,7 +54,7 @@ def assert_same(graph: MovingGraph, atoms: Atoms) -> None:
     assert found.num_nodes == len(atoms)
 
 
-def assert_equal(found: Batch, expected: Batch) -> None:
+def assert_equal(found: Graph, expected: Graph) -> None:
     assert sorted(found.keys()) == sorted(expected.keys())
     assert (found.edge_index[1].diff() >= 0).all(), "receivers must ascend"
     for batch in (found, expected):  # senders of one receiver come in any order
@@ -192,7 +192,7 @@ def graphs_of(structures: list[Atoms], skin: float = 0.5) -> MovingGraphs:
     )
 
 
-def now(graphs: MovingGraphs, structures: list[Atoms]) -> Batch:
+def now(graphs: MovingGraphs, structures: list[Atoms]) -> Graph:
     return graphs(
         np.concatenate([atoms.positions for atoms in structures]),
         np.array([atoms.cell.array for atoms in structures]),

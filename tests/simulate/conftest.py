@@ -6,8 +6,8 @@ import pytest
 import torch
 from ase.calculators.lj import LennardJones
 from torch import Tensor
-from torch_geometric.data import Batch
 
+from molnet.graph.container import Graph
 from molnet.models import Model
 from molnet.properties import Property
 
@@ -33,7 +33,7 @@ class LennardJonesModel(Model):
     """
 
     def _evaluated(
-        self, graph: Batch, species: Tensor, vectors: Tensor, bound: object, measure: bool = False
+        self, graph: Graph, species: Tensor, vectors: Tensor, bound: object, measure: bool = False
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         with torch.enable_grad():
             vectors = vectors.requires_grad_()
@@ -44,7 +44,7 @@ class LennardJonesModel(Model):
                 (gradients,) = torch.autograd.grad(total, vectors, materialize_grads=True)
         return {name: value.detach() for name, value in outputs.items()}, gradients
 
-    def _values(self, graph: Batch, vectors: Tensor) -> dict[str, Tensor]:
+    def _values(self, graph: Graph, vectors: Tensor) -> dict[str, Tensor]:
         r6 = (SIGMA / vectors.norm(dim=1)) ** 6
         at_cutoff = (SIGMA / CUTOFF) ** 6
         pairs = 2.0 * (r6**2 - r6 - at_cutoff**2 + at_cutoff)  # a pair is two edges
