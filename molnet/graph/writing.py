@@ -20,6 +20,7 @@ from ase import Atoms
 from ase.calculators.calculator import all_properties
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db.core import check as check_pairs
+from ase.db.row import AtomsRow
 from ase.io.trajectory import TrajectoryWriter
 from ase.stress import full_3x3_to_voigt_6_stress
 
@@ -124,6 +125,8 @@ def _with_arrays_in_info(atoms: Atoms) -> Atoms:
 
 def _is_pair(name: str, value: Any) -> bool:
     """Whether a database can search for an entry."""
+    if hasattr(AtomsRow, name):
+        return False  # a row would answer with a quantity of its own, such as its charge
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # names that a search takes for formulas

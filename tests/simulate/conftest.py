@@ -1,6 +1,7 @@
 """A model whose energies are known: ASE's Lennard-Jones potential in place of the network."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -105,3 +106,9 @@ def make_dipole_model() -> Callable[[list[int]], Model]:
         return Model(NETWORK, heads, [1, 6, 7, 8], statistics).double().eval()
 
     return make
+
+
+@pytest.fixture
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working folder of the test."""
+    monkeypatch.chdir(tmp_path)
