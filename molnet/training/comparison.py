@@ -15,6 +15,7 @@ from molnet.graph.elements import ATOMIC_NUMBERS, SYMBOLS
 from molnet.models import FrozenModel, Model, PredictionError, check_finite
 from molnet.progress import progress
 from molnet.properties import Property
+from molnet.training.domain import DomainErrors, DomainFigures
 from molnet.training.metrics import Errors, ErrorSummary
 from molnet.training.predictions import PredictionWriter
 from molnet.units import conversion_factor
@@ -32,10 +33,13 @@ class Comparison:
         pairs: by property references and predictions [n], component by component, in the same
             units; a regular sample of large parts. The reference energies of the atoms are
             subtracted from total energies, as the model's errors are tiny beside them.
+        domain: what the distance to the training set tells of the errors; None for a model that
+            does not know its domain.
     """
 
     errors: dict[str, ErrorSummary]
     pairs: dict[str, tuple[np.ndarray, np.ndarray]]
+    domain: DomainFigures | None
 
 
 def compare(
@@ -60,6 +64,7 @@ def compare(
     properties = list(part.properties.values())
     errors = Errors(properties)
     samples = {entry.name: _Sample(entry, part, model) for entry in properties}
+    domain = DomainErrors(part.properties)
     evaluated = FrozenModel(model)
     seen = 0
     with (
@@ -69,19 +74,20 @@ def compare(
         for batch in batches:
             graph = batch.to(model.device)
             with torch.no_grad():
-                predictions = evaluated(graph)
+                predictions = evaluated(graph, measure=True)
             _check(predictions, graph, model, part, seen)
             seen += graph.num_graphs
             if "stress" in part.properties and "stress" not in predictions:
                 predictions["stress"] = torch.full_like(graph.stress, torch.nan)  # no volume
             errors.update(predictions, graph)
+            domain.add(predictions, graph)
             for name, sample in samples.items():
                 sample.add(graph, predictions[name])
             if writer is not None:
                 writer.write(graph, predictions)
             shown.advance(graph.num_graphs)
     pairs = {name: sample.pairs() for name, sample in samples.items()}
-    return Comparison(errors.compute(), pairs)
+    return Comparison(errors.compute(), pairs, domain.compute())
 
 
 def _check(

@@ -67,7 +67,8 @@ class Results:
                 )
 
     def write(self, **more: Any) -> dict[str, Any]:
-        """Write ``metrics.json``: the errors by part and property, ``more``, and versions.
+        """Write ``metrics.json``: the errors by part and property, what the domain tells of them,
+        ``more``, and versions.
 
         The errors are logged as a table.
         """
@@ -77,6 +78,11 @@ class Results:
             name: {row: asdict(errors) for row, errors in comparison.errors.items()}
             for name, comparison in self.comparisons.items()
         }
+        domains = {name: of.domain for name, of in self.comparisons.items() if of.domain}
+        if domains:
+            metrics["domain"] = {name: asdict(figures) for name, figures in domains.items()}
+            last = [*domains][-1]
+            log.info("%s part: %s\n", last, domains[last])
         metrics |= more | {"versions": versions()}
         text = json.dumps(metrics, indent=2, ensure_ascii=False)
         partial = self.folder / "metrics.partial"

@@ -18,7 +18,7 @@ from pytorch_lightning import seed_everything
 from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.splits import Split, save_split
 from molnet.datasets.statistics import compute_statistics
-from molnet.models import Model, load_model, save_model
+from molnet.models import Model
 from molnet.training.calls import made
 from molnet.training.config import TrainConfig, checked_train
 from molnet.training.data import DataModule, in_order
@@ -30,7 +30,7 @@ from molnet.training.data_checks import (
     notes_on_symmetry,
 )
 from molnet.training.data_set_settings import plain_data_set
-from molnet.training.domain import fit_domain
+from molnet.training.domain import store_domain
 from molnet.training.folder import RESULTS, claimed, kept_log
 from molnet.training.interruption import RunInterrupted, number_of
 from molnet.training.losses import Loss, LossTerm
@@ -171,9 +171,8 @@ def _train(
         run.trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     trained = time.monotonic()
 
-    model = load_model(folder / "model", device=device)
-    model.domain = fit_domain(model, data.parts["train"], data.parts["validation"], data.settings)
-    save_model(model, folder / "model")
+    parts = data.parts["train"], data.parts["validation"]
+    model = store_domain(folder / "model", *parts, data.settings, device)
     results = Results(model, folder)
     for name, part in _evaluated_parts(data).items():
         results.add(name, part, in_order(part, settings.dataset), in_full=name == "test")
