@@ -28,7 +28,7 @@ class MissingSettingsError(DataSetError):
         return type(self), (str(self), self.settings)
 
 
-def names_files(*words: str) -> dict[str, Any]:
+def names_files(*words: str | None) -> dict[str, Any]:
     """The metadata of a field that names a file or folder, a glob, or a list of these.
 
     The command line makes the names absolute: they are relative to the folder in which the command

@@ -40,6 +40,8 @@ def check_sums(store: ArrayStore, names: Iterable[str]) -> None:
     wrong total charge is off by a whole electron. Accepted are differences of 0.1 e plus 0.0005 e
     for each atom, at most half an electron.
 
+    Structures in which an atom has no label are passed over.
+
     Args:
         store: the data set.
         names: labels of atoms whose predictions add up to the total charge.

@@ -115,6 +115,8 @@ def has_volume(atoms: Atoms) -> bool:
 def read_label(atoms: Atoms, label: LabelKey) -> np.ndarray | None:
     """A structure's label in the internal unit, [*shape] or [N, *shape]; None when it has none.
 
+    Of a property of atoms other than forces, rows of NaN are those of atoms without a label.
+
     Raises:
         StructureFileError: the value is not of that shape, not a number or not finite.
     """
@@ -142,12 +144,17 @@ def read_label(atoms: Atoms, label: LabelKey) -> np.ndarray | None:
     ):
         six = " Write all nine numbers, row by row." if value.shape[-1:] == (6,) else ""
         raise StructureFileError(f"{what}: expected the shape {shape}, got {value.shape}.{six}")
-    if not np.isfinite(value).all():
+    value = value.reshape(shape)
+    finite = np.isfinite(value)
+    if quantity.per == "atom" and quantity.name != "forces":
+        finite |= np.isnan(value).all(axis=tuple(range(1, value.ndim)), keepdims=True)
+        if np.isnan(value).all():
+            return None
+    if not finite.all():
         raise StructureFileError(
-            f"{what} must be finite, got {value[~np.isfinite(value)][0]}. Correct this frame or "
-            "leave it out."
+            f"{what} must be finite, got {value[~finite][0]}. Correct this frame or leave it out."
         )
-    value = label.factor * value.reshape(shape)
+    value = label.factor * value
     if not label.is_virial:
         return value
     if not has_volume(atoms):

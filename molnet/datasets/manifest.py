@@ -134,14 +134,19 @@ def arrays_of(
 
 def origin_of(manifest: Mapping[str, Any], index: int, path: Path) -> str:
     """How messages name a structure: by file and frame if the manifest has them."""
-    frames = [(file["path"], file["frames"]) for file in manifest["source"].get("files", [])]
-    if sum(count for _, count in frames) != manifest["structures"]:  # some were left out
+    files = manifest["source"].get("files", [])
+    if not all(isinstance(file, Mapping) and "frames" in file for file in files):
         return f"structure {index} of {path}"
-    frame = index
-    for file, count in frames:
-        if frame < count:
-            return f"{file}, frame {frame}"
-        frame -= count
+    rest = index
+    for file in files:
+        left_out = file.get("left_out", [])
+        count = file["frames"] - len(left_out)
+        if rest < count:
+            kept = np.delete(np.arange(file["frames"]), left_out)
+            return f"{file['path']}, frame {kept[rest]}"
+        rest -= count
+    if not files:
+        return f"structure {index} of {path}"
     raise IndexError(f"{path} has {manifest['structures']} structures, and none at {index}")
 
 

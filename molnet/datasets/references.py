@@ -15,6 +15,7 @@ from molnet.datasets.dataset import rows_of
 from molnet.datasets.labels import parse_label_keys, read_label
 from molnet.datasets.store import ArrayStore
 from molnet.graph.frames import StructureFileError, frame_name, read_frames, resolve_paths
+from molnet.properties import PROPERTIES, Property
 
 CHUNK = 8192  # structures held in memory at a time
 SMALLEST_SINGULAR_VALUE = 1e-9  # relative to the largest; compositions are small integers
@@ -29,21 +30,27 @@ class ReferenceFit:
     Attributes:
         energies: by symbol, in the property's internal unit (eV for energies).
         residual_rmse: root mean square over structures of E − Σ n_Z e_Z.
-        residual_std_per_atom: standard deviation over structures of (E − Σ n_Z e_Z) / N.
+        residual_mean_per_atom: mean over structures of (E − Σ n_Z e_Z) / N.
+        residual_std_per_atom: standard deviation of the same.
         fitted: False when the energies were given.
         undetermined: species whose reference the compositions do not determine, e.g. all of them
             when every structure is the same molecule. Of all solutions the nearest to one common
             energy per atom is taken. Sums over the compositions of the training set are right in
             any case.
+        left_open: directions, by symbol, along which references may change without a change of
+            any training structure's sum. The sum of a composition is determined if it has no
+            component along them.
         absent: species that occur in the data set but in no training structure; they have none.
         notes: sentences for the user about what deserves attention.
     """
 
     energies: dict[str, float]
     residual_rmse: float
+    residual_mean_per_atom: float
     residual_std_per_atom: float
     fitted: bool
     undetermined: tuple[str, ...]
+    left_open: tuple[dict[str, float], ...]
     absent: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -64,12 +71,12 @@ def fit_reference_energies(
         store: the data set.
         indices: the training structures.
         name: an extensive property with one number for each structure.
-        given: references by symbol, for example energies of isolated atoms, which are then not
-            fitted.
+        given: references by symbol, which are then not fitted. Without them the energies of
+            isolated atoms in the store's source are taken; only what is left is fitted.
 
     Raises:
-        ValueError: there is no training structure, the property is not extensive, or a species of
-            the training structures is not among the given ones.
+        ValueError: there is no training structure, none has a label, the property is not
+            extensive, or a species of the training structures is not among the given ones.
     """
     indices = np.asarray(indices, dtype=np.int64)
     property = store.properties[name]
@@ -81,16 +88,22 @@ def fit_reference_energies(
     species = _species_of(store, indices)
     symbols = [chemical_symbols[z] for z in species]
     absent = tuple(symbol for symbol in store.elements if symbol not in symbols)
-    undetermined: tuple[str, ...] = ()
+    isolated = store.manifest["source"].get("isolated_atoms", {}).get(name, {})
+    left_open = np.zeros((0, len(symbols)))
     if given is None:
-        energies, free = _least_squares(_compositions(store, indices, name, species))
-        undetermined = tuple(np.array(symbols)[free].tolist())
+        energies, left_open = _fitted(store, indices, name, species, isolated)
     else:
         energies = _given(symbols, given)
+    undetermined = tuple(
+        symbol for symbol, column in zip(symbols, left_open.T, strict=True) if column.any()
+    )
 
     squares = per_atom_squares = 0.0
-    total, worst = 0.0, (0.0, -1)
+    n, total, worst = 0, 0.0, (0.0, -1)
     for part, counts, values in _compositions(store, indices, name, species):
+        if not len(part):
+            continue
+        n += len(part)
         residuals = values - counts @ energies
         per_atom = residuals / counts.sum(axis=1)
         squares += float(residuals @ residuals)
@@ -98,16 +111,22 @@ def fit_reference_energies(
         total += float(per_atom.sum())
         furthest = int(np.abs(per_atom).argmax())
         worst = max(worst, (abs(float(per_atom[furthest])), int(part[furthest])))
-    n = len(indices)
+    if n == 0:
+        raise ValueError(no_label(name))
     mean = total / n
     std = max(per_atom_squares / n - mean**2, 0.0) ** 0.5
 
     notes = _notes(name, undetermined, absent)
-    if property.unit == "eV" and given is not None and abs(mean) > IMPLAUSIBLE_BINDING:
+    if given is None and isolated and (fitted := [s for s in symbols if s not in isolated]):
         notes.append(
-            f"{name}: the given references leave {mean:.3g} eV per atom on average, but atoms bind "
-            f"by less than {IMPLAUSIBLE_BINDING:g}. Are the references in eV, and of the same "
-            "level of theory as the data?"
+            f"{name}: there is no isolated atom of {', '.join(fitted)}, of which the reference "
+            "energies are fitted: they hold the bonds of these atoms, too."
+        )
+    if property.unit == "eV" and (given or isolated) and abs(mean) > IMPLAUSIBLE_BINDING:
+        notes.append(
+            f"{name}: the references of isolated atoms leave {mean:.3g} eV per atom on average, "
+            f"but atoms bind by less than {IMPLAUSIBLE_BINDING:g}. Are the references in eV, and "
+            "of the same level of theory as the data?"
         )
     if property.unit == "eV" and std > IMPLAUSIBLE_RESIDUAL:
         notes.append(
@@ -119,16 +138,29 @@ def fit_reference_energies(
     return ReferenceFit(
         energies=dict(zip(symbols, energies.tolist(), strict=True)),
         residual_rmse=(squares / n) ** 0.5,
+        residual_mean_per_atom=mean,
         residual_std_per_atom=std,
-        fitted=given is None,
+        fitted=given is None and not set(symbols) <= set(isolated),
+        left_open=tuple(
+            {symbol: round(float(x), 9) for symbol, x in zip(symbols, row, strict=True) if x}
+            for row in left_open
+        ),
         undetermined=undetermined,
         absent=absent,
         notes=tuple(notes),
     )
 
 
+def no_label(name: str) -> str:
+    """The message where a target has nothing to be trained on."""
+    return (
+        f"no training structure has a label for {name!r}. Choose another target, or other "
+        "training structures."
+    )
+
+
 def read_isolated_atoms(
-    path: str | Path | Iterable[str | Path], key: str, unit: str
+    path: str | Path | Iterable[str | Path], key: str, unit: str, quantity: Property | None = None
 ) -> dict[str, float]:
     """Energies of isolated atoms in eV, by symbol, from files with one atom in each frame.
 
@@ -136,13 +168,17 @@ def read_isolated_atoms(
         path: a file, a glob, or several of these.
         key: under which the energy stands in the files.
         unit: of the energy there.
+        quantity: which energy it is; by default the potential energy.
 
     Raises:
         UnitError: the unit is missing, unknown, or not one of energy.
         StructureFileError: a frame has no energy or more than one atom, or an element occurs twice
             with different energies.
     """
-    (label,) = parse_label_keys({"energy": {"key": key, "unit": unit}})
+    quantity = quantity or PROPERTIES["energy"]
+    (label,) = parse_label_keys(
+        {quantity.name: {"key": key, "unit": unit}}, {quantity.name: quantity}
+    )
     energies: dict[str, float] = {}
     for file in resolve_paths(path):
         for frame, atoms in enumerate(read_frames(file)):
@@ -153,7 +189,12 @@ def read_isolated_atoms(
                 )
             energy = read_label(atoms, label)
             if energy is None:
-                raise StructureFileError(f"{place}: expected an energy under {key!r}, got none")
+                found = sorted({*atoms.info, *(atoms.calc.results if atoms.calc else ())})
+                raise StructureFileError(
+                    f"{place}: expected an energy under {key!r}, as in the structures; found "
+                    f"{', '.join(map(repr, found)) or 'nothing'}. Name it alike there, or give the "
+                    f"values: '+target.references.{quantity.name}={{unit: UNIT, H: ..., C: ...}}'"
+                )
             (symbol,) = atoms.symbols
             if energies.setdefault(symbol, float(energy)) != float(energy):
                 raise StructureFileError(
@@ -182,13 +223,42 @@ def _compositions(
         rows, counts = rows_of(store.offsets, part)
         cell = np.repeat(np.arange(len(part)), counts) * len(species) + column[store.species[rows]]
         table = np.bincount(cell, minlength=len(part) * len(species))
-        yield part, table.reshape(len(part), -1).astype(np.float64), store.labels[name][part]
+        values = store.labels[name][part]
+        known = ~np.isnan(values)
+        counts = table.reshape(len(part), -1).astype(np.float64)
+        yield part[known], counts[known], values[known]
+
+
+def _fitted(
+    store: ArrayStore,
+    indices: np.ndarray,
+    name: str,
+    species: np.ndarray,
+    isolated: Mapping[str, float],
+) -> tuple[np.ndarray, np.ndarray]:
+    """References by species [Z], fitted where no isolated atom gives them, and what is left open.
+
+    The second is [k, Z], the directions in which the references are not determined.
+    """
+    known = np.array([chemical_symbols[z] in isolated for z in species])
+    energies = np.array([isolated.get(chemical_symbols[z], 0.0) for z in species])
+    left_open = np.zeros((0, len(species)))
+    if not known.all():
+        rest = (
+            (part, counts[:, ~known], values - counts @ energies)
+            for part, counts, values in _compositions(store, indices, name, species)
+            if len(part)
+        )
+        energies[~known], free = _least_squares(rest, name)
+        left_open = np.zeros((len(free), len(species)))
+        left_open[:, ~known] = free
+    return energies, left_open
 
 
 def _least_squares(
-    chunks: Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    chunks: Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]], name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The solution nearest to one common energy per atom, and which entries are not determined."""
+    """The solution nearest to one common energy per atom, and directions that it leaves open."""
     triangle: np.ndarray | None = None  # R of the QR decomposition of [counts | values] so far
     atoms = value_sum = 0.0
     for _, counts, values in chunks:
@@ -198,14 +268,14 @@ def _least_squares(
         atoms += counts.sum()
         value_sum += values.sum()
     if triangle is None:
-        raise ValueError("expected at least one structure, got none")
+        raise ValueError(no_label(name))
     matrix, right = triangle[:, :-1], triangle[:, -1]
-    common = np.full(matrix.shape[1], value_sum / atoms)
+    common = np.full(matrix.shape[1], value_sum / max(atoms, 1))
     u, singular, vt = np.linalg.svd(matrix, full_matrices=True)
     rank = int((singular > SMALLEST_SINGULAR_VALUE * singular[0]).sum())
     deviation = vt[:rank].T @ ((u[:, :rank].T @ (right - matrix @ common)) / singular[:rank])
-    free = (np.abs(vt[rank:]) > 1e-6).any(axis=0)
-    return common + deviation, free
+    free = vt[rank:]
+    return common + deviation, np.where(np.abs(free) > 1e-6, free, 0.0)
 
 
 def _given(symbols: list[str], given: Mapping[str, float]) -> np.ndarray:
@@ -228,8 +298,9 @@ def _notes(name: str, undetermined: tuple[str, ...], absent: tuple[str, ...]) ->
         notes.append(
             f"{name}: the training structures' compositions do not determine the reference "
             f"energies of {', '.join(undetermined)} one by one, only their sums. Predictions for "
-            "other compositions will be wrong; to avoid this, give the values of isolated atoms "
-            f"(target.references.{name})."
+            "other compositions will be wrong and warn of it; to avoid this, give the energies of "
+            "isolated atoms: as frames of one atom, in a file (dataset.isolated_atoms=FILE), or as "
+            f"values ('+target.references.{name}={{unit: eV, H: ...}}')."
         )
     if absent:
         notes.append(

@@ -7,7 +7,7 @@ import numpy as np
 
 from molnet.datasets.charges import count_charges
 from molnet.datasets.dataset import GraphDataset, rows_of
-from molnet.datasets.references import fit_reference_energies
+from molnet.datasets.references import fit_reference_energies, no_label
 
 CHUNK = 8192  # structures held in memory at a time
 
@@ -20,10 +20,12 @@ def compute_statistics(
 ) -> dict[str, Any]:
     """Means and scales of a training set, as plain numbers that fit into a JSON file.
 
-    ``{"mean_neighbours": ..., "total_charges": [...], "targets": {name: {...}}, "notes": [...]}``,
+    ``{"mean_neighbours": ..., "total_charges": [...], "targets": {name: {...}}, "starts": {...},
+    "notes": [...]}``,
     with for each property of the data set, in its internal unit:
 
-    - an extensive scalar: ``references`` by symbol and the ``residual_rmse`` that they leave (see
+    - an extensive scalar: ``references`` by symbol, the ``residual_rmse`` that they leave, and,
+      where compositions leave some open, the directions ``undetermined`` (see
       :func:`~molnet.datasets.references.fit_reference_energies`); ``scale`` is the standard
       deviation of the residuals per atom, or for the energy of a set with forces the root mean
       square of the force components;
@@ -40,7 +42,8 @@ def compute_statistics(
     Returns:
         That dictionary; ``mean_neighbours`` is the mean number of edges of an atom (1 when there
         are none at all, so that it can be divided by); ``total_charges`` are those that occur, in
-        e; ``notes`` are sentences for the user.
+        e; ``starts`` is, for extensive scalars whose references are not fitted, what they leave
+        per atom on average; ``notes`` are sentences for the user.
     """
     if len(train) == 0:
         raise ValueError("expected at least one training structure, got none")
@@ -53,6 +56,7 @@ def compute_statistics(
             )
     notes: list[str] = []
     targets: dict[str, dict[str, Any]] = {}
+    starts: dict[str, float] = {}
     for name, property in train.properties.items():
         if property.per == "structure" and property.shape == () and property.extensive:
             fit = fit_reference_energies(train.store, train.indices, name, given.get(name))
@@ -61,6 +65,10 @@ def compute_statistics(
                 "residual_rmse": fit.residual_rmse,
                 "scale": _spread(fit.residual_std_per_atom, _moments(train, name)[2]),
             }
+            if not fit.fitted:
+                starts[name] = fit.residual_mean_per_atom
+            if fit.left_open:
+                targets[name]["undetermined"] = list(fit.left_open)
             notes.extend(note for note in fit.notes if note not in notes)
         else:
             mean, std, rms = _moments(train, name)
@@ -80,6 +88,7 @@ def compute_statistics(
         "mean_neighbours": edges / atoms if edges else 1.0,
         "total_charges": list(count_charges(train)),
         "targets": targets,
+        "starts": starts,
         "notes": notes,
     }
 
@@ -101,10 +110,7 @@ def _moments(train: GraphDataset, name: str) -> tuple[float, float, float]:
         mean += step * n / (count + n)
         count += n
     if count == 0:
-        raise ValueError(
-            f"no training structure has a label for {name!r}. Choose another target, or other "
-            "training structures."
-        )
+        raise ValueError(no_label(name))
     variance = squares / count
     return float(mean), float(variance**0.5), float((variance + mean**2) ** 0.5)
 
@@ -116,4 +122,4 @@ def _chunks(train: GraphDataset, name: str) -> Iterator[np.ndarray]:
         if train.properties[name].per == "atom":
             rows, _ = rows_of(train.store.offsets, rows)
         values = labels[rows].ravel()
-        yield values[~np.isnan(values)]  # only a stress without a volume is NaN
+        yield values[~np.isnan(values)]

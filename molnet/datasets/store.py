@@ -71,8 +71,8 @@ class ArrayStore:
         pbc: [n, 3] bool; None when no structure is periodic.
         charge: [n] int32, total charges in e; None when all are zero.
         group: [n] int32, the group of each structure; None without groups.
-        labels: for each property [n, *shape] or [ΣN, *shape], float64, internal units. The stress
-            is NaN where a structure has no volume.
+        labels: for each property [n, *shape] or [ΣN, *shape], float64, internal units. A missing
+            label is NaN.
         properties: the labelled properties by name.
     """
 
@@ -156,8 +156,8 @@ class ArrayStore:
         if self.pbc is not None and (self.pbc.view(np.uint8) > 1).any():
             raise ValueError("pbc.npy: expected zeros and ones")
         for name, array in self._arrays().items():
-            if array.dtype == np.float64 and name != "label-stress":  # NaN without a volume
-                verification.check_finite(name, array)
+            if array.dtype == np.float64:
+                verification.check_finite(name, array, or_nan=name.startswith("label-"))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -278,8 +278,9 @@ class StoreWriter:
             cell: [3, 3] Å, rows are the cell vectors. Ignored where no direction is periodic.
             pbc: [3] bool, which directions are periodic; None for a molecule.
             labels: for each of the writer's properties its value, in the internal unit:
-                [*shape], or [N, *shape] for a property of atoms. A structure without a volume
-                (a molecule, or fewer than three cell vectors) needs no ``stress``; it becomes NaN.
+                [*shape], or [N, *shape] for a property of atoms. None for a label that is missing;
+                a row that is all NaN for one that is missing for an atom. A structure without a
+                volume (a molecule, or fewer than three cell vectors) needs no ``stress``.
             charge: the total charge in e.
             group: structures of one number stay in one part of a split; for all structures, or
                 for none.
@@ -321,7 +322,7 @@ class StoreWriter:
 
     def _buffer_labels(self, labels: dict[str, Any], atoms: int, has_volume: bool) -> None:
         if "stress" in self.properties and not has_volume:
-            labels["stress"] = np.full((3, 3), np.nan)
+            labels["stress"] = None
         if labels.keys() != self.properties.keys():
             raise ValueError(
                 f"structure {self.structures}: expected labels {sorted(self.properties)}, "
@@ -329,13 +330,18 @@ class StoreWriter:
             )
         for name, value in labels.items():
             property = self.properties[name]
-            value = np.asarray(value, dtype=np.float64)
             expected = (atoms, *property.shape) if property.per == "atom" else property.shape
+            given = value is not None
+            if not given:
+                value = np.full(expected, np.nan)
+            value = np.asarray(value, dtype=np.float64)
             if value.shape != expected:
                 raise ValueError(
                     f"structure {self.structures}: expected {name} of shape {expected}, "
                     f"got {value.shape}"
                 )
+            if given and property.per == "structure":
+                _check_finite(name, value[None], np.array([self.structures]))
             self._labels[name].append(value)
 
     def _flush(self) -> None:
@@ -364,11 +370,10 @@ class StoreWriter:
         for name, values in self._labels.items():
             if self.properties[name].per == "atom":
                 rows = np.concatenate(values)
-                _check_finite(name, rows, owner)
+                _check_finite(name, rows, owner, or_missing=True)
             else:
                 rows = np.array(values, dtype=np.float64)
-                if name != "stress":
-                    _check_finite(name, rows, np.arange(first, self.structures))
+                _check_finite(name, rows, np.arange(first, self.structures), or_missing=True)
             self._files[f"label-{name}"].append(rows)
         self._atoms += len(species)
         self._clear_buffers()
@@ -413,8 +418,10 @@ class StoreWriter:
             os.fsync(file.fileno())
 
 
-def _check_finite(name: str, rows: np.ndarray, owner: np.ndarray) -> None:
+def _check_finite(name: str, rows: np.ndarray, owner: np.ndarray, or_missing: bool = False) -> None:
     finite = np.isfinite(rows)
+    if or_missing:
+        finite |= np.isnan(rows).all(axis=tuple(range(1, rows.ndim)), keepdims=True)
     if not finite.all():
         row = int(np.argwhere(~finite)[0][0])
         raise ValueError(f"structure {owner[row]}: {name} must be finite, got {rows[row]}")

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from molnet.datasets.base import DataSet, DataSetError, MissingSettingsError, names_files
 from molnet.datasets.missing import missing_settings
 from molnet.datasets.store import ArrayStore
-from molnet.datasets.structures import LabelNotFoundError, open_structures
+from molnet.datasets.structures import open_structures
+from molnet.datasets.tally import LabelNotFoundError
 from molnet.graph.frames import ReadingOptions, resolve_paths, units_in_files
 from molnet.properties import Property, get_property
 
@@ -36,7 +37,8 @@ class StructureFiles(DataSet):
         test_path: files whose structures are the test part.
         split_by: a key of ``atoms.info``; structures with the same value stay in one part.
         labels: where each property is found; only those that are asked for are read.
-        accept_implausible: see :func:`molnet.datasets.open_structures`.
+        isolated_atoms: see :func:`molnet.datasets.open_structures`, as the next one.
+        accept_implausible: of distances and densities.
         format: see :class:`molnet.graph.frames.ReadingOptions`, as the next three.
         elements: a list or a mapping.
         positions_unit: of positions and cells.
@@ -51,6 +53,7 @@ class StructureFiles(DataSet):
     validation_path: Any = field(default=None, metadata=names_files())
     test_path: Any = field(default=None, metadata=names_files())
     split_by: str | None = None
+    isolated_atoms: Any = field(default="auto", metadata=names_files("auto", None))
     labels: dict[str, Label] = field(default_factory=dict)
     accept_implausible: bool = False
     format: str | None = None
@@ -91,6 +94,7 @@ class StructureFiles(DataSet):
                 self.validation_path,
                 self.test_path,
                 self.split_by,
+                self.isolated_atoms,
             )
         except LabelNotFoundError as error:
             raise self._missing(wanted) from error

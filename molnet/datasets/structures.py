@@ -1,10 +1,10 @@
 """Data sets from structure files of any format that ASE reads."""
 
-import difflib
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import numpy as np
 from ase import Atoms
 
 from molnet.datasets.cache import store_folder
-from molnet.datasets.labels import LabelKey, has_volume, parse_label_keys, places, read_label
+from molnet.datasets.labels import LabelKey, parse_label_keys, read_label
+from molnet.datasets.references import read_isolated_atoms
 from molnet.datasets.store import FORMAT_VERSION, ArrayStore, StoreWriter
-from molnet.graph.charge import stated_spin, total_charge
+from molnet.datasets.tally import Tally
 from molnet.graph.frames import (
     DEFAULTS,
     ReadingOptions,
@@ -34,9 +35,6 @@ from molnet.stored import file_checksum
 
 logger = logging.getLogger(__name__)
 
-LOOKED_AT_FIRST = 1000
-"""A key that none of this many first frames has is taken for a wrong key."""
-
 Paths = str | Path | Iterable[str | Path]
 """A file, a glob, or several of these."""
 
@@ -46,10 +44,6 @@ IMPLAUSIBLE = {"forces": 1e3, "stress": 1e2}
 
 NEVER_ALL_ZERO = ("energy", "forces", "stress")
 """Properties whose values are placeholders if all of them are zero."""
-
-
-class LabelNotFoundError(StructureFileError):
-    """No frame has a label under the key that is given for it."""
 
 
 def open_structures(
@@ -64,6 +58,7 @@ def open_structures(
     validation_path: Paths | None = None,
     test_path: Paths | None = None,
     split_by: str | None = None,
+    isolated_atoms: Paths | None = "auto",
 ) -> ArrayStore:
     """The store of one or several structure files; built, with a progress bar, when first used.
 
@@ -96,18 +91,26 @@ def open_structures(
             ``path``.
         test_path: files whose structures are the test part; they come last.
         split_by: a key of ``info``; structures with the same value stay in one part of a split.
+        isolated_atoms: ``"auto"``: frames of isolated atoms (see :func:`is_isolated_atom`) are no
+            structures of the store, unless there are no others; their energies are kept as
+            reference energies. Files: these hold the isolated atoms, which have precedence over
+            those among the structures. None: isolated atoms are structures like all others.
+
+    Frames without any of the labels are left out. A label that is missing in a frame is NaN.
 
     Returns:
         The store. ``manifest["source"]`` holds the files with their checksums and frame counts,
-        and for each label its key, unit, count and root mean square in the internal unit.
+        for each label its key, unit, count, range and root mean square in the internal unit, and
+        under ``isolated_atoms`` energies by label and symbol.
 
     Raises:
         FileNotFoundError: a file is not there.
         UnitError: a unit is missing, unknown, of another kind than the property, or not the one
             that a file declares.
         StructureFileError: a file or a frame cannot be read or is not sound (two atoms at the same
-            place, a number that is not finite, a label of the wrong shape) or not plausible, or
-            labels are missing; with file and frame.
+            place, a number that is not finite, a label of the wrong shape) or not plausible; with
+            file and frame.
+        LabelNotFoundError: no frame has one of the labels.
         StoreError: the store is damaged.
         OSError: the store cannot be written.
     """
@@ -121,17 +124,20 @@ def open_structures(
             for key in keys
         },
     }
+    energies = _of_isolated_atoms(keys, isolated_atoms)
     settings = {
         "format_version": FORMAT_VERSION,
         "files": [(file["sha256"], file.get("part")) for file in source["files"]],
         "labels": [repr(key) for key in keys],
         "split_by": split_by,
+        "isolated_atoms": isolated_atoms == "auto" or energies,
         "accept_implausible": accept_implausible,
         "reading": repr(reading),
     }
     folder = store_folder(cache, name, settings)
     if not folder.is_dir():
-        _build(folder, files, keys, source, accept_implausible, reading, split_by)
+        build = _Build(keys, accept_implausible, reading, split_by, isolated_atoms is not None)
+        build.run(folder, source, energies)
     store = ArrayStore.open(folder, verify)
     _report(store)
     return store
@@ -167,66 +173,100 @@ def _files_of_parts(
     return files
 
 
-def _build(
-    folder: Path,
-    files: list[Path],
-    keys: list[LabelKey],
-    source: dict[str, Any],
-    accept_implausible: bool,
-    reading: ReadingOptions,
-    split_by: str | None,
-) -> None:
-    tally = _Tally(keys)
-    groups: dict[str, int] = {}
-    properties = [key.quantity for key in keys]
-    for file in files:
-        check_ending(file, reading)
-    counts = [count_frames(file, reading) for file in files]
-    total = sum(count or 0 for count in counts) if None not in counts else None
-    source["parts"] = {file["part"]: 0 for file in source["files"] if "part" in file}
-    with (
-        StoreWriter(folder, properties, source) as writer,
-        progress("reading", total, "frames") as shown,
-    ):
-        for file, entry in zip(files, source["files"], strict=True):
-            shown.description = f"reading {file.name}"
-            entry["frames"] = 0
-            remarks: Counter[str] = Counter()
-            for frame, atoms in enumerate(read_frames(file, reading)):
-                place = frame_name(file, frame)
-                try:
-                    remarks.update(_remarks(atoms, file, accept_implausible))
-                    charge = tally.charge_of(atoms)
-                    group = None if split_by is None else _group_of(atoms, split_by, groups)
-                    found = {key.name: read_label(atoms, key) for key in keys}
-                except (StructureFileError, StructureError) as error:
-                    raise StructureFileError(f"{place}: {error}") from error
-                if tally.is_complete(atoms, found, place):
-                    writer.add(
-                        atoms.numbers,
-                        atoms.positions,
-                        atoms.cell.array,
-                        atoms.pbc,
-                        {key.quantity.name: found[key.name] for key in keys},
-                        charge,
-                        group,
-                    )
-                    if "part" in entry:
-                        source["parts"][entry["part"]] += 1
-                entry["frames"] += 1
-                shown.advance()
-            entry["remarks"] = dict(remarks)
-        tally.raise_if_missing()
-        source["total_charges"] = {
-            f"{charge:+d}" if charge else "0": count
-            for charge, count in sorted(tally.charges.items())
+def _of_isolated_atoms(
+    keys: Sequence[LabelKey], isolated_atoms: Paths | None
+) -> dict[str, dict[str, float]]:
+    """Energies of isolated atoms in files of their own, by label and symbol."""
+    if isolated_atoms is None or isolated_atoms == "auto":
+        return {}
+    return {
+        key.name: read_isolated_atoms(isolated_atoms, key.key, key.unit, key.quantity)
+        for key in keys
+        if key.quantity.is_total_energy
+    }
+
+
+@dataclass
+class _Build:
+    """How a store is built of structure files; the arguments of :func:`open_structures`."""
+
+    keys: list[LabelKey]
+    accept_implausible: bool
+    reading: ReadingOptions
+    split_by: str | None
+    without_isolated_atoms: bool
+
+    def run(
+        self, folder: Path, source: dict[str, Any], energies: dict[str, dict[str, float]]
+    ) -> None:
+        """Read all files and write the store; completes ``source``."""
+        files = [Path(entry["path"]) for entry in source["files"]]
+        for file in files:
+            check_ending(file, self.reading)
+        counts = [count_frames(file, self.reading) for file in files]
+        total = sum(count or 0 for count in counts) if None not in counts else None
+        tally = Tally(self.keys)
+        isolated: list[tuple[dict[str, Any], int, dict[str, Any]]] = []
+        groups: dict[str, int] = {}
+        source["parts"] = {entry["part"]: 0 for entry in source["files"] if "part" in entry}
+        properties = [key.quantity for key in self.keys]
+        with (
+            StoreWriter(folder, properties, source) as writer,
+            progress("reading", total, "frames") as shown,
+        ):
+            for file, entry in zip(files, source["files"], strict=True):
+                shown.description = f"reading {file.name}"
+                entry |= {"frames": 0, "left_out": []}
+                remarks: Counter[str] = Counter()
+                for frame, atoms in enumerate(read_frames(file, self.reading)):
+                    entry["frames"] += 1
+                    shown.advance()
+                    try:
+                        remarks.update(_remarks(atoms, file, self.accept_implausible))
+                        row = self._row(atoms, tally, groups)
+                    except (StructureFileError, StructureError) as error:
+                        raise StructureFileError(f"{frame_name(file, frame)}: {error}") from error
+                    if self.without_isolated_atoms and tally.is_reference(atoms, row["labels"]):
+                        isolated.append((entry, frame, row))
+                    elif all(value is None for value in row["labels"].values()):
+                        entry["left_out"].append(frame)
+                        tally.unlabelled += 1
+                    else:
+                        tally.add(row["labels"], row["charge"])
+                        writer.add(**row)
+                        if "part" in entry:
+                            source["parts"][entry["part"]] += 1
+                entry["remarks"] = dict(remarks)
+            alone = writer.structures == 0  # a data set of atoms
+            for entry, frame, row in isolated:
+                if alone:
+                    tally.add(row["labels"], row["charge"])
+                    writer.add(**row)
+                else:
+                    entry["left_out"].append(frame)
+                    if "part" not in entry:
+                        tally.add_reference(row["species"], row["labels"])
+            for entry in source["files"]:
+                entry["left_out"].sort()
+            tally.raise_if_never_found()
+            source |= tally.summary(source["labels"], energies)
+            source["groups"] = {"key": self.split_by, "count": len(groups)}
+
+    def _row(self, atoms: Atoms, tally: "Tally", groups: dict[str, int]) -> dict[str, Any]:
+        """The arguments of :meth:`StoreWriter.add` for one frame."""
+        charge = tally.charge_of(atoms)
+        group = None if self.split_by is None else _group_of(atoms, self.split_by, groups)
+        labels = {key.quantity.name: read_label(atoms, key) for key in self.keys}
+        tally.look_at(atoms)
+        return {
+            "species": atoms.numbers,
+            "positions": atoms.positions,
+            "cell": atoms.cell.array,
+            "pbc": atoms.pbc,
+            "labels": labels,
+            "charge": charge,
+            "group": group,
         }
-        source["unclear_charges"] = tally.unclear_charges
-        source["groups"] = {"key": split_by, "count": len(groups)}
-        source["spins"] = dict(sorted(tally.spins.items()))
-        for name, entry in source["labels"].items():
-            entry["count"] = tally.found[name]
-            entry["rms"] = (tally.squares[name] / max(tally.found[name], 1)) ** 0.5
 
 
 def _group_of(atoms: Atoms, key: str, groups: dict[str, int]) -> int:
@@ -257,101 +297,21 @@ def _remarks(atoms: Atoms, file: Path, accept_implausible: bool) -> Iterator[str
         yield "implausible distances or density, accepted"
 
 
-class _Tally:
-    """Counts the labels found, and remembers which are missing where."""
-
-    def __init__(self, keys: list[LabelKey]) -> None:
-        self.keys = keys
-        self.frames = 0
-        self.found = dict.fromkeys((key.name for key in keys), 0)
-        self.squares = dict.fromkeys(self.found, 0.0)
-        self.missing = dict.fromkeys(self.found, 0)
-        self.examples: dict[str, list[str]] = {name: [] for name in self.found}
-        self.isolated: dict[str, dict[str, float]] = {name: {} for name in self.found}
-        self.keys_seen: set[str] = set()
-        self.charges: Counter[int] = Counter()
-        self.unclear_charges = 0
-        self.spins: Counter[str] = Counter()
-
-    def charge_of(self, atoms: Atoms) -> int:
-        """The total charge of one frame, 0 if unclear; counts charges and spins."""
-        charge = total_charge(atoms)
-        self.spins[stated_spin(atoms) or "not stated"] += 1
-        if np.isnan(charge):
-            self.unclear_charges += 1
-            charge = 0.0
-        self.charges[int(charge)] += 1
-        return int(charge)
-
-    def is_complete(
-        self, atoms: Atoms, values: Mapping[str, np.ndarray | None], place: str
-    ) -> bool:
-        """Takes note of one frame; says whether it has all labels that it should have."""
-        self.frames += 1
-        complete = True
-        for name, value in values.items():
-            if value is not None:
-                self.found[name] += 1
-                self.squares[name] += float(np.mean(value**2))
-            elif name not in ("stress", "virial") or has_volume(atoms):
-                complete = False
-                self.missing[name] += 1
-                energy = values.get("energy")
-                if len(atoms) == 1 and energy is not None:
-                    self.isolated[name].setdefault(str(atoms.symbols), float(energy))
-                if self.missing[name] <= 3:
-                    self.examples[name].append(place)
-        if self.frames <= LOOKED_AT_FIRST:
-            self.keys_seen.update(key for where in places(atoms) for key in where)
-        if self.frames == LOOKED_AT_FIRST:
-            self._raise_if_never_found()
-        return complete
-
-    def raise_if_missing(self) -> None:
-        """Raises the error that says which label is missing where."""
-        self._raise_if_never_found()
-        for name, count in self.missing.items():
-            if count:
-                raise StructureFileError(
-                    f"{name} is missing in {count} of {self.frames} frames: "
-                    f"{'; '.join(self.examples[name])}{'; ...' if count > 3 else ''}. Add it "
-                    "there, leave these frames out, or leave this label out."
-                    + self._isolated_atoms(name)
-                )
-
-    def _isolated_atoms(self, name: str) -> str:
-        """What to do with frames of one atom, whose energies have a place of their own."""
-        if not self.isolated[name]:
-            return ""
-        energies = ", ".join(f"{atom}: {value:.6f}" for atom, value in self.isolated[name].items())
-        return (
-            f" Frames of isolated atoms are among them: their energies (eV) go to "
-            f"'target.references.energy={{{energies}}}'."
-        )
-
-    def _raise_if_never_found(self) -> None:
-        for key in self.keys:
-            if self.found[key.name]:
-                continue
-            present = sorted(self.keys_seen - {"numbers", "positions"})
-            other_case = [name for name in present if name.lower() == key.key.lower()]
-            nearest = other_case or difflib.get_close_matches(key.key, present, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise LabelNotFoundError(
-                f"none of the {self.frames} frames read has {key.key!r}, the key given for "
-                f"{key.name}.{hint} Keys found: {', '.join(present) or 'none'}. Correct "
-                f"labels.{key.name}.key, or leave this label out."
-            )
-
-
 def _report(store: ArrayStore) -> None:
     """Logs what was found, and warns of magnitudes that only a wrong unit explains."""
     for file in store.manifest["source"]["files"]:
         for remark, count in file["remarks"].items():
             logger.warning("%s, %d of %d frames: %s", file["path"], count, file["frames"], remark)
     for name, label in store.manifest["source"]["labels"].items():
-        found = f"{label['count']} of {len(store)} structures"
-        logger.info("%s: %s, %r in %s", name, found, label["key"], label["unit"])
+        unit = store.properties[label["property"]].unit
+        logger.info(
+            "%s: %s, key %r in %s%s",
+            name,
+            _found(label, store),
+            label["key"],
+            label["unit"],
+            f", {label['low']:.6g} to {label['high']:.6g} {unit}" if label["count"] else "",
+        )
         if label["rms"] == 0 and label["count"] > 1 and label["property"] in NEVER_ALL_ZERO:
             warnings.warn(
                 f"{name}: all {label['count']} values are exactly zero. Programs write zeros when "
@@ -359,13 +319,23 @@ def _report(store: ArrayStore) -> None:
                 stacklevel=3,
             )
         if label["rms"] > IMPLAUSIBLE.get(label["property"], np.inf):
-            unit = store.properties[label["property"]].unit
             warnings.warn(
                 f"{name}: the root mean square is {label['rms']:.3g} {unit}, which is "
                 f"implausible. Is {label['unit']!r} really the unit of {label['key']!r}?",
                 stacklevel=3,
             )
-    groups = store.manifest["source"]["groups"]
+    source = store.manifest["source"]
+    for name, energies in source["isolated_atoms"].items():
+        taken_out = f", of which {source['isolated']} frames are not trained on"
+        logger.info(
+            "%s: counted from that of isolated atoms, %s%s",
+            name,
+            ", ".join(f"{symbol} {value:.4f}" for symbol, value in energies.items()),
+            taken_out if source["isolated"] else "",
+        )
+    for remark in source["remarks"]:
+        logger.warning("%s", remark)
+    groups = source["groups"]
     if groups["key"] is not None:
         logger.info("split by %r: %s groups", groups["key"], f"{groups['count']:,}")
     charges, spins = (store.manifest["source"][name] for name in ("total_charges", "spins"))
@@ -383,6 +353,14 @@ def _report(store: ArrayStore) -> None:
             "geometry with another spin gets the same predictions",
             _counts(spins),
         )
+
+
+def _found(label: Mapping[str, Any], store: ArrayStore) -> str:
+    """How many structures, and atoms if it is only some of them, have a label."""
+    text = f"{label['count']:,} of {len(store):,} structures"
+    if label["rows"] < label["rows_of_labelled"]:
+        text += f", {label['rows']:,} of their {label['rows_of_labelled']:,} atoms"
+    return text
 
 
 def _counts(found: Mapping[str, int]) -> str:

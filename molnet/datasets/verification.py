@@ -60,12 +60,13 @@ def verify(
         write_whole(folder / NOTE, json.dumps(sealed(state)))
 
 
-def check_finite(name: str, array: np.ndarray) -> None:
-    """Raise ValueError where an array holds NaN or infinity."""
+def check_finite(name: str, array: np.ndarray, or_nan: bool = False) -> None:
+    """Raise ValueError where an array holds infinity, or NaN unless that is allowed."""
     for start in range(0, len(array), CHUNK):
         rows = array[start : start + CHUNK]
-        if not np.isfinite(rows).all():
-            row = start + int(np.argwhere(~np.isfinite(rows))[0][0])
+        wrong = np.isinf(rows) if or_nan else ~np.isfinite(rows)
+        if wrong.any():
+            row = start + int(np.argwhere(wrong)[0][0])
             raise ValueError(f"{name}.npy: expected finite numbers, got {array[row]} in row {row}")
 
 

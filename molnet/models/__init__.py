@@ -1,5 +1,6 @@
 """Models: network, heads, the whole model, saving and loading."""
 
+from molnet.models.compositions import UndeterminedEnergyWarning
 from molnet.models.domain import Domain, OutsideDomainWarning
 from molnet.models.finite import PredictionError, check_finite
 from molnet.models.frozen import FrozenModel, state_of
@@ -14,6 +15,7 @@ __all__ = [
     "ModelFormatError",
     "OutsideDomainWarning",
     "PredictionError",
+    "UndeterminedEnergyWarning",
     "UnknownElementError",
     "UnseenChargeWarning",
     "check_finite",

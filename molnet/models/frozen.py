@@ -13,6 +13,7 @@ from torch import Tensor
 from molnet.graph import StructureError, exact_dtype, from_atoms, implausible
 from molnet.graph.container import Graph
 from molnet.graph.structure import Atoms
+from molnet.models.compositions import UndeterminedEnergyWarning
 from molnet.models.domain import DISTANCES, Outside, OutsideDomainWarning
 from molnet.models.finite import PredictionError
 from molnet.models.given import numbered
@@ -71,7 +72,7 @@ class FrozenModel:
             raise ValueError(f"expected batch_size >= 1, received {batch_size}")
         model = self.model
         results: list[dict[str, NDArray[Any]]] = []
-        warned, outside = False, Outside()
+        warned, outside, open_energy = False, Outside(), False
         for start in range(0, len(structures), batch_size):
             chunk = structures[start : start + batch_size]
             try:
@@ -90,6 +91,12 @@ class FrozenModel:
             except (StructureError, PredictionError) as error:
                 error.index += start
                 raise
+            for place, atoms in enumerate(() if open_energy else chunk, start):
+                if unknown := model.compositions.remark(atoms.numbers):
+                    message = f"{name_of(place)}: {unknown}"
+                    warnings.warn(message, UndeterminedEnergyWarning, stacklevel=3)
+                    open_energy = True
+                    break
             if not warned and (remark := self._remark_on(charges, start, name_of)):
                 warnings.warn(remark, UnseenChargeWarning, stacklevel=3)
                 warned = True

@@ -72,6 +72,15 @@ class Extensive(Head):
             (gradient,) = torch.autograd.grad(totals.sum(), scalars)
         return totals.detach(), gradient
 
+    def start_from(self, per_atom: float) -> None:
+        """Let the untrained head predict about this for each atom, beside the references.
+
+        Energies of isolated atoms leave the bonds to be learned, some eV per atom, which the last
+        bias would take many epochs to reach.
+        """
+        with torch.no_grad():
+            self._layers[1].bias.fill_(per_atom / self.scale)
+
     @property
     def _layers(self) -> tuple[nn.Linear, nn.Linear]:
         first, _, last = cast(tuple[nn.Linear, nn.Module, nn.Linear], tuple(self.readout))

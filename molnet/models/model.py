@@ -23,6 +23,7 @@ from molnet.graph.elements import SYMBOLS
 from molnet.graph.reading.errors import StructureFileError
 from molnet.graph.structure import Atoms
 from molnet.kernels import BoundProgram, Keeps, as_source, close, net_inflow
+from molnet.models.compositions import Compositions
 from molnet.models.description import described
 from molnet.models.domain import DISTANCE, DISTANCES, Domain
 from molnet.models.finite import PredictionError, check_finite
@@ -128,6 +129,7 @@ class Model(nn.Module):
                 for name in heads
             }
         )
+        self.compositions = Compositions.of(statistics.get("targets", {}), heads)
         known = statistics.get("total_charges")
         self.total_charges = TotalCharges(
             None if known is None else tuple(known),

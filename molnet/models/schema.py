@@ -172,7 +172,9 @@ def _check_target(where: str, target: Any, kind: type[Head] | None, species: lis
         kind is not None and issubclass(kind, base) for base in (Extensive, Intensive)
     )
     needed = ["references"] if adds_up else ["mean"] if averages else []
-    check_keys(where, target, ["scale", *needed], ["references", "residual_rmse", "mean"])
+    check_keys(
+        where, target, ["scale", *needed], ["references", "residual_rmse", "mean", "undetermined"]
+    )
     scale = target["scale"]
     expect(POSITIVE.holds(scale), f"{where}.scale", "a positive number", scale)
     references = target.get("references", {})
@@ -180,5 +182,15 @@ def _check_target(where: str, target: Any, kind: type[Head] | None, species: lis
     check_keys(f"{where}.references", references, needed, ATOMIC_NUMBERS)
     numbers = {key: target[key] for key in ("residual_rmse", "mean") if key in target}
     numbers |= {f"references.{symbol}": value for symbol, value in references.items()}
+    undetermined = target.get("undetermined", [])
+    expect(
+        isinstance(undetermined, list) and len(undetermined) <= len(species),
+        f"{where}.undetermined",
+        "a list of at most one direction for each element",
+        undetermined,
+    )
+    for place, direction in enumerate(undetermined):
+        check_keys(f"{where}.undetermined.{place}", direction, [], ATOMIC_NUMBERS)
+        numbers |= {f"undetermined.{place}.{symbol}": x for symbol, x in direction.items()}
     for key, value in numbers.items():
         expect(FINITE.holds(value), f"{where}.{key}", "a finite number", value)

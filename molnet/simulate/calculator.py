@@ -21,6 +21,7 @@ from molnet.models import (
     FrozenModel,
     Model,
     OutsideDomainWarning,
+    UndeterminedEnergyWarning,
     UnseenChargeWarning,
     floating_type,
     load_model,
@@ -116,6 +117,8 @@ class Calculator(ASECalculator):
         if is_new:  # not again for each step of dynamics
             for reason in implausible([atoms]).values():
                 warnings.warn(reason, stacklevel=4)
+            if unknown := self.model.compositions.remark(atoms.numbers):
+                warnings.warn(unknown, UndeterminedEnergyWarning, stacklevel=4)
             self._judged = atoms.numbers.copy()
         graph = self.graph(
             atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, self._charge

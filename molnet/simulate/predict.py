@@ -27,6 +27,7 @@ from molnet.models import (
     Model,
     OutsideDomainWarning,
     PredictionError,
+    UndeterminedEnergyWarning,
     UnseenChargeWarning,
     load_model,
 )
@@ -107,6 +108,7 @@ def _predict_frames(
     total = _count(files, reading)
     summary = Summary(model, output)
     remarks = ElectronRemarks(model)
+    told = False
     frozen = FrozenModel(model)
     started = time.perf_counter()
     with (
@@ -116,6 +118,10 @@ def _predict_frames(
         for frames in _batches(_read(files, reading), batch_size, max_atoms):
             for frame, prediction, doubt in _predict(frozen, frames):
                 remarks.add(frame)
+                if not told and (unknown := model.compositions.remark(frame.atoms.numbers)):
+                    place = frame_name(frame.path, frame.number)
+                    logger.warning("%s: %s (reported once)", place, unknown)
+                    told = True
                 if doubt:
                     summary.doubt(frame, doubt)
                 writer.write(frame, prediction)
@@ -201,7 +207,8 @@ def _predict(
         atoms = [frame.atoms for frame in frames[:sound]]
         try:
             with warnings.catch_warnings():
-                for kind in (UnseenChargeWarning, OutsideDomainWarning):  # said by file and frame
+                # Said by file and frame.
+                for kind in (UnseenChargeWarning, OutsideDomainWarning, UndeterminedEnergyWarning):
                     warnings.simplefilter("ignore", kind)
                 predictions = model.predict(atoms, sound, doubts.__setitem__)
         except (StructureError, PredictionError) as error:

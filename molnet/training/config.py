@@ -179,7 +179,9 @@ def checked_train(config: DictConfig) -> TrainConfig:
         ConfigError: a key or value that is unknown, missing, of a wrong type or contradictory.
     """
     checked = conform(config, TrainConfig)
-    checked.target.references = checked_references(checked.target.references)
+    checked.target.references = checked_references(
+        checked.target.references, checked.target.declared()
+    )
     # Imported here, as they load torch, which those who only want names of settings do without.
     from pytorch_lightning import Callback
     from pytorch_lightning.loggers import Logger

@@ -105,6 +105,20 @@ def notes_on_duplicates(data: DataModule) -> list[str]:
     return notes
 
 
+def notes_on_labels(data: DataModule) -> list[str]:
+    """Notes for the user on parts in which a property of the loss has no label at all."""
+    notes = []
+    for name, part in data.parts.items():
+        for label, entry in part.properties.items():
+            rows = part.indices
+            if entry.per == "atom":
+                rows, _ = rows_of(part.store.offsets, rows)
+            if len(rows) and np.isnan(part.store.labels[label][rows]).all():
+                chosen = ": the best epoch is chosen without it" if name == "validation" else ""
+                notes.append(f"no {name} structure has a label for {label}{chosen}")
+    return notes
+
+
 def notes_on_symmetry(data: DataModule, heads: Heads) -> list[str]:
     """Notes for the user on labels without the index symmetries of the predicted tensors."""
     notes = []
@@ -116,7 +130,9 @@ def notes_on_symmetry(data: DataModule, heads: Heads) -> list[str]:
         rows = part.indices[:SYMMETRY_LOOKED_AT]
         if part.properties[name].per == "atom":
             rows, _ = rows_of(part.store.offsets, rows)
-        missed = symmetry_missed(part.store.labels[name][rows], formula)
+        labels = part.store.labels[name][rows]
+        present = ~np.isnan(labels).any(axis=tuple(range(1, labels.ndim)))
+        missed = symmetry_missed(labels[present], formula)
         if missed > SYMMETRY_MISSED:
             notes.append(
                 f"{name}: the predicted tensors have the index symmetries {formula}, but the "

@@ -68,6 +68,10 @@ class LossTerm:
 
     def __call__(self, prediction: Tensor, graph: Batch) -> Tensor:
         """The weighted term; ``prediction`` has the shape of ``graph[property.name]``."""
+        return self.with_count(prediction, graph)[0]
+
+    def with_count(self, prediction: Tensor, graph: Batch) -> tuple[Tensor, int]:
+        """The weighted term, and over how many components it is averaged."""
         label = graph[self.property.name]
         error = (prediction - label) / self.scale
         if self.per_atom:
@@ -76,7 +80,7 @@ class LossTerm:
         if bool(missing.any()):
             error = error[~missing]
         mean = FUNCTIONS[self.function](error).sum() / max(error.numel(), 1)
-        return self.weight * mean.to(graph.pos.dtype)
+        return self.weight * mean.to(graph.pos.dtype), error.numel()
 
 
 @dataclass(frozen=True)
@@ -87,5 +91,12 @@ class Loss:
 
     def __call__(self, predictions: Mapping[str, Tensor], graph: Batch) -> Tensor:
         """The loss of a batch, a scalar in the dtype of the positions."""
-        parts = [term(predictions[term.property.name], graph) for term in self.terms]
-        return torch.stack(parts).sum()
+        return self.parts(predictions, graph)[0].sum()
+
+    def parts(
+        self, predictions: Mapping[str, Tensor], graph: Batch
+    ) -> tuple[Tensor, tuple[int, ...]]:
+        """The weighted terms [T] of a batch, and how many components each is averaged over."""
+        found = [term.with_count(predictions[term.property.name], graph) for term in self.terms]
+        terms, counts = zip(*found, strict=True)
+        return torch.stack(terms), counts

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
@@ -90,9 +91,9 @@ class TrainingModule(LightningModule):
 
     def _step(self, batch: Batch, sums: "EpochSums") -> Tensor:
         predictions = self.model(batch)
-        loss = self.loss(predictions, batch)
-        sums.update(loss.detach(), predictions, batch)
-        return loss
+        terms, counts = self.loss.parts(predictions, batch)
+        sums.update(terms.detach(), counts, predictions, batch)
+        return terms.sum()
 
 
 class EpochSums:
@@ -104,20 +105,28 @@ class EpochSums:
 
     def __init__(self, properties: list[Property]) -> None:
         self.errors = Errors(properties)
-        self.loss: Tensor | float = 0.0
-        self.structures = 0
+        self.terms: Tensor | float = 0.0
+        self.counts = np.zeros(len(properties), dtype=np.int64)
 
-    def update(self, loss: Tensor, predictions: dict[str, Tensor], batch: Batch) -> None:
-        """Add a batch; structures count alike."""
-        self.loss = self.loss + loss * batch.num_graphs
-        self.structures += batch.num_graphs
+    def update(
+        self,
+        terms: Tensor,
+        counts: tuple[int, ...],
+        predictions: dict[str, Tensor],
+        batch: Batch,
+    ) -> None:
+        """Add the terms of a batch's loss and its errors; the labels of a term count alike."""
+        self.terms = self.terms + terms * terms.new_tensor(counts)
+        self.counts += counts
         self.errors.update(predictions, batch)
 
     def take(self, part: str) -> dict[str, float]:
         """Values to log by name, ``PART/loss`` and ``PART/NAME_mae (UNIT)``; start again."""
-        values = {f"{part}/loss": float(self.loss) / self.structures}
+        sums = np.array(torch.as_tensor(self.terms).tolist())
+        values = {f"{part}/loss": float((sums / np.maximum(self.counts, 1)).sum())}
         for name, row in self.errors.compute().items():
             values[f"{part}/{name}_mae ({row.unit})"] = row.mae
-        self.loss, self.structures = 0.0, 0
+        self.terms = 0.0
+        self.counts[:] = 0
         self.errors.reset()
         return values

@@ -46,7 +46,7 @@ def plot_learning_curves(rows: list[dict[str, float]], path: Path) -> None:
         else:
             axes.set_ylabel(name if name == "loss" else f"MAE of {name.replace('_mae', '')}")
             axes.legend(frameon=False)
-            lowest, highest = np.min(list(curves.values())), np.max(list(curves.values()))
+            lowest, highest = np.nanmin(list(curves.values())), np.nanmax(list(curves.values()))
             if highest > 5 * lowest > 0:
                 axes.set_yscale("log")
                 axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -1,10 +1,12 @@
 """Ranges of the numbers among the settings."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from molnet.properties import Property, get_property
 from molnet.training.errors import ConfigError, typed
+from molnet.units import UnitError, conversion_factor
 
 LOWEST = {
     "seed": 0,
@@ -42,19 +44,34 @@ def check_ranges(settings: Any) -> None:
             raise ConfigError(f"{key}={typed(value)}: expected a finite number{bounds}")
 
 
-def checked_references(references: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Reference energies by property and symbol, as floats.
+def checked_references(
+    references: dict[str, dict[str, Any]], declared: Mapping[str, Property]
+) -> dict[str, dict[str, float]]:
+    """Reference energies by property and symbol, in the property's internal unit.
+
+    Args:
+        references: by property; for each the energies by symbol, and their ``unit`` if it is not
+            the internal one.
+        declared: properties beyond :data:`molnet.properties.PROPERTIES`.
 
     Raises:
-        ConfigError: a symbol is not an element, or an energy is not a finite number.
+        ConfigError: a symbol is not an element, an energy is not a finite number, or the unit is
+            not one of the property.
     """
-    return {
-        name: {
-            str(symbol): _reference(f"target.references.{name}.{symbol}", str(symbol), value)
-            for symbol, value in given.items()
+    checked = {}
+    for name, given in references.items():
+        energies, where = dict(given), f"target.references.{name}"
+        unit, factor = energies.pop("unit", None), 1.0
+        if unit is not None:
+            try:
+                factor = conversion_factor(unit, get_property(name, declared).unit)
+            except (KeyError, UnitError) as error:
+                raise ConfigError(f"{where}.unit: {error.args[0]}") from error
+        checked[name] = {
+            str(symbol): factor * _reference(f"{where}.{symbol}", str(symbol), value)
+            for symbol, value in energies.items()
         }
-        for name, given in references.items()
-    }
+    return checked
 
 
 def _reference(key: str, symbol: str, value: Any) -> float:

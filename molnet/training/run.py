@@ -19,6 +19,7 @@ from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.splits import Split, save_split
 from molnet.datasets.statistics import compute_statistics
 from molnet.models import Model
+from molnet.models.heads import Extensive
 from molnet.training.calls import made
 from molnet.training.config import TrainConfig, checked_train
 from molnet.training.data import DataModule, in_order
@@ -27,6 +28,7 @@ from molnet.training.data_checks import (
     check_molecules,
     notes_on_charges,
     notes_on_duplicates,
+    notes_on_labels,
     notes_on_symmetry,
 )
 from molnet.training.data_set_settings import plain_data_set
@@ -245,10 +247,12 @@ def _data(settings: TrainConfig, arguments: Sequence[str]) -> tuple[DataModule, 
 
 def _model(settings: TrainConfig, data: DataModule) -> Model:
     statistics = compute_statistics(data.parts["train"], settings.target.references)
+    starts = statistics.pop("starts")
     heads = settings.target.heads
     notes = [
         *statistics.pop("notes"),
         *notes_on_duplicates(data),
+        *notes_on_labels(data),
         *notes_on_charges(data, heads),
         *notes_on_symmetry(data, heads),
     ]
@@ -278,6 +282,10 @@ def _model(settings: TrainConfig, data: DataModule) -> Model:
             "versions": versions(),
         },
     )
+    for name, per_atom in starts.items():
+        trained = model.heads[name]
+        if type(trained) is Extensive:
+            trained.start_from(per_atom)
     return model.to(getattr(torch, settings.trainer.dtype))
 
 

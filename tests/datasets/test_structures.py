@@ -16,8 +16,10 @@ from ase.constraints import FixAtoms
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from molnet.datasets.labels import parse_label_keys
+from molnet.datasets.manifest import origin_of
 from molnet.datasets.store import ArrayStore
 from molnet.datasets.structures import open_structures
+from molnet.datasets.tally import is_isolated_atom
 from molnet.graph.frames import StructureFileError, count_frames, read_frames, resolve_paths
 from molnet.properties import Property
 from molnet.units import UnitError
@@ -195,7 +197,7 @@ def test_the_store_is_built_once_and_anew_for_other_settings(
     ase.io.write(path, waters())
     with caplog.at_level(logging.INFO):
         first = open_structures(path, FORCES)
-    assert "energy: 4 of 4 structures, 'energy' in eV" in caplog.text
+    assert "energy: 4 of 4 structures, key 'energy' in eV" in caplog.text
     built = (first.path / "manifest.json").stat().st_mtime_ns
     assert open_structures(path, FORCES).path == first.path
     assert (first.path / "manifest.json").stat().st_mtime_ns == built
@@ -366,20 +368,39 @@ def test_no_atoms(tmp_path: Path) -> None:
         open_structures(tmp_path / "a.xyz", ENERGY)
 
 
-def test_labels_missing_in_some_frames_are_counted(tmp_path: Path) -> None:
+def test_labels_missing_in_some_frames_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     frames = waters(9)
     for i in (1, 3, 4, 7):
         del frames[i].calc.results["forces"]
     ase.io.write(tmp_path / "a.extxyz", frames[:4])
     ase.io.write(tmp_path / "b.extxyz", frames[4:])
-    with pytest.raises(StructureFileError) as caught:
-        open_structures(tmp_path / "*.extxyz", FORCES)
-    message = str(caught.value)
-    assert "forces is missing in 4 of 9 frames" in message
-    for place in ("a.extxyz, frame 1", "a.extxyz, frame 3", "b.extxyz, frame 0"):
-        assert place in message
-    assert "b.extxyz, frame 3" not in message
-    assert not list((tmp_path / "cache").iterdir())
+    del frames[8].calc.results["forces"], frames[8].calc.results["energy"]
+    ase.io.write(tmp_path / "b.extxyz", frames[4:])
+    caplog.set_level(logging.INFO)
+    store = open_structures(tmp_path / "*.extxyz", FORCES)
+    assert len(store) == 8
+    assert "forces: 4 of 8 structures, key 'forces' in eV/Å" in caplog.text
+    assert "1 frames have none of the labels and are left out" in caplog.text
+    missing = np.isnan(store.labels["forces"].reshape(8, -1))
+    assert np.flatnonzero(missing.all(axis=1)).tolist() == [1, 3, 4, 7]
+    assert np.flatnonzero(missing.any(axis=1)).tolist() == [1, 3, 4, 7]
+    assert not np.isnan(store.labels["energy"]).any()
+    ArrayStore.open(store.path, verify=True)
+
+
+def test_atoms_without_a_label_are_rows_of_nan(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = waters(2)
+    frames[0].arrays["q"] = np.array([np.nan, 0.1, -0.1])
+    frames[1].arrays["q"] = np.array([-0.2, 0.1, 0.1])
+    ase.io.write(tmp_path / "a.extxyz", frames)
+    caplog.set_level(logging.INFO)
+    store = open_structures(tmp_path / "a.extxyz", {"charges": {"key": "q", "unit": "e"}})
+    assert np.isnan(store.labels["charges"]).tolist() == [True, *[False] * 5]
+    assert "charges: 2 of 2 structures, 5 of their 6 atoms, key 'q' in e" in caplog.text
 
 
 def test_a_wrong_key_names_the_nearest(tmp_path: Path) -> None:
@@ -394,7 +415,7 @@ def test_a_wrong_key_names_the_nearest(tmp_path: Path) -> None:
 def test_a_wrong_key_is_found_before_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("molnet.datasets.structures.LOOKED_AT_FIRST", 3)
+    monkeypatch.setattr("molnet.datasets.tally.LOOKED_AT_FIRST", 3)
     ase.io.write(tmp_path / "a.extxyz", waters(9))
     with pytest.raises(StructureFileError, match="none of the 3 frames read has 'e'"):
         open_structures(tmp_path / "a.extxyz", {"energy": {"key": "e", "unit": "eV"}})
@@ -447,10 +468,46 @@ def test_a_placeholder_cell_is_no_cell(tmp_path: Path, caplog: pytest.LogCapture
     assert "3 of 4 frames: the cell is a cube of 1 Å, which stands for no cell" in caplog.text
 
 
-def test_energies_of_isolated_atoms_have_a_place(tmp_path: Path) -> None:
-    atoms = [Atoms(symbol, info={"energy": energy}) for symbol, energy in (("H", -13), ("O", -400))]
-    ase.io.write(tmp_path / "a.extxyz", [*waters(2), *atoms])
-    with pytest.raises(StructureFileError, match="forces is missing in 2 of 4 frames") as caught:
-        open_structures(tmp_path / "a.extxyz", FORCES)
-    expected = "'target.references.energy={H: -13.000000, O: -400.000000}'"
-    assert expected in str(caught.value)
+ATOMS = (("H", -13.0), ("O", -400.0))
+
+
+def isolated(*energies: tuple[str, float], **info: object) -> list[Atoms]:
+    return [Atoms(symbol, info={"energy": energy, **info}) for symbol, energy in energies]
+
+
+def test_isolated_atoms_are_references_and_no_structures(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = [isolated(*ATOMS)[0], *waters(2), isolated(*ATOMS)[1], *waters(1)]
+    ase.io.write(tmp_path / "a.extxyz", frames)
+    caplog.set_level(logging.INFO)
+    store = open_structures(tmp_path / "a.extxyz", FORCES)
+    assert len(store) == 3
+    assert store.manifest["source"]["isolated_atoms"] == {"energy": dict(ATOMS)}
+    assert "isolated atoms, H -13.0000, O -400.0000, of which 2 frames are not" in caplog.text
+    assert origin_of(store.manifest, 2, store.path).endswith("a.extxyz, frame 4")
+    assert len(open_structures(tmp_path / "a.extxyz", FORCES, isolated_atoms=None)) == 5
+
+
+def test_which_frames_are_isolated_atoms() -> None:
+    assert is_isolated_atom(Atoms("H"))
+    assert is_isolated_atom(Atoms("H", cell=[12, 12, 12], pbc=True))
+    assert not is_isolated_atom(bulk("Fe"))
+    assert is_isolated_atom(
+        Atoms("Fe", cell=[3] * 3, pbc=True, info={"config_type": "IsolatedAtom"})
+    )
+    assert not is_isolated_atom(Atoms("Na", info={"charge": 1}))
+    assert not is_isolated_atom(molecule("H2"))
+
+
+def test_isolated_atoms_that_differ_or_have_their_own_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = [*isolated(*ATOMS, ("H", -13.6)), *waters(2)]
+    ase.io.write(tmp_path / "a.extxyz", frames)
+    store = open_structures(tmp_path / "a.extxyz", ENERGY)
+    assert store.manifest["source"]["isolated_atoms"]["energy"]["H"] == -13.6
+    assert "isolated atom of H differ, from -13.600000 to -13.000000 eV" in caplog.text
+    ase.io.write(tmp_path / "atoms.extxyz", isolated(("H", -14.0)))
+    store = open_structures(tmp_path / "a.extxyz", ENERGY, isolated_atoms=tmp_path / "atoms.extxyz")
+    assert store.manifest["source"]["isolated_atoms"] == {"energy": {"H": -14.0, "O": -400.0}}
