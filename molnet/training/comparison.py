@@ -16,7 +16,7 @@ from molnet.models import FrozenModel, Model, PredictionError, check_finite
 from molnet.progress import progress
 from molnet.properties import Property
 from molnet.training.domain import DomainErrors, DomainFigures
-from molnet.training.metrics import Errors, ErrorSummary
+from molnet.training.metrics import Errors, ErrorsByElement, ErrorSummary
 from molnet.training.predictions import PredictionWriter
 from molnet.units import conversion_factor
 
@@ -30,6 +30,7 @@ class Comparison:
 
     Attributes:
         errors: by property, in the units that people read.
+        by_element: errors of the properties of atoms, by element and property.
         pairs: by property references and predictions [n], component by component, in the same
             units; a regular sample of large parts. The reference energies of the atoms are
             subtracted from total energies, as the model's errors are tiny beside them.
@@ -38,6 +39,7 @@ class Comparison:
     """
 
     errors: dict[str, ErrorSummary]
+    by_element: dict[str, dict[str, ErrorSummary]]
     pairs: dict[str, tuple[np.ndarray, np.ndarray]]
     domain: DomainFigures | None
 
@@ -62,7 +64,7 @@ def compare(
         ValueError: a prediction is no finite number; names the structure.
     """
     properties = list(part.properties.values())
-    errors = Errors(properties)
+    errors, by_element = Errors(properties), ErrorsByElement(properties)
     samples = {entry.name: _Sample(entry, part, model) for entry in properties}
     domain = DomainErrors(part.properties)
     evaluated = FrozenModel(model)
@@ -81,13 +83,14 @@ def compare(
                 predictions["stress"] = torch.full_like(graph.stress, torch.nan)  # no volume
             errors.update(predictions, graph)
             domain.add(predictions, graph)
+            by_element.update(predictions, graph)
             for name, sample in samples.items():
                 sample.add(graph, predictions[name])
             if writer is not None:
                 writer.write(graph, predictions)
             shown.advance(graph.num_graphs)
     pairs = {name: sample.pairs() for name, sample in samples.items()}
-    return Comparison(errors.compute(), pairs, domain.compute())
+    return Comparison(errors.compute(), by_element.compute(), pairs, domain.compute())
 
 
 def _check(

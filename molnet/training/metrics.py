@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from molnet.graph.elements import SYMBOLS
 from molnet.properties import Property
 from molnet.units import conversion_factor
 
@@ -100,6 +101,46 @@ class Errors:
         """Forget all errors."""
         for row in self.rows.values():
             row.reset()
+
+
+class ErrorsByElement:
+    """Errors of the properties of atoms, element by element.
+
+    Args:
+        properties: those that are compared; those of structures are passed over. Labels that are
+            NaN do not count.
+    """
+
+    def __init__(self, properties: Iterable[Property]) -> None:
+        self.properties = [entry for entry in properties if entry.per == "atom"]
+        # of |x|, of x², and the number of x, by atomic number
+        self._sums = torch.zeros(len(self.properties), len(SYMBOLS), 3, dtype=torch.float64)
+
+    def update(self, predictions: Mapping[str, Tensor], graph: Batch) -> None:
+        """Add the errors of a batch's predictions against the labels that it carries."""
+        species = graph.species.cpu().long()
+        for sums, entry in zip(self._sums, self.properties, strict=True):
+            label = graph[entry.name].cpu().double().reshape(len(species), -1)
+            error = predictions[entry.name].cpu().double().reshape(len(species), -1) - label
+            labelled = ~torch.isnan(label)
+            error = torch.where(labelled, error, 0.0)
+            of_atoms = torch.stack([error.abs(), error.square(), labelled.double()]).sum(-1).T
+            sums.index_add_(0, species, of_atoms)
+
+    def compute(self) -> dict[str, dict[str, ErrorSummary]]:
+        """The errors by element and property, for elements with labels."""
+        errors: dict[str, dict[str, ErrorSummary]] = {}
+        for sums, entry in zip(self._sums, self.properties, strict=True):
+            factor = conversion_factor(entry.unit, entry.shown_in)
+            for number in sums[:, 2].nonzero().flatten().tolist():
+                absolute, squared, count = sums[number].tolist()
+                errors.setdefault(SYMBOLS[number], {})[entry.name] = ErrorSummary(
+                    factor * absolute / count,
+                    factor * math.sqrt(squared / count),
+                    int(count),
+                    entry.shown_in,
+                )
+        return errors
 
 
 def per_atom(name: str) -> str:

@@ -108,6 +108,30 @@ def error_table(errors: Mapping[str, Mapping[str, ErrorSummary]]) -> str:
     return table(("errors", "unit", *names, f"{last}\nRMSE", "\nvalues"), rows, words=(0, 1))
 
 
+ELEMENTS_SHOWN = 6
+
+
+def element_table(errors: Mapping[str, Mapping[str, ErrorSummary]], part: str) -> str:
+    """A table of the elements with the largest errors.
+
+    Args:
+        errors: by element and property.
+        part: of the data set.
+    """
+    columns = list(dict.fromkeys(name for rows in errors.values() for name in rows))
+    units = {name: row.unit for rows in errors.values() for name, row in rows.items()}
+    worst = sorted(errors, key=lambda e: -max(row.mae for row in errors[e].values()))
+    rows = [
+        (
+            element,
+            *(f"{errors[element][n].mae:.4g}" if n in errors[element] else "" for n in columns),
+        )
+        for element in worst[:ELEMENTS_SHOWN]
+    ]
+    names = [f"{name.replace('_', ' ')}\n{units[name]}" for name in columns]
+    return table((f"{part} MAE\nby element", *names), rows)
+
+
 WORTH_OPENING = {
     "model/": "the model of the best epoch, for predict and molnet.load",
     "test_predictions.extxyz": "the test structures with references and predictions",

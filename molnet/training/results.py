@@ -19,7 +19,7 @@ from molnet.models import Model
 from molnet.stored import read_object
 from molnet.training.comparison import Comparison, compare
 from molnet.training.plots import plot_parity
-from molnet.training.report import error_table
+from molnet.training.report import element_table, error_table
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,9 @@ class Results:
         """
         errors = {name: comparison.errors for name, comparison in self.comparisons.items()}
         log.info("\n%s\n", error_table(errors))
+        last, comparison = list(self.comparisons.items())[-1]
+        if len(comparison.by_element) > 1:
+            log.info("%s\n", element_table(comparison.by_element, last))
         metrics: dict[str, Any] = {
             name: {row: asdict(errors) for row, errors in comparison.errors.items()}
             for name, comparison in self.comparisons.items()
@@ -83,7 +86,14 @@ class Results:
             metrics["domain"] = {name: asdict(figures) for name, figures in domains.items()}
             last = [*domains][-1]
             log.info("%s part: %s\n", last, domains[last])
-        metrics |= more | {"versions": versions()}
+        by_element = {
+            name: {
+                element: {row: asdict(errors) for row, errors in rows.items()}
+                for element, rows in comparison.by_element.items()
+            }
+            for name, comparison in self.comparisons.items()
+        }
+        metrics |= {"by_element": by_element} | more | {"versions": versions()}
         text = json.dumps(metrics, indent=2, ensure_ascii=False)
         partial = self.folder / "metrics.partial"
         partial.write_text(text + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ import torch
 from torch_geometric.data import Batch
 
 from molnet.properties import get_property
-from molnet.training.metrics import Errors
+from molnet.training.metrics import Errors, ErrorsByElement
 
 PTR = torch.tensor([0, 2, 5])
 
@@ -50,6 +50,25 @@ def test_missing_labels_do_not_count_but_nan_predictions_show() -> None:
     assert math.isclose(errors.compute()["stress"].mae, 500.0)
     errors.update({"stress": torch.full((2, 3, 3), torch.nan)}, graph)
     assert math.isnan(errors.compute()["stress"].mae)
+
+
+def test_errors_by_element_are_those_of_its_atoms() -> None:
+    rng = np.random.default_rng(0)
+    species = np.array([1, 8, 1, 6, 1])
+    errors = ErrorsByElement([get_property("energy"), get_property("forces")])
+    label = rng.normal(size=(5, 3))
+    label[2] = np.nan  # of a structure without forces
+    error = rng.normal(size=(2, 5, 3))
+    for e in error:
+        graph = Batch(ptr=PTR, species=torch.tensor(species), forces=torch.tensor(label))
+        errors.update({"forces": torch.tensor(label + e)}, graph)
+    result = errors.compute()
+    assert list(result) == ["H", "C", "O"]
+    hydrogens = error[:, [0, 4]]
+    assert result["H"]["forces"].count == hydrogens.size
+    assert math.isclose(result["H"]["forces"].mae, 1000 * np.abs(hydrogens).mean())
+    assert math.isclose(result["H"]["forces"].rmse, 1000 * np.sqrt((hydrogens**2).mean()))
+    assert result["O"]["forces"].unit == "meV/Å"
 
 
 def test_nothing_compared_is_nan() -> None:

@@ -112,6 +112,9 @@ def test_the_folder_of_a_run(finished: tuple[Path, dict[str, Any]], molecules: P
     assert metrics["test"]["energy"].keys() == {"mae", "rmse", "count", "unit"}
     assert metrics["test"]["energy"]["count"] == 8
     assert metrics["test"]["forces"]["unit"] == "meV/Å"
+    by_element = metrics["by_element"]["test"]
+    numbers = [by_element[element]["forces"]["count"] for element in by_element]
+    assert sum(numbers) == metrics["test"]["forces"]["count"]
     recorded = OmegaConf.load(folder / "config.yaml")
     assert recorded.dataset.path == str(molecules)
     assert "${" not in (folder / "config.yaml").read_text()
