@@ -133,7 +133,7 @@ def element_table(errors: Mapping[str, Mapping[str, ErrorSummary]], part: str) -
 
 
 WORTH_OPENING = {
-    "model/": "the model of the best epoch, for predict and molnet.load",
+    "model/": "the best model, for predict and molnet.load",
     "test_predictions.extxyz": "the test structures with references and predictions",
     "test_*.png": "predictions beside references",
     "learning_curves.png": "errors by epoch",
