@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms, units
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from molnet.graph import StructureError
@@ -118,8 +120,16 @@ class Dynamics:
             self._end(self._exploded())
             return
 
+    def end(self, place: int, reason: str) -> None:
+        """Ends the dynamics of one structure that runs."""
+        self._end({int(np.flatnonzero(self.running == place)[0]): reason})
+
+    def distances(self) -> Array | None:
+        """[G'], of the running structures, see :meth:`Potential.distances`."""
+        return self._potential.distances(self.state.positions, self.state.cells)
+
     def atoms(self, place: int) -> Atoms:
-        """A structure that runs, as it is now, with momenta but without results.
+        """A structure that runs, as it is now, with momenta, energy, forces and stress.
 
         Args:
             place: among the structures that were given.
@@ -132,6 +142,12 @@ class Dynamics:
         atoms.positions = self.state.positions[part]
         atoms.set_momenta(self.state.momenta[part])
         atoms.set_constraint(self.structures[place].constraints)
+        evaluation = self.state.evaluation
+        results = {"energy": float(evaluation.energies[row]), "forces": evaluation.forces[part]}
+        stresses = evaluation.stresses
+        if stresses is not None and np.isfinite(stresses[row]).all():
+            results["stress"] = full_3x3_to_voigt_6_stress(stresses[row])
+        atoms.calc = SinglePointCalculator(atoms, **results)
         return atoms
 
     def saved(self) -> dict[str, Any]:

@@ -123,3 +123,16 @@ class Potential:
 
         stresses = array("stress") if "stress" in outputs else None
         return Evaluation(array(self._energy), array("forces"), stresses)
+
+    def distances(
+        self, positions: NDArray[np.float64], cells: NDArray[np.float64]
+    ) -> NDArray[np.float64] | None:
+        """[G], how far each structure is from what the model was trained on.
+
+        1 is the edge, see :class:`molnet.models.domain.Domain`; None if the model does not know.
+        """
+        of_atoms = self.model.distances(self.graphs(positions, cells))
+        if of_atoms is None:
+            return None
+        first = np.cumsum(self.graphs.counts) - self.graphs.counts
+        return np.asarray(np.maximum.reduceat(of_atoms.double().cpu().numpy(), first))

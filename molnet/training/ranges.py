@@ -22,6 +22,8 @@ LOWEST = {
     "trainer.max_steps": 1,
     "trainer.threads": 1,
     "trainer.gradient_clip": 0,
+    "interval": 1,
+    "replicas": 1,
     "callbacks.checkpoint_minutes": 0,
     "callbacks.early_stopping_patience": 0,
 }
