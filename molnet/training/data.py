@@ -67,6 +67,11 @@ class DataModule(LightningDataModule):
     def start_epoch(self, epoch: int) -> None:
         """Draw the order of the training batches of an epoch that starts from its beginning."""
         self._sampler.set_epoch(epoch)
+        # Bounds on atoms or edges give epochs that differ by a few batches. Lightning counts them
+        # once: it would leave out the validation of a shorter epoch, and batches of a longer one.
+        trainer: Any = self.trainer
+        if trainer is not None:
+            trainer.fit_loop.max_batches = trainer.val_check_batch = len(self._sampler)
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch, and how many of its batches are done."""

@@ -212,6 +212,16 @@ def test_learning_lowers_the_loss(settings: Settings, tmp_path: Path) -> None:
     assert float(rows[-1]["train/loss"]) < 0.5 * float(rows[0]["train/loss"])
 
 
+def test_every_epoch_is_validated_whatever_its_number_of_batches(
+    settings: Settings, tmp_path: Path
+) -> None:
+    train(settings("trainer.max_epochs=10", "dataset.max_atoms=10"))
+    rows = list(csv.DictReader((tmp_path / "run" / "history.csv").open()))
+    batches = np.diff([0, *(int(row["step"]) for row in rows)])
+    assert len(set(batches)) > 1
+    assert len({row["validation/loss"] for row in rows}) == len(rows) == 10
+
+
 def test_double_precision_and_an_empty_validation_part(settings: Settings, tmp_path: Path) -> None:
     metrics = train(
         settings("trainer.dtype=float64", "dataset.validation_size=0", "trainer.max_steps=1")
