@@ -16,12 +16,23 @@ SOURCES = sorted(
 )
 
 FOR_ALL = {
-    *{"__version__", "bundled", "cache", "progress", "properties", "stored", "tables", "units"}
+    *{
+        "__version__",
+        "bundled",
+        "cache",
+        "inputs",
+        "progress",
+        "properties",
+        "stored",
+        "tables",
+        "units",
+    }
 }
 
 MAY_IMPORT = {
     "bundled": set(),
     "cache": set(),
+    "inputs": set(),
     "units": set(),
     "progress": set(),
     "properties": set(),

@@ -64,7 +64,10 @@ def settings_of(
     Raises:
         ConfigError: an argument is none of the three.
     """
-    parsed = parse(arguments, known_keys(name))
+    known = known_keys(name)
+    if any(argument in ("-h", "--help") for argument in arguments):  # with its topics
+        arguments = [f"--help={a}" if a in known or a == "all" else a for a in arguments]
+    parsed = parse(arguments, known)
     translated = as_settings(parsed.files, parsed.given) if parsed.files else []
     return [*parsed.flags, *translated, *parsed.settings]
 
@@ -143,7 +146,7 @@ def _flag(argument: str, rest: Any, known: set[str]) -> list[str]:
             f"as ./{argument}"
         )
     if not FLAGS[flag]:
-        return [argument]
+        return [argument]  # --help has its topic
     if not has_value:
         value = next(rest, "")
     if not value:

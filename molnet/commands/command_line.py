@@ -41,9 +41,10 @@ def run_command(
     with explained(wants_traceback):
         arguments = [readable(argument) for argument in arguments]
         values, arguments = _plain_values(name, arguments)
-    wants_help = any(flag in arguments for flag in FLAGS)
+    asked = [a for a in arguments if a.startswith(FLAGS)]
+    wants_help, topics = bool(asked), [a.partition("=")[2] for a in asked if "=" in a]
     if wants_help:
-        arguments = [a for a in arguments if a not in (*FLAGS, "-m", "--multirun")]
+        arguments = [a for a in arguments if a not in (*asked, "-m", "--multirun")]
         arguments.append("hydra.run.dir=.")  # so that no folder is made
     sys.argv[1:] = arguments
     primary = name
@@ -60,7 +61,7 @@ def run_command(
         with explained(wants_traceback):
             config.merge_with(values)
             if wants_help:
-                print(help_text(name, config))
+                print(help_text(name, config, topics))
             else:
                 task(config)
 

@@ -29,6 +29,8 @@ def explained(wants_traceback: bool = False) -> Iterator[None]:
     try:
         with raised_as_exceptions():
             yield
+    except BrokenPipeError:
+        raise
     except KeyboardInterrupt as interruption:
         number = number_of(interruption)
         print(f"\n{word_for(number)}.", file=sys.stderr)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from molnet.bundled import name_of_bundled
+from molnet.inputs import resolve_paths
 from molnet.training.interruption import ends_at_once
 
 if TYPE_CHECKING:
@@ -64,10 +66,23 @@ def is_model(name: str) -> bool:
 
 def predict(config: "DictConfig") -> None:
     """Predict as the settings of ``conf/predict.yaml`` say, and print a summary."""
+    from molnet.training.config import checked_predict
+
+    settings = checked_predict(config)
+    check_files(settings.input)  # before torch is loaded, which takes its time
     with ends_at_once():
         from molnet.kernels.allocator import reuse_freed_memory
         from molnet.simulate import predict_files
-        from molnet.training.config import checked_predict
 
     reuse_freed_memory()
-    print(predict_files(**vars(checked_predict(config))))
+    summary = predict_files(**vars(settings))
+    level = summary.model.provenance.get("level_of_theory") or "level of theory not stated"
+    print(f"model {name_of_bundled(settings.model) or settings.model}, {level}\n{summary}")
+
+
+def check_files(names: str | list[str]) -> None:
+    """Raise an error for a structure file that is not there or cannot be opened."""
+    for name in [names] if isinstance(names, str) else names:
+        for path in resolve_paths(name):
+            with open(path, "rb"):
+                pass

@@ -1,7 +1,5 @@
 """Frames of structure files, one after the other, with errors that name file and frame."""
 
-import difflib
-import glob
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from molnet.cache import from_home
 from molnet.graph.elements import SYMBOLS
 from molnet.graph.reading.blocks import read_gens, read_poscars
 from molnet.graph.reading.by_ase import read_by_ase
@@ -27,6 +24,7 @@ from molnet.graph.reading.shelx import read_res
 from molnet.graph.reading.text import OPENERS
 from molnet.graph.reading.units import declared_units, positions_factor, scale_positions
 from molnet.graph.reading.xyz import count_xyz_frames, read_xyz_frames
+from molnet.inputs import resolve_paths
 
 __all__ = [
     "DEFAULTS",
@@ -59,37 +57,6 @@ READERS = {
 """Formats with readers of their own; all others are left to ASE."""
 
 XYZ_FORMATS = ("extxyz", "xyz")
-
-
-def resolve_paths(path: str | Path | Iterable[str | Path]) -> list[Path]:
-    """The files of a path, a glob such as ``runs/*/out.xyz``, or a list of these.
-
-    Raises:
-        FileNotFoundError: nothing is there; the message names the nearest file.
-        StructureFileError: a folder or an empty file.
-    """
-    if not isinstance(path, str | Path):
-        paths = [file for part in path for file in resolve_paths(part)]
-        if not paths:
-            raise ValueError("expected at least one structure file, got an empty list")
-        return paths
-    given = from_home(path)
-    if given.exists():
-        paths = [given]
-    else:
-        paths = [Path(name) for name in sorted(glob.glob(str(given), recursive=True))]
-        paths = [file for file in paths if file.is_file()]
-    if not paths:
-        raise FileNotFoundError(_not_found(given))
-    for file in paths:
-        if file.is_dir():
-            raise StructureFileError(
-                f"expected a structure file, got the folder {file}. Name a file in it, or several "
-                f"with a glob such as '{file}/*.xyz'."
-            )
-        if file.stat().st_size == 0:
-            raise StructureFileError(f"{file} is empty. Expected at least one structure.")
-    return paths
 
 
 def read_frames(path: Path, options: ReadingOptions = DEFAULTS) -> Iterator[Atoms]:
@@ -179,16 +146,6 @@ def units_in_files(
                     f"{declared[key]!r}. Read these files separately."
                 )
     return declared
-
-
-def _not_found(given: Path) -> str:
-    folder = given.parent
-    if not folder.is_dir():
-        return f"no structure file {given}: there is no folder {folder}"
-    names = [entry.name for entry in folder.iterdir()]
-    nearest = difflib.get_close_matches(given.name, names, n=1)
-    hint = f" Did you mean {str(folder / nearest[0])!r}?" if nearest else ""
-    return f"no structure file {given} (working folder: {Path.cwd()}).{hint}"
 
 
 def _reader(path: Path, format: str, options: ReadingOptions) -> Iterator[Atoms]:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from molnet.bundled import CONF
 from molnet.commands.command_line import run_command
@@ -27,49 +28,55 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
 
 
-def choices(text: str) -> dict[str, list[str]]:
-    """The groups that the text lists, with their options."""
-    lines = text.split("\n\n")[2].splitlines()
-    return {group: rest.split(", ") for group, rest in (line.split(None, 1) for line in lines)}
+def choices(text: str) -> str:
+    """What stands below the line of the choices, on one line."""
+    return " ".join(text.partition("Choices, GROUP=CHOICE:")[2].split())
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_training_lists_every_choice(
+def test_training_lists_every_choice_on_one_screen(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flag: str
 ) -> None:
     text = help_of(capsys, monkeypatch, "train", flag)
-    assert text.startswith("python scripts/train.py [dataset=...]")
-    found = choices(text)
-    for folder in CONF.iterdir():
-        options = sorted(path.stem for path in folder.glob("*.yaml"))
-        assert found.get(folder.name, options) == options
-        assert (folder.name in found) == (len(options) > 1)
-    assert found["dataset"] == ["organic", "qm9", "structures"]
-    assert "for_" not in text
-    assert "_target_" not in text
-    assert "_partial_" not in text
-    assert "hydra" not in text
-    assert "run_folder:" not in text
-    assert "    cutoff: 5.0" in text
+    assert text.startswith("molnet train [FILE...]")
+    for file in CONF.glob("*/*.yaml"):
+        assert file.stem in choices(text), file
+        assert file.parent.name in choices(text), file
+    for internal in ("_target_", "_partial_", "hydra/", "run_folder", "override"):
+        assert internal not in text
+    assert "seed=0            Initial weights and the order of the batches." in text
+    assert len(text.splitlines()) <= 40
+    assert max(map(len, text.splitlines())) <= 80
     assert not list(tmp_path.iterdir())
 
 
-def test_it_shows_the_settings_that_follow_from_the_choices(
+def test_a_group_is_explained_with_the_values_that_follow_from_the_choices(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = help_of(capsys, monkeypatch, "train", "-m", "dataset=qm9", "model.cutoff=4", "--help")
-    for line in ("    name: qm9", "      u0:", "    cutoff: 4", "    max_time: 30m"):
-        assert line in text.splitlines()
+    arguments = ("-m", "dataset=qm9", "model.cutoff=4", "--help=model", "--help=trainer")
+    text = help_of(capsys, monkeypatch, "train", *arguments)
+    assert "model=default|large|small" in text
+    assert "  model.cutoff=4    Radius of the neighbourhood in Å." in text.splitlines()
+    assert "scheduler" not in text
 
 
-def test_other_scripts_list_their_own_choices_alone(
+def test_every_setting_of_predictions_is_explained(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = help_of(capsys, monkeypatch, "evaluate", "--help")
-    assert choices(text) == {"dataset": ["organic", "qm9", "structures"]}
     text = help_of(capsys, monkeypatch, "predict", "--help")
+    for key in yaml.safe_load((CONF / "predict.yaml").read_text()).keys() - {"defaults", "hydra"}:
+        assert f"  {key}=" in text
     assert "Choices" not in text
-    assert "  batch_size: 64" in text.splitlines()
+    assert "device=null       cpu, cuda, mps; null: a GPU if there is one." in text
+    assert len(text.splitlines()) <= 40
+
+
+def test_an_unknown_topic_is_answered(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit):
+        help_of(capsys, monkeypatch, "train", "--help=modle")
+    assert "no help on modle: did you mean 'model'?" in capsys.readouterr().err
 
 
 def test_the_users_own_options_are_among_them(
@@ -78,4 +85,4 @@ def test_the_users_own_options_are_among_them(
     (tmp_path / "own" / "dataset").mkdir(parents=True)
     (tmp_path / "own" / "dataset" / "peptides.yaml").write_text("name: peptides\n")
     text = help_of(capsys, monkeypatch, "train", "--config-dir", "own", "--help")
-    assert choices(text)["dataset"] == ["organic", "peptides", "qm9", "structures"]
+    assert "organic, peptides, qm9, structures" in choices(text)

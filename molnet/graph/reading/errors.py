@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from molnet.inputs import StructureFileError
 
-class StructureFileError(ValueError):
-    """A structure file, or one frame of it, cannot be read or is not valid."""
+__all__ = ["StructureFileError", "frame_name"]
 
 
 def frame_name(path: Path, frame: int) -> str:
