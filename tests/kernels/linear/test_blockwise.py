@@ -6,7 +6,8 @@ from torch import Tensor
 
 from molnet.kernels import compiler
 from molnet.kernels.linear.blocks import BlockwiseMap, MapBlock, RowGroups
-from molnet.kernels.linear.blockwise import apply_blockwise
+from molnet.kernels.linear.blockwise import LinearMap
+from molnet.kernels.single import apply_step
 
 # Two blocks add to the same outputs, one is wider than a panel and of odd size, and the last four
 # outputs are reached by none.
@@ -20,6 +21,10 @@ MAP = BlockwiseMap(
     dim_out=47,
 )
 WEIGHT_NUMEL = 310
+
+
+def apply(x: Tensor, weight: Tensor, groups: RowGroups | None = None) -> Tensor:
+    return apply_step(LinearMap(MAP, groups is not None), x, weight, groups)
 
 
 def by_loop(x: Tensor, weight: Tensor, group: Tensor | None) -> Tensor:
@@ -54,7 +59,7 @@ def test_equals_a_loop(num_rows: int, num_groups: int | None) -> None:
     groups = None if group is None or num_groups is None else RowGroups.of(group, num_groups)
 
     results = []
-    for y in (apply_blockwise(MAP, x, weight, groups), by_loop(x, weight, group)):
+    for y in (apply(x, weight, groups), by_loop(x, weight, group)):
         gradients = torch.autograd.grad(y.sin().sum(), (x, weight), materialize_grads=True)
         results.append([y, *gradients])
     for found, expected in zip(*results, strict=True):
@@ -68,7 +73,7 @@ def test_derivatives_of_second_order() -> None:
     groups = RowGroups.of(torch.tensor([1, 0, 1, 1, 0]), 2)
 
     def function(x: Tensor, weight: Tensor) -> Tensor:
-        return apply_blockwise(MAP, x, weight, groups)
+        return apply(x, weight, groups)
 
     assert torch.autograd.gradcheck(function, (x, weight))
     assert torch.autograd.gradgradcheck(function, (x, weight))
@@ -78,8 +83,8 @@ def test_rows_that_are_not_contiguous() -> None:
     x = torch.randn(MAP.dim_in, 9, dtype=torch.float64).t()
     weight = torch.randn(WEIGHT_NUMEL, dtype=torch.float64)
     torch.testing.assert_close(
-        apply_blockwise(MAP, x, weight),
-        apply_blockwise(MAP, x.contiguous(), weight),
+        apply(x, weight),
+        apply(x.contiguous(), weight),
         rtol=0,
         atol=0,
     )
@@ -93,33 +98,8 @@ def test_number_of_threads_changes_little() -> None:
     try:
         for count in (1, 3):
             torch.set_num_threads(count)
-            (gradient,) = torch.autograd.grad(
-                apply_blockwise(MAP, x, weight).square().sum(), weight
-            )
+            (gradient,) = torch.autograd.grad(apply(x, weight).square().sum(), weight)
             results.append(gradient)
     finally:
         torch.set_num_threads(threads)
     torch.testing.assert_close(results[0], results[1], rtol=1e-12, atol=1e-10)
-
-
-@pytest.mark.usefixtures("implementation")
-@pytest.mark.parametrize("num_groups", [None, 3])
-def test_adds_onto_what_is_there(num_groups: int | None) -> None:
-    x, y = (torch.randn(7, dim, dtype=torch.float64) for dim in (MAP.dim_in, MAP.dim_out))
-    x.requires_grad_(), y.requires_grad_()
-    shape = [WEIGHT_NUMEL] if num_groups is None else [num_groups, WEIGHT_NUMEL]
-    weight = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-    groups = None if num_groups is None else RowGroups.of(torch.randint(3, (7,)), num_groups)
-    results = []
-    for in_place in (True, False):
-        copy = y.clone()
-        if in_place:
-            result = apply_blockwise(MAP, x, weight, groups, onto=copy)
-            assert result.data_ptr() == copy.data_ptr()
-        else:
-            result = copy + apply_blockwise(MAP, x, weight, groups)
-        first = torch.autograd.grad(result.sin().sum(), (x, weight, y), create_graph=True)
-        loss = sum(gradient.square().sum() for gradient in first)
-        results.append([result, *first, *torch.autograd.grad(loss, (x, weight, y))])
-    for found, expected in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
