@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from molnet.kernels.compiler import kernels_for, kernels_serve
-from molnet.kernels.derivatives import recorded
+from molnet.kernels.derivatives import Tensors, recorded
 from molnet.kernels.engine import as_inputs
 
 LARGEST_L = 4
@@ -101,26 +101,26 @@ class _WithRows:
     basis: CompiledEdgeBasis
     rows: Tensor
 
-    def evaluate(self, inputs: Sequence[Tensor]) -> tuple[tuple[Tensor, Tensor], None]:
+    def evaluate(self, inputs: Tensors) -> tuple[tuple[Tensor, Tensor], Tensors]:
         Y, B = self.basis.new(inputs[0])
         self.basis.run("forward", inputs, [Y, B, self.rows])
-        return (Y, B), None
+        return (Y, B), ()
 
     def gradients(
-        self, kept: None, inputs: Sequence[Tensor], g: Sequence[Tensor], to_x: bool, trains: bool
+        self, inputs: Tensors, kept: Tensors, g: Tensors, to_x: bool, trains: bool
     ) -> list[Tensor]:
         of_vectors = inputs[0].new_empty(inputs[0].shape)
         self.basis.run("backward", [*inputs, *g], [of_vectors])
         return [of_vectors]
 
     def along(
-        self, kept: None, inputs: Sequence[Tensor], g: Sequence[Tensor], t: Tensor, to_x: bool
+        self, inputs: Tensors, kept: Tensors, g: Tensors, t: Tensor, to_x: bool
     ) -> list[Tensor | None]:
         slopes = self.basis.new(inputs[0])
         self.basis.run("tangent", [*inputs, t], slopes)
         return [self._by_vectors(inputs, g, t) if to_x else None, *slopes]
 
-    def _by_vectors(self, inputs: Sequence[Tensor], g: Sequence[Tensor], t: Tensor) -> Tensor:
+    def _by_vectors(self, inputs: Tensors, g: Tensors, t: Tensor) -> Tensor:
         with torch.enable_grad():
             vectors = as_inputs(inputs)
             (v,) = torch.autograd.grad(self.reference(*vectors), vectors, g, create_graph=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import linear, silu
 
 from molnet.kernels.compiler import kernels_for, kernels_serve
-from molnet.kernels.derivatives import recorded
+from molnet.kernels.derivatives import Tensors, recorded
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,21 +52,21 @@ class ReadOut:
     ) -> tuple[Tensor, Tensor]:
         """Energies, and the gradient of their total by s; nothing is recorded for autograd."""
         tensors = scalars, first.weight, first.bias, last.weight, last.bias
-        (energies,), h = self.evaluate(tensors)
-        return energies, self.gradients(h, tensors, [None], True, False)[0]
+        (energies,), kept = self.evaluate(tensors)
+        return energies, self.gradients(tensors, kept, [None], True, False)[0]
 
-    def evaluate(self, inputs: Sequence[Tensor]) -> tuple[tuple[Tensor], Tensor]:
+    def evaluate(self, inputs: Tensors) -> tuple[tuple[Tensor], Tensors]:
         """See :class:`molnet.kernels.derivatives.ByKernels`; h = W s + b is kept."""
         scalars, W, *_ = inputs
         energies = self.constants.new_empty(self.num_structures)
         h = scalars.new_empty(len(scalars), len(W))
         self._run("forward", [*inputs, h], self.constants, energies)
-        return (energies,), h
+        return (energies,), (h,)
 
     def gradients(
         self,
-        kept: Tensor,
-        inputs: Sequence[Tensor],
+        inputs: Tensors,
+        kept: Tensors,
         g: Sequence[Tensor | None],
         to_x: bool,
         trains: bool,
@@ -75,20 +75,15 @@ class ReadOut:
         scalars, *weights = inputs
         of_scalars = scalars.new_empty(scalars.shape)
         of_weights = [w.new_empty(w.shape) if trains else None for w in weights]
-        self._run("backward", [*inputs, kept], *g, of_scalars, *of_weights)
+        self._run("backward", [*inputs, *kept], *g, of_scalars, *of_weights)
         return [of_scalars, *of_weights]
 
     def along(
-        self,
-        kept: Tensor,
-        inputs: Sequence[Tensor],
-        g: Sequence[Tensor],
-        t: Tensor,
-        to_x: bool,
+        self, inputs: Tensors, kept: Tensors, g: Tensors, t: Tensor, to_x: bool
     ) -> list[Tensor | None]:
         """Derivatives of v·t."""
         of_g, *of_inputs = (each.new_empty(each.shape) for each in (*g, *inputs[:4]))
-        self._run("along", [*inputs, kept], *g, t, of_g, *of_inputs)
+        self._run("along", [*inputs, *kept], *g, t, of_g, *of_inputs)
         return [*of_inputs, None, of_g]
 
     def reference(self, *inputs: Tensor) -> tuple[Tensor]:
