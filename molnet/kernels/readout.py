@@ -21,13 +21,11 @@ class ReadOut:
 
     Args:
         scale: of what is learned.
-        constants: ``[N]`` in float64.
         structures: which one an atom belongs to, ``[N]`` integers.
         num_structures: G.
     """
 
     scale: float
-    constants: Tensor
     structures: Tensor
     num_structures: int
 
@@ -36,31 +34,35 @@ class ReadOut:
         """Whether there are kernels for these scalars here."""
         return kernels_serve(scalars)
 
-    def __call__(self, scalars: Tensor, first: torch.nn.Linear, last: torch.nn.Linear) -> Tensor:
+    def __call__(
+        self, scalars: Tensor, first: torch.nn.Linear, last: torch.nn.Linear, constants: Tensor
+    ) -> Tensor:
         """Energies in float64, ``[G]``.
 
         Args:
             scalars: s, ``[N, C]``.
             first: from C numbers to hidden ones, W and b.
             last: to one number, v and c.
+            constants: ``[N]`` in float64.
         """
         weights = first.weight, first.bias, last.weight, last.bias
-        return recorded(self, scalars, *weights)[0]
+        return recorded(self, scalars, *weights, constants)[0]
 
     def with_gradient(
-        self, scalars: Tensor, first: torch.nn.Linear, last: torch.nn.Linear
+        self, scalars: Tensor, first: torch.nn.Linear, last: torch.nn.Linear, constants: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Energies, and the gradient of their total by s; nothing is recorded for autograd."""
-        tensors = scalars, first.weight, first.bias, last.weight, last.bias
+        tensors = scalars, first.weight, first.bias, last.weight, last.bias, constants
         (energies,), kept = self.evaluate(tensors)
         return energies, self.gradients(tensors, kept, [None], True, False)[0]
 
     def evaluate(self, inputs: Tensors) -> tuple[tuple[Tensor], Tensors]:
         """See :class:`molnet.kernels.derivatives.ByKernels`; h = W s + b is kept."""
-        scalars, W, *_ = inputs
-        energies = self.constants.new_empty(self.num_structures)
+        *tensors, constants = inputs
+        scalars, W, *_ = tensors
+        energies = constants.new_empty(self.num_structures)
         h = scalars.new_empty(len(scalars), len(W))
-        self._run("forward", [*inputs, h], self.constants, energies)
+        self._run("forward", [*tensors, h], constants, energies)
         return (energies,), (h,)
 
     def gradients(
@@ -72,23 +74,23 @@ class ReadOut:
         trains: bool,
     ) -> list[Any]:
         """From gradients of energies, or ones, those of s, W, b, v and c."""
-        scalars, *weights = inputs
+        scalars, *weights = tensors = inputs[:5]
         of_scalars = scalars.new_empty(scalars.shape)
         of_weights = [w.new_empty(w.shape) if trains else None for w in weights]
-        self._run("backward", [*inputs, *kept], *g, of_scalars, *of_weights)
-        return [of_scalars, *of_weights]
+        self._run("backward", [*tensors, *kept], *g, of_scalars, *of_weights)
+        return [of_scalars, *of_weights, None]
 
     def along(
         self, inputs: Tensors, kept: Tensors, g: Tensors, t: Tensor, to_x: bool
     ) -> list[Tensor | None]:
         """Derivatives of v·t."""
         of_g, *of_inputs = (each.new_empty(each.shape) for each in (*g, *inputs[:4]))
-        self._run("along", [*inputs, *kept], *g, t, of_g, *of_inputs)
-        return [*of_inputs, None, of_g]
+        self._run("along", [*inputs[:5], *kept], *g, t, of_g, *of_inputs)
+        return [*of_inputs, None, None, of_g]
 
     def reference(self, *inputs: Tensor) -> tuple[Tensor]:
         """What is learned of the energies, in plain PyTorch."""
-        scalars, W, b, v, c = inputs
+        scalars, W, b, v, c, _ = inputs
         values = self.scale * linear(silu(linear(scalars, W, b)), v, c).squeeze(1).double()
         return (values.new_zeros(self.num_structures).index_add(0, self.structures, values),)
 

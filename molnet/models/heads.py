@@ -54,7 +54,7 @@ class Extensive(Head):
     def forward(self, features: Features, graph: Graph) -> Tensor:
         """Totals ``[G]``, float64 wherever the device has it."""
         if (kernel := self._kernel(features, graph)) is not None:
-            return kernel(features.scalars, *self._layers)
+            return kernel(features.scalars, *self._layers, self._references_of(graph))
         references = self._references_of(graph)
         learned = self.scale * self.readout(features.scalars).squeeze(1)  # (N,)
         return sum_over_structures(learned.to(references.dtype) + references, graph)
@@ -63,7 +63,8 @@ class Extensive(Head):
         """The totals, and the gradient of their sum by the scalars, not recorded by autograd."""
         usual = type(self).forward is Extensive.forward and not altered(self)
         if usual and (kernel := self._kernel(features, graph)) is not None:
-            return kernel.with_gradient(features.scalars, *self._layers)
+            references = self._references_of(graph)
+            return kernel.with_gradient(features.scalars, *self._layers, references)
         with torch.inference_mode(False), torch.enable_grad():
             # Copies, since what inference mode made cannot be differentiated.
             scalars = features.scalars.clone().requires_grad_()
@@ -92,7 +93,7 @@ class Extensive(Head):
         kinds = (type(module) for module in (self.readout, *self.readout.children()))
         if tuple(kinds) != (nn.Sequential, nn.Linear, nn.SiLU, nn.Linear):
             return None
-        return ReadOut(self.scale, self._references_of(graph), graph.batch, len(graph.ptr) - 1)
+        return ReadOut(self.scale, graph.batch, len(graph.ptr) - 1)
 
     def _references_of(self, graph: Graph) -> Tensor:
         device = graph.species.device
