@@ -31,7 +31,7 @@ DISTANCES = "domain_distances"
 EDGE = 0.99
 """The share of left-out structures whose distance is at most 1."""
 
-DIMENSIONS = 96
+DIMENSIONS = 192
 """Largest number of whitened directions; those of the largest variance are kept."""
 
 REFERENCES = 500
@@ -71,11 +71,15 @@ class Sample(NamedTuple):
 class Domain(nn.Module):
     r"""Distance of atoms to the training set.
 
-    .. math:: d_i = \min_r \lVert P^T s_i + b - c_r \rVert
+    .. math:: a_i = \min_r \lVert P^T s_i + b - c_r \rVert, \qquad
+              d_i = \max\Bigl(a_i, w \sqrt{\langle a_j^2 \rangle_j}\Bigr)
 
     with the invariants s of an atom, the whitening P and b, and the reference points c of the
-    atom's element. The unit is such that 99 of 100 structures that were left out of the training
-    have no atom beyond 1.
+    atom's element; the mean is over the atoms of the structure. An atom is at least as far as its
+    structure as a whole, for a structure may be strange everywhere a little: each atom of C60 is
+    nearer to a large aromatic molecule than many a distorted atom of the training set, but all are
+    further than usual. The unit is such that 99 of 100 structures that were left out of the
+    training have no atom beyond 1, and the weight w such that both parts reach it as often.
 
     Args:
         invariants: number F of invariants.
@@ -86,6 +90,7 @@ class Domain(nn.Module):
     projection: Tensor
     offset: Tensor
     references: Tensor
+    of_whole: Tensor
 
     def __init__(self, invariants: int, dimensions: int, references: Sequence[int]) -> None:
         super().__init__()
@@ -93,6 +98,7 @@ class Domain(nn.Module):
         self.register_buffer("projection", torch.zeros(invariants, dimensions))
         self.register_buffer("offset", torch.zeros(dimensions))
         self.register_buffer("references", torch.zeros(sum(self.counts), dimensions))
+        self.register_buffer("of_whole", torch.zeros(1))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -100,16 +106,23 @@ class Domain(nn.Module):
         return {"dimensions": len(self.offset), "references": list(self.counts)}
 
     @torch.no_grad()
-    def forward(self, invariants: Tensor, species: Tensor) -> Tensor:
+    def forward(self, invariants: Tensor, species: Tensor, structures: Tensor) -> Tensor:
         """Distances of atoms to the training set.
 
         Args:
             invariants: ``[N, F]``.
             species: places of the elements among those that the model knows, ``[N]``.
+            structures: number of the structure that each atom belongs to, ``[N]``.
 
         Returns:
             ``[N]``; the largest number there is for an element without reference points.
         """
+        alone = self._alone(invariants, species)
+        whole = self.of_whole * _root_mean_square(alone, structures)[structures]
+        return torch.maximum(alone, whole).clamp(max=torch.finfo(alone.dtype).max)
+
+    def _alone(self, invariants: Tensor, species: Tensor) -> Tensor:
+        """The part of the distances that each atom has by itself, ``[N]``."""
         points = torch.addmm(self.offset, invariants, self.projection)  # (N, D)
         squares = torch.full_like(points[:, 0], torch.inf)
         for index, references in enumerate(self.references.split(self.counts)):
@@ -145,20 +158,14 @@ class Domain(nn.Module):
         domain.projection.copy_(torch.from_numpy(projection))
         domain.offset.copy_(torch.from_numpy(-mean @ projection))
         domain.references.copy_(torch.from_numpy(np.concatenate(centres)))
-        edge = float(np.quantile(domain.of_structures(left_out), EDGE))
-        # Copies of one structure alone have no spread, and so no unit.
-        edge = max(edge, SMALLEST_VARIANCE**0.5)
-        for tensor in domain.buffers():
+        invariants, species_of_atoms, structures = map(torch.from_numpy, left_out)
+        alone = domain._alone(invariants, species_of_atoms)
+        whole = _quantile(_root_mean_square(alone, structures))
+        domain.of_whole.fill_(_quantile(_largest(alone, structures)) / whole)
+        edge = _quantile(_largest(domain(invariants, species_of_atoms, structures), structures))
+        for tensor in (domain.projection, domain.offset, domain.references):
             tensor.div_(edge)
         return domain
-
-    def of_structures(self, sample: Sample) -> NDArray[np.float64]:
-        """The largest distance in each structure of a sample."""
-        invariants, species = map(torch.from_numpy, (sample.invariants, sample.species))
-        distances = self(invariants, species).numpy()
-        largest = np.zeros(sample.structures[-1] + 1)
-        np.maximum.at(largest, sample.structures, distances)
-        return largest
 
 
 @torch.no_grad()
@@ -219,6 +226,26 @@ class Outside:
             f"{lie} outside of what the model was trained on ({DISTANCE} > 1), do not trust the "
             f"predictions: {farthest}" + ("; ..." if self.count > len(self._farthest) else "")
         )
+
+
+def _root_mean_square(distances: Tensor, structures: Tensor) -> Tensor:
+    """Over the atoms of each structure, ``[G]``."""
+    squares = distances.new_zeros(int(structures[-1]) + 1)
+    squares.index_add_(0, structures, distances.square())
+    return (squares / structures.bincount()).sqrt()
+
+
+def _largest(distances: Tensor, structures: Tensor) -> Tensor:
+    """Of each structure, ``[G]``."""
+    return distances.new_zeros(int(structures[-1]) + 1).scatter_reduce(
+        0, structures, distances, "amax"
+    )
+
+
+def _quantile(of_structures: Tensor) -> float:
+    """The distance that :data:`EDGE` of the structures do not exceed; never 0."""
+    # Copies of one structure alone have no spread, and so no unit.
+    return max(float(np.quantile(of_structures.numpy(), EDGE)), SMALLEST_VARIANCE**0.5)
 
 
 def _whitening(invariants: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

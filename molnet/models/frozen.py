@@ -49,7 +49,7 @@ class FrozenModel:
     def distances(self, graph: Graph) -> Tensor | None:
         """How far each atom is from the training set, ``[N]``; None if the model does not know."""
         domain = self.model.domain
-        return None if domain is None else domain(*self.model.invariants(graph))
+        return None if domain is None else domain(*self.model.invariants(graph), graph.batch)
 
     def predict(
         self,

@@ -314,7 +314,7 @@ class Model(nn.Module):
             species, vectors, senders, receivers, keeps, bound
         )
         if measure and self.domain is not None:
-            measured = {DISTANCES: self.domain(features.scalars, species)}
+            measured = {DISTANCES: self.domain(features.scalars, species, graph.batch)}
         else:
             measured = {}
         if self.energy is None:

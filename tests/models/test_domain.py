@@ -145,6 +145,27 @@ def test_neighbours_in_a_batch_do_not_matter(model: Model) -> None:
     np.testing.assert_allclose(together[3:], distances(model, carbon), rtol=1e-3)
 
 
+def test_twice_the_same_far_apart_is_as_far_as_once(model: Model) -> None:
+    once = molecule("CH3CH2OH")
+    once.rattle(0.06, seed=1)
+    other = once.copy()
+    other.positions += [50, 0, 0]
+    expected = np.tile(distances(model, once), 2)
+    np.testing.assert_allclose(distances(model, once + other), expected, rtol=1e-3)
+
+
+def test_a_structure_as_a_whole_counts_where_all_its_atoms_are_a_little_strange(
+    model: Model,
+) -> None:
+    strange, usual = scaled(1.04), molecule("CH3CH2OH")
+    found = distances(model, strange)
+    assert len(np.unique(found)) < len(found)  # the whole is farther than some of its atoms are
+    usual.positions += [50, 0, 0]
+    diluted = distances(model, strange + usual)[: len(strange)]
+    assert (diluted <= found + 1e-6).all()
+    assert diluted.min() < found.min()
+
+
 def test_a_distance_grows_with_the_distortion(model: Model) -> None:
     found = of_each(model, [scaled(factor) for factor in (1.0, 1.1, 1.2, 1.3)])
     assert (np.diff(found) > 0).all()
