@@ -10,7 +10,7 @@ from molnet.kernels.gate import CompiledGate
 from molnet.kernels.graph_orders import GraphOrders
 from molnet.kernels.inflow import net_inflow
 from molnet.kernels.linear.blocks import BlockwiseMap, RowGroups
-from molnet.kernels.linear.blockwise import LinearMap, apply_blockwise
+from molnet.kernels.linear.blockwise import LinearMap
 from molnet.kernels.passes import BoundProgram, Keeps, Kept
 from molnet.kernels.program import Columns, Primitive, Program, Step, Surroundings, UnfitError
 from molnet.kernels.radial import RadialTables
@@ -40,7 +40,6 @@ __all__ = [
     "Surroundings",
     "UnfitError",
     "Weights",
-    "apply_blockwise",
     "as_source",
     "backend",
     "close",

@@ -1,18 +1,8 @@
 """Harmonics and spline basis of edge vectors in one compiled call, with their derivatives.
 
 The network sees an edge vector r only through its spherical harmonics Y(r/|r|) and the basis B(|r|)
-of its radial splines. With gradients g of them:
-
-==================  ==============================================  =========================
-function            computes                                        its backward pass uses
-==================  ==============================================  =========================
-:class:`_Basis`     Y, B and the row n of the spline's table        :class:`_Backward`
-:class:`_Backward`  v = ∂(g·(Y, B))/∂r                              :class:`_Tangent`
-:class:`_Tangent`   ∂(v·t)/∂g: the slopes of Y and B along t        PyTorch, differentiated
-==================  ==============================================  =========================
-
-Plain PyTorch needs some forty operators for the first and hundreds for the others. It does the
-second derivatives by r, which training on forces does not need.
+of its radial splines. Plain PyTorch needs some forty operators for them and hundreds for their
+derivatives. It does the second derivatives by r, which training on forces does not need.
 """
 
 import ctypes
@@ -25,7 +15,8 @@ import torch
 from torch import Tensor
 
 from molnet.kernels.compiler import kernels_for, kernels_serve
-from molnet.kernels.engine import Function, as_inputs, wanted_gradients
+from molnet.kernels.derivatives import Tensors, recorded
+from molnet.kernels.engine import as_inputs
 
 LARGEST_L = 4
 
@@ -85,39 +76,58 @@ class CompiledEdgeBasis:
 
     def __call__(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Harmonics, spline basis and rows ``[E]`` of vectors ``[E, 3]``."""
-        return _Basis.apply(vectors, self)
-
-    def evaluate(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same, not recorded for autograd."""
-        Y, B = self.new(vectors)
         rows = torch.empty(len(vectors) if self.num_knots else 0, dtype=torch.int64)
-        self.run("forward", [vectors], [Y, B, rows])
+        Y, B = recorded(_WithRows(self, rows), vectors)
         return Y, B, rows
 
-    def gradient(self, vectors: Tensor, of_Y: Tensor, of_B: Tensor) -> Tensor:
-        """From the gradients of Y and B that of the vectors, not recorded for autograd."""
-        result = vectors.new_empty(vectors.shape)
-        self.run("backward", [vectors, of_Y, of_B], [result])
-        return result
-
-    def tangent(self, vectors: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """The slopes of Y and B along t ``[E, 3]``, not recorded for autograd."""
-        along_Y, along_B = self.new(vectors)
-        self.run("tangent", [vectors, t], [along_Y, along_B])
-        return along_Y, along_B
-
-    def run(self, name: str, inputs: list[Tensor], outputs: list[Tensor | None]) -> None:
-        """Run a kernel; it fills the outputs that are not None."""
+    def run(self, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+        """Run a kernel; it fills the outputs."""
         kernels = kernels_for(inputs[0])
         if kernels is None:
             raise RuntimeError("the compiled edge basis was called on a machine without it")
         struct = self.struct
         struct.edges, struct.threads = len(inputs[0]), torch.get_num_threads()
         given = [tensor.contiguous() for tensor in inputs]
-        addresses = [None if t is None else t.data_ptr() for t in (*given, *outputs)]
+        addresses = [tensor.data_ptr() for tensor in (*given, *outputs)]
         getattr(kernels, f"edge_basis_{name}")(
             ctypes.byref(struct), *map(ctypes.c_void_p, addresses)
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _WithRows:
+    """See :class:`molnet.kernels.derivatives.ByKernels`; the rows are filled on evaluation."""
+
+    basis: CompiledEdgeBasis
+    rows: Tensor
+
+    def evaluate(self, inputs: Tensors) -> tuple[tuple[Tensor, Tensor], Tensors]:
+        Y, B = self.basis.new(inputs[0])
+        self.basis.run("forward", inputs, [Y, B, self.rows])
+        return (Y, B), ()
+
+    def gradients(
+        self, inputs: Tensors, kept: Tensors, g: Tensors, to_x: bool, trains: bool
+    ) -> list[Tensor]:
+        of_vectors = inputs[0].new_empty(inputs[0].shape)
+        self.basis.run("backward", [*inputs, *g], [of_vectors])
+        return [of_vectors]
+
+    def along(
+        self, inputs: Tensors, kept: Tensors, g: Tensors, t: Tensor, to_x: bool
+    ) -> list[Tensor | None]:
+        slopes = self.basis.new(inputs[0])
+        self.basis.run("tangent", [*inputs, t], slopes)
+        return [self._by_vectors(inputs, g, t) if to_x else None, *slopes]
+
+    def _by_vectors(self, inputs: Tensors, g: Tensors, t: Tensor) -> Tensor:
+        with torch.enable_grad():
+            vectors = as_inputs(inputs)
+            (v,) = torch.autograd.grad(self.reference(*vectors), vectors, g, create_graph=True)
+            return torch.autograd.grad(v, vectors, t)[0]
+
+    def reference(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        return self.basis.reference(*inputs)
 
 
 class EdgeBasisStruct(ctypes.Structure):
@@ -129,69 +139,3 @@ class EdgeBasisStruct(ctypes.Structure):
         ("threads", ctypes.c_int64),
         ("poles", ctypes.c_void_p),
     )
-
-
-class _Basis(Function):
-    @staticmethod
-    def forward(vectors: Tensor, basis: CompiledEdgeBasis) -> tuple[Tensor, Tensor, Tensor]:
-        return basis.evaluate(vectors)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        vectors, ctx.basis = inputs
-        ctx.save_for_backward(vectors)
-        ctx.mark_non_differentiable(output[2])
-
-    @staticmethod
-    def backward(ctx: Any, of_Y: Tensor, of_B: Tensor, of_rows: Any) -> tuple[Tensor | None, None]:
-        if not any(wanted_gradients(ctx)):
-            return None, None
-        return _Backward.apply(*ctx.saved_tensors, of_Y, of_B, ctx.basis), None
-
-
-class _Backward(Function):
-    @staticmethod
-    def forward(vectors: Tensor, of_Y: Tensor, of_B: Tensor, basis: CompiledEdgeBasis) -> Tensor:
-        return basis.gradient(vectors, of_Y, of_B)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        *tensors, ctx.basis = inputs
-        ctx.save_for_backward(*tensors)
-
-    @staticmethod
-    def backward(ctx: Any, t: Tensor) -> tuple[Tensor | None, ...]:
-        if next(wanted_gradients(ctx)):
-            return *_differentiated(ctx.basis, ctx.saved_tensors, t), None
-        vectors, *_ = ctx.saved_tensors
-        return None, *_Tangent.apply(vectors, t, ctx.basis), None
-
-
-class _Tangent(Function):
-    @staticmethod
-    def forward(vectors: Tensor, t: Tensor, basis: CompiledEdgeBasis) -> tuple[Tensor, Tensor]:
-        return basis.tangent(vectors, t)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        vectors, t, ctx.basis = inputs
-        ctx.save_for_backward(vectors, t)
-
-    @staticmethod
-    def backward(ctx: Any, of_Y: Tensor, of_B: Tensor) -> tuple[Tensor | None, ...]:
-        vectors, t = ctx.saved_tensors
-        v = _Backward.apply(vectors, of_Y, of_B, ctx.basis)
-        by_vectors = None
-        if next(wanted_gradients(ctx)):
-            by_vectors, *_ = _differentiated(ctx.basis, (vectors, of_Y, of_B), t)
-        return by_vectors, v, None
-
-
-def _differentiated(
-    basis: CompiledEdgeBasis, inputs: Sequence[Tensor], t: Tensor
-) -> tuple[Tensor, ...]:
-    """The gradients of v·t by r and by the gradients of Y and B, in plain PyTorch."""
-    with torch.enable_grad():
-        vectors, *gradients = as_inputs(inputs)
-        (v,) = torch.autograd.grad(basis.reference(vectors), vectors, gradients, create_graph=True)
-        return torch.autograd.grad(v, (vectors, *gradients), t, create_graph=True)

@@ -103,13 +103,14 @@ def as_inputs(saved: Sequence[Tensor | None]) -> list[Any]:
 
 
 def differentiated(
-    outputs: Sequence[Tensor], inputs: Sequence[Any], cotangents: Sequence[Tensor | None]
+    outputs: Sequence[Tensor | None], inputs: Sequence[Any], cotangents: Sequence[Tensor | None]
 ) -> tuple[Tensor | None, ...]:
     """Gradients of all inputs that are not None, to be differentiated further.
 
-    Outputs without a cotangent do not count.
+    Outputs that are None, and those without a cotangent, do not count.
     """
-    pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None]
+    given_pairs = zip(outputs, cotangents, strict=True)
+    pairs = [(o, c) for o, c in given_pairs if o is not None and c is not None]
     given = [tensor for tensor in inputs if tensor is not None]
     found = iter(
         torch.autograd.grad(

@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from molnet.kernels.bound import BoundSteps, StepStruct, check_size
 from molnet.kernels.compiler import kernels_for
 from molnet.kernels.edge_basis import CompiledEdgeBasis, EdgeBasisStruct
 from molnet.kernels.graph_orders import GraphOrders, GraphStruct
-from molnet.kernels.linear.packing import pack
-from molnet.kernels.program import Program, Role, Step
+from molnet.kernels.program import Program, Role
 
 Keeps = Literal["nothing", "steps", "rest"]
 """What a pass forwards keeps: nothing, what gradients of vectors need, or what those of weights
@@ -70,52 +70,16 @@ class BoundProgram:
         self._kernels = _checked(kernels)
         layout = _Layout.of(program)
         self._layout = layout
-        steps = self._steps()
+        self._steps = BoundSteps(self._kernels, program.steps, self.weights)
         self._struct = _ProgramStruct(
             len(program.steps),
             len(program.widths),
-            ctypes.addressof(steps),
+            ctypes.addressof(self._steps.array),
             ctypes.addressof(layout.values),
             layout.turn,
             layout.turn_backwards,
             edge_basis.struct,
         )
-
-    def _steps(self) -> "ctypes.Array[_StepStruct]":
-        steps = self.program.steps
-        maps = [
-            (step.primitive.packed, self._weight_of(step))
-            for step in steps
-            if step.primitive.packed is not None
-        ]
-        packed, panels = pack(self._kernels, maps) if maps else ((), None)
-        in_turn = iter(packed)
-        structs = [
-            step.primitive.struct(self._weight_of(step))
-            if step.primitive.packed is None
-            else next(in_turn)
-            for step in steps
-        ]
-        array = (_StepStruct * len(steps))(
-            *(
-                _StepStruct(
-                    _functions(self._kernels, step.primitive.symbol, struct),
-                    ctypes.addressof(struct),
-                    None if step.weight is None else self.weights[step.weight].data_ptr(),
-                    step.source,
-                    step.target,
-                    step.onto,
-                    step.primitive.nonlinear,
-                    -1 if step.weight is None else step.weight,
-                )
-                for step, struct in zip(steps, structs, strict=True)
-            )
-        )
-        self._held = packed, panels, structs, array  # structures hold no more than addresses
-        return array
-
-    def _weight_of(self, step: Step) -> Any:
-        return None if step.weight is None else self.weights[step.weight]
 
     def orders(
         self, species: Tensor, num_species: int, senders: Tensor, receivers: Tensor
@@ -272,26 +236,9 @@ class _Layout(NamedTuple):
         return layout
 
 
-def _functions(kernels: ctypes.CDLL, symbol: str, told: ctypes.Structure) -> int:
-    """The address of a primitive's functions, which have to be told what they expect."""
-    functions = _FunctionsStruct.in_dll(kernels, symbol)
-    _check_size(type(told), functions.size)
-    return ctypes.addressof(functions)
-
-
 def _addresses(tensors: Iterable[Tensor | None]) -> "ctypes.Array[ctypes.c_void_p]":
     flat = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
     return (ctypes.c_void_p * len(flat))(*flat)
-
-
-class _StepStruct(ctypes.Structure):
-    """``Step`` of the C++ source."""
-
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("functions", "what", "weight")),
-        *((name, ctypes.c_int64) for name in ("source", "target", "onto", "nonlinear")),
-        ("weight_index", ctypes.c_int64),
-    )
 
 
 class _ValueStruct(ctypes.Structure):
@@ -314,24 +261,8 @@ class _ProgramStruct(ctypes.Structure):
     )
 
 
-class _FunctionsStruct(ctypes.Structure):
-    """``Functions`` of the C++ source."""
-
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("forward", "backward", "along")),
-        ("size", ctypes.c_int64),
-    )
-
-
-STRUCTURES = (_StepStruct, _ValueStruct, _ProgramStruct, GraphStruct, EdgeBasisStruct)
+STRUCTURES = (StepStruct, _ValueStruct, _ProgramStruct, GraphStruct, EdgeBasisStruct)
 """What Python fills in, in the order of ``structure_sizes`` in ``csrc/program.cpp``."""
-
-
-def _check_size(struct: type[ctypes.Structure], size: int) -> None:
-    if ctypes.sizeof(struct) != size:
-        raise RuntimeError(
-            f"{struct.__name__}: {size} bytes in C++ and {ctypes.sizeof(struct)} in Python"
-        )
 
 
 def _checked(kernels: Any) -> Any:
@@ -339,6 +270,6 @@ def _checked(kernels: Any) -> Any:
     if not getattr(kernels, "structures_agree", False):
         sizes = (ctypes.c_int64 * len(STRUCTURES)).in_dll(kernels, "structure_sizes")
         for struct, size in zip(STRUCTURES, sizes, strict=True):
-            _check_size(struct, size)
+            check_size(struct, size)
         kernels.structures_agree = True
     return kernels

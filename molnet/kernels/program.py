@@ -71,15 +71,21 @@ class Primitive(Protocol):
     def struct(self, weight: Tensor | None) -> ctypes.Structure:
         """What its functions are told, unless that is packed weights; a structure in C++."""
 
-    def apply(self, x: Tensor, weight: Any, around: Surroundings, onto: Tensor | None) -> Tensor:
+    def apply(self, x: Tensor, weight: Any, around: Surroundings) -> Tensor:
         """The same as a function of PyTorch's, differentiable any number of times.
 
         Args:
             x: features ``[N, dim_in]``.
             weight: what it learns; None where it learns nothing.
             around: graph and functions of its edges.
-            onto: ``[N, dim_out]``, to which the result is added; None for none.
         """
+
+
+class OfNodes(Primitive, Protocol):
+    """A primitive that uses no edges; a module may be one of them."""
+
+    def in_pytorch(self, x: Tensor, weight: Any, species: RowGroups | None) -> Tensor:
+        """The same in plain PyTorch, for any device and type."""
 
 
 class Step(NamedTuple):
@@ -200,12 +206,11 @@ class Program:
         selected: list[Tensor] = []
         for step in self.steps:
             weight = None if step.weight is None else weights[step.weight]
-            onto = values[step.target] if step.onto and step.target != self.invariants else None
-            result = step.primitive.apply(values[step.source], weight, around, onto)
+            result = step.primitive.apply(values[step.source], weight, around)
             if step.target == self.invariants:
                 selected.append(result)
             else:
-                values[step.target] = result
+                values[step.target] = values[step.target] + result if step.onto else result
         return torch.cat(selected, dim=1), values[self.features]
 
 
@@ -246,7 +251,7 @@ class Columns:
         """``Columns`` of the C++ source."""
         return ColumnsStruct(self.first, self.count, self.dim_in, self.place, self.dim_out)
 
-    def apply(self, x: Tensor, weight: Any, around: Surroundings, onto: Tensor | None) -> Tensor:
+    def apply(self, x: Tensor, weight: Any, around: Surroundings) -> Tensor:
         """The columns, ``[N, count]``."""
         return x.narrow(1, self.first, self.count)
 

@@ -1,21 +1,8 @@
-"""Energies of structures from the invariants of their atoms, with derivatives in closed form.
-
-With s the invariants, E the energies and g gradients of these:
-
-==================  =====================================  ============================
-function            computes                               its backward pass uses
-==================  =====================================  ============================
-:class:`_Energies`  E                                      ``backward`` or `_Gradient`
-:class:`_Gradient`  u = ∂(g·E)/∂s                          ``along``
-==================  =====================================  ============================
-
-What goes further, and second derivatives that start from weights, is left to PyTorch.
-"""
+"""Energies of structures from the invariants of their atoms, with derivatives in closed form."""
 
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import torch
@@ -23,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import linear, silu
 
 from molnet.kernels.compiler import kernels_for, kernels_serve
-from molnet.kernels.engine import Function, as_inputs, differentiated, wanted_gradients
+from molnet.kernels.derivatives import Tensors, recorded
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,54 +45,54 @@ class ReadOut:
             last: to one number, v and c.
             constants: ``[N]`` in float64.
         """
-        weights = [first.weight, first.bias, last.weight, last.bias]
-        # Leaves are passed as views: see molnet.kernels.engine.
-        views = (weight.view_as(weight) for weight in weights)
-        return _Energies.apply(self, constants, scalars, *views)
+        weights = first.weight, first.bias, last.weight, last.bias
+        return recorded(self, scalars, *weights, constants)[0]
 
     def with_gradient(
         self, scalars: Tensor, first: torch.nn.Linear, last: torch.nn.Linear, constants: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Energies, and the gradient of their total by s; nothing is recorded for autograd."""
-        tensors = [scalars, first.weight, first.bias, last.weight, last.bias]
-        energies, h = self.energies(tensors, constants)
-        return energies, self.gradient(None, [*tensors, h])
+        tensors = scalars, first.weight, first.bias, last.weight, last.bias, constants
+        (energies,), kept = self.evaluate(tensors)
+        return energies, self.gradients(tensors, kept, [None], True, False)[0]
 
-    def energies(self, tensors: Sequence[Tensor], constants: Tensor) -> tuple[Tensor, Tensor]:
-        """Energies and h of s, W, b, v, c; not recorded, as what follows."""
+    def evaluate(self, inputs: Tensors) -> tuple[tuple[Tensor], Tensors]:
+        """See :class:`molnet.kernels.derivatives.ByKernels`; h = W s + b is kept."""
+        *tensors, constants = inputs
         scalars, W, *_ = tensors
         energies = constants.new_empty(self.num_structures)
         h = scalars.new_empty(len(scalars), len(W))
-        self._run("forward", [*tensors, h], constants.contiguous(), energies)
-        return energies, h
+        self._run("forward", [*tensors, h], constants, energies)
+        return (energies,), (h,)
 
-    def gradient(self, of_energies: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
-        """From the gradients of energies, ``[G]`` in float64, or ones, that of s.
+    def gradients(
+        self,
+        inputs: Tensors,
+        kept: Tensors,
+        g: Sequence[Tensor | None],
+        to_x: bool,
+        trains: bool,
+    ) -> list[Any]:
+        """From gradients of energies, or ones, those of s, W, b, v and c."""
+        scalars, *weights = tensors = inputs[:5]
+        of_scalars = scalars.new_empty(scalars.shape)
+        of_weights = [w.new_empty(w.shape) if trains else None for w in weights]
+        self._run("backward", [*tensors, *kept], *g, of_scalars, *of_weights)
+        return [of_scalars, *of_weights, None]
 
-        Args:
-            of_energies: see above.
-            tensors: s, W, b, v, c, h.
-        """
-        of_scalars = tensors[0].new_empty(tensors[0].shape)
-        self._run("backward", tensors, of_energies, of_scalars, *[None] * 4)
-        return of_scalars
+    def along(
+        self, inputs: Tensors, kept: Tensors, g: Tensors, t: Tensor, to_x: bool
+    ) -> list[Tensor | None]:
+        """Derivatives of v·t."""
+        of_g, *of_inputs = (each.new_empty(each.shape) for each in (*g, *inputs[:4]))
+        self._run("along", [*inputs[:5], *kept], *g, t, of_g, *of_inputs)
+        return [*of_inputs, None, None, of_g]
 
-    def gradients(self, of_energies: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The same of s, W, b, v and c."""
-        results = [tensor.new_empty(tensor.shape) for tensor in tensors[:5]]
-        self._run("backward", tensors, of_energies, *results)
-        return results
-
-    def along(self, of_energies: Tensor, tensors: Sequence[Tensor], t: Tensor) -> list[Tensor]:
-        """Derivatives of u·t by the gradients of energies, s, W, b and v.
-
-        Args:
-            of_energies, tensors: which led to the gradient u of s.
-            t: ``[N, C]``.
-        """
-        results = [tensor.new_empty(tensor.shape) for tensor in (of_energies, *tensors[:4])]
-        self._run("along", tensors, of_energies, t, *results)
-        return results
+    def reference(self, *inputs: Tensor) -> tuple[Tensor]:
+        """What is learned of the energies, in plain PyTorch."""
+        scalars, W, b, v, c, _ = inputs
+        values = self.scale * linear(silu(linear(scalars, W, b)), v, c).squeeze(1).double()
+        return (values.new_zeros(self.num_structures).index_add(0, self.structures, values),)
 
     def _run(self, name: str, tensors: Sequence[Tensor], *arguments: Tensor | None) -> None:
         """Run a kernel for s, W, b, v, c, h; it fills what is new among the arguments."""
@@ -123,56 +110,10 @@ class ReadOut:
             self.scale,
             *(tensor.data_ptr() for tensor in held),
         )
-        addresses = [None if each is None else each.data_ptr() for each in arguments]
+        given = [None if each is None else each.contiguous() for each in arguments]
+        addresses = [None if each is None else each.data_ptr() for each in given]
         kernel = getattr(kernels_for(scalars), f"readout_{name}")
         kernel(ctypes.byref(struct), *map(ctypes.c_void_p, addresses))
-
-    def _in_pytorch(self, scalars: Tensor, W: Tensor, b: Tensor, v: Tensor, c: Tensor) -> Tensor:
-        """What is learned of the energies."""
-        values = self.scale * linear(silu(linear(scalars, W, b)), v, c).squeeze(1).double()
-        return values.new_zeros(self.num_structures).index_add(0, self.structures, values)
-
-
-class _Energies(Function):
-    @staticmethod
-    def forward(ctx: Any, of: ReadOut, constants: Tensor, *tensors: Tensor) -> Tensor:
-        energies, h = of.energies(tensors, constants)
-        ctx.of = of
-        ctx.save_for_backward(*tensors, h)
-        return energies
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        of, (*tensors, h) = ctx.of, ctx.saved_tensors
-        trains = any(islice(wanted_gradients(ctx), 2, None))  # after constants and scalars
-        if not torch.is_grad_enabled():
-            saved = [*tensors, h]
-            if trains:
-                return None, None, *of.gradients(g.contiguous(), saved)
-            return None, None, of.gradient(g.contiguous(), saved), *[None] * 4
-        if trains:
-            inputs = as_inputs(tensors)
-            return None, None, *differentiated([of._in_pytorch(*inputs)], inputs, [g])
-        return None, None, _Gradient.apply(of, g, *tensors, h), *[None] * 4
-
-
-class _Gradient(Function):
-    @staticmethod
-    def forward(ctx: Any, of: ReadOut, g: Tensor, *tensors: Tensor) -> Tensor:
-        ctx.of = of
-        ctx.save_for_backward(g, *tensors)
-        return of.gradient(g.contiguous(), tensors)
-
-    @staticmethod
-    def backward(ctx: Any, t: Tensor) -> tuple[Tensor | None, ...]:
-        of, (g, *tensors, h) = ctx.of, ctx.saved_tensors
-        if not torch.is_grad_enabled():
-            return None, *of.along(g.contiguous(), [*tensors, h], t.contiguous()), None, None
-        with torch.enable_grad():
-            g, *inputs = as_inputs([g, *tensors])
-            by = [inputs[0]]
-            (u,) = torch.autograd.grad(of._in_pytorch(*inputs), by, [g], create_graph=True)
-            return None, *differentiated([u], [g, *inputs], [t]), None
 
 
 class _ReadOutStruct(ctypes.Structure):

@@ -10,7 +10,7 @@ import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from molnet.kernels.compiler import kernels_for
 from molnet.kernels.linear.blocks import RowGroups
+from molnet.kernels.single import apply_step
 
 if TYPE_CHECKING:
     from molnet.kernels.program import Surroundings
@@ -82,7 +83,7 @@ class SymmetricPolynomials:
         """Whether there are kernels for features of this type on this device."""
         return kernels_for(like) is not None
 
-    def evaluate(self, x: Tensor, weight: Tensor, species: RowGroups) -> Tensor:
+    def in_pytorch(self, x: Tensor, weight: Tensor, species: RowGroups | None) -> Tensor:
         """The powers in plain PyTorch.
 
         Args:
@@ -99,18 +100,15 @@ class SymmetricPolynomials:
             monomials.append(monomials[parent] * components[factor])
         matrix, path, output = self._constants(x.dtype, x.device)
         sums = torch.stack(monomials, 1).transpose(1, 2) @ matrix  # [N, C, pieces]
-        weights = weight.index_select(0, species.of_rows()).unflatten(
-            1, (self.paths, self.channels)
-        )
+        of_nodes = weight.index_select(0, cast(RowGroups, species).group)
+        weights = of_nodes.unflatten(1, (self.paths, self.channels))
         of_pieces = sums.transpose(1, 2) * weights.index_select(1, path)
         result = x.new_zeros(len(x), self.outputs, self.channels)
         return result.index_add(1, output, of_pieces).flatten(1)
 
-    def apply(
-        self, x: Tensor, weight: Tensor, around: "Surroundings", onto: Tensor | None
-    ) -> Tensor:
-        """The powers as a step of a program, recorded by autograd."""
-        return self.evaluate(x, weight, around.species)
+    def apply(self, x: Tensor, weight: Tensor, around: "Surroundings") -> Tensor:
+        """The powers in a program, recorded by autograd."""
+        return apply_step(self, x, weight, around.species)
 
     def struct(self, weight: Tensor | None) -> "SymmetricPowerStruct":
         """``SymmetricPower`` of the C++ source."""

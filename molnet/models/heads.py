@@ -53,9 +53,9 @@ class Extensive(Head):
 
     def forward(self, features: Features, graph: Graph) -> Tensor:
         """Totals ``[G]``, float64 wherever the device has it."""
-        references = self._references_of(graph)
         if (kernel := self._kernel(features, graph)) is not None:
-            return kernel(features.scalars, *self._layers, references)
+            return kernel(features.scalars, *self._layers, self._references_of(graph))
+        references = self._references_of(graph)
         learned = self.scale * self.readout(features.scalars).squeeze(1)  # (N,)
         return sum_over_structures(learned.to(references.dtype) + references, graph)
 

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from molnet.kernels.compiler import kernels_serve
 from molnet.kernels.gate import FUNCTIONS, CompiledGate, GateEntry
+from molnet.kernels.single import apply_step
 from molnet.nn.activation import Activation, NormalizedFunction, ScalarFunction
 from molnet.nn.alteration import altered
 from molnet.o3.irrep import Irrep, MulIrrep
@@ -101,9 +103,9 @@ class Gate(torch.nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Gate features ``[..., irreps_in.dim]``; returns ``[..., irreps_out.dim]``."""
         compiled = self.as_step()
-        if compiled is not None and compiled.serves(features):
+        if compiled is not None and kernels_serve(features):
             check_features(features, self.irreps_in, "features of Gate")
-            return compiled(features)
+            return apply_step(compiled, features)
         return self._in_pytorch(features)
 
     def as_step(self) -> CompiledGate | None:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from molnet.kernels.linear.blocks import BlockwiseMap, MapBlock, RowGroups
-from molnet.kernels.linear.blockwise import LinearMap, apply_blockwise
+from molnet.kernels.linear.blockwise import LinearMap
+from molnet.kernels.single import apply_step
 from molnet.o3.irreps import Irreps
 from molnet.o3.layout import check_features
 
@@ -83,4 +84,4 @@ class SpeciesLinear(nn.Module):
         check_features(x, self.irreps_in, "features of SpeciesLinear")
         if self.weight is None:
             return x.new_zeros(x.shape[0], self.irreps_out.dim)
-        return apply_blockwise(self.map, x, self.weight, species)
+        return apply_step(LinearMap(self.map, of_species=True), x, self.weight, species)

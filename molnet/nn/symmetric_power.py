@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from molnet.kernels.linear.blocks import RowGroups
+from molnet.kernels.single import apply_step
 from molnet.kernels.symmetric_power import Piece, SymmetricPolynomials, products_of
 from molnet.o3.irreps import Irreps
 from molnet.o3.layout import check_features
@@ -99,7 +100,7 @@ class SymmetricPower(nn.Module):
             ``[N, irreps_out.dim]`` in layout ``ir_mul``.
         """
         check_features(x, self.irreps_in, "features of SymmetricPower")
-        return self.polynomials.evaluate(x, self.weight, species)
+        return apply_step(self.polynomials, x, self.weight, species)
 
     def extra_repr(self) -> str:
         return (

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from molnet.kernels.compiler import kernels_serve
 from molnet.kernels.linear.blocks import BlockwiseMap, MapBlock
-from molnet.kernels.linear.blockwise import LinearMap, apply_blockwise, runs_in_place
+from molnet.kernels.linear.blockwise import LinearMap
+from molnet.kernels.single import apply_step
 from molnet.o3.constants import Constants
 from molnet.o3.instructions import LinearInstruction, linear_instructions
 from molnet.o3.irreps import Irreps, IrrepsLike
@@ -138,9 +140,9 @@ class Linear(PathWeights):
             ``[..., irreps_out.dim]`` (``[..., f_out, irreps_out.dim]``).
         """
         weight = self._given_or_own(weight, features)
-        if self.blockwise is not None and weight.dim() == 1 and runs_in_place(features):
+        if self.blockwise is not None and weight.dim() == 1 and kernels_serve(features):
             check_features(features, self.irreps_in, "features of Linear")
-            return apply_blockwise(self.blockwise, features, weight)
+            return apply_step(LinearMap(self.blockwise), features, weight)
         parts = self._weight_by_path(weight * self._constants[0])
         inputs = self._blocks.split(features)
         outputs: dict[int, Tensor] = {}

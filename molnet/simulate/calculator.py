@@ -95,7 +95,7 @@ class Calculator(ASECalculator):
         self._distances: NDArray[np.floating] | None = None  # of its atoms, once they are measured
         self._unmeasured = 0  # calculations since the last that was looked at
         self._outside = False
-        self._remarked: set[float] = set()
+        self._known_charges: set[float] = set()  # not judged again for each step of dynamics
         self.implemented_properties = list(model.properties)
         if energy_name(model) is not None:
             self.implemented_properties += ["energy", "free_energy"]
@@ -176,11 +176,11 @@ class Calculator(ASECalculator):
 
     def _checked_charge(self, atoms: Atoms) -> float:
         charge = total_charge(atoms)
-        self.model.total_charges.check([charge])
-        remark = self.model.total_charges.remark(charge)
-        if remark and charge not in self._remarked:
-            self._remarked.add(charge)
-            warnings.warn(remark, UnseenChargeWarning, stacklevel=2)
+        if charge not in self._known_charges:
+            self.model.total_charges.check([charge])
+            if remark := self.model.total_charges.remark(charge):
+                warnings.warn(remark, UnseenChargeWarning, stacklevel=2)
+            self._known_charges.add(charge)
         return charge
 
     def _warn_of_distance(self, atoms: Atoms, is_new: bool) -> None:

@@ -70,9 +70,7 @@ class Convolving:
             raise ValueError("expected the table of the radial functions, got None")
         return calls.ConvolutionStruct.of(self.plan, self.coupling, weight, TERMS_OF_SPLINE)
 
-    def apply(
-        self, x: Tensor, weight: Tensor, around: "Surroundings", onto: Tensor | None
-    ) -> Tensor:
+    def apply(self, x: Tensor, weight: Tensor, around: "Surroundings") -> Tensor:
         """The same, recorded by autograd."""
         of_paths = Weights(around.basis, weight, around.rows)
         return convolve(x, around.harmonics, self.coupling, of_paths, around.edges, self.plan)

@@ -20,7 +20,7 @@ are ``wanted``; the others come out empty.
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -93,76 +93,38 @@ def _plan(inputs: tuple[int, ...], output_dims: tuple[int, ...], paths: tuple[in
     )
 
 
-def _new_output(x: Tensor, rest: Sequence[Any]) -> Tensor:
-    return x.new_empty(x.shape[0], rest[_NUM_CONSTANTS].output_size)
+class _Operator(NamedTuple):
+    """One of the operators; its tensors are ``num_real`` to differentiate by, then constants."""
 
+    name: str
+    num_real: int
 
-def _new_gradients(
-    wanted: Sequence[bool], x: Tensor, *others: Tensor
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Room for the gradient of x, and for those of Y, B and T; unwanted ones are empty."""
-    return x.new_empty(x.shape), tuple(
-        other.new_empty(other.shape if asked else 0)
-        for other, asked in zip(others, wanted, strict=True)
-    )
+    @property
+    def gives_gradients(self) -> bool:
+        """Whether it returns those of x, Y, B and T, rather than features."""
+        return self.name.endswith("backward")
 
+    def new_outputs(self, *arguments: Any) -> Any:
+        """Room for what it returns; unwanted gradients are empty."""
+        rest = arguments[self.num_real :]
+        if not self.gives_gradients:
+            x, plan = arguments[0], rest[_NUM_CONSTANTS]
+            return x.new_empty(x.shape[0], plan.output_size)
+        wanted = True, *rest[-1]
+        return tuple(
+            primal.new_empty(primal.shape if asked else 0)
+            for primal, asked in zip(arguments[1:5], wanted, strict=True)
+        )
 
-def _run_backward(
-    name: str,
-    arguments: Sequence[Tensor | None],
-    primals: Sequence[Tensor],
-    rest: Sequence[Any],
-) -> tuple[Tensor, ...]:
-    """Run a kernel whose results are the wanted gradients of the primals x, Y, B, T."""
-    *rest, wanted = rest
-    of_x, of_others = _new_gradients(wanted, *primals)
-    results = [of if asked else None for of, asked in zip(of_others, wanted, strict=True)]
-    calls.run(name, arguments, [of_x, *results], *_unpack(primals[2], primals[3], rest))
-    return of_x, *of_others
-
-
-def _forward(x: Tensor, Y: Tensor, B: Tensor, T: Tensor, *rest: Any) -> Tensor:
-    out = _new_output(x, rest)
-    calls.run("forward", [x, Y, B, T], [out], *_unpack(B, T, rest))
-    return out
-
-
-def _backward(
-    g: Tensor, x: Tensor, Y: Tensor, B: Tensor, T: Tensor, *rest: Any
-) -> tuple[Tensor, ...]:
-    return _run_backward("backward", [g, x, Y, B, T], [x, Y, B, T], rest)
-
-
-def _double_forward(
-    x: Tensor,
-    Y: Tensor,
-    B: Tensor,
-    T: Tensor,
-    a: Tensor,
-    y: Tensor,
-    b: Tensor,
-    u: Tensor | None,
-    *rest: Any,
-) -> Tensor:
-    out = _new_output(x, rest)
-    calls.run("double_forward", [x, Y, B, T, a, y, b, u], [out], *_unpack(B, T, rest))
-    return out
-
-
-def _double_backward(
-    g: Tensor,
-    x: Tensor,
-    Y: Tensor,
-    B: Tensor,
-    T: Tensor,
-    a: Tensor,
-    y: Tensor,
-    b: Tensor,
-    u: Tensor | None,
-    *rest: Any,
-) -> tuple[Tensor, ...]:
-    arguments = [g, x, Y, B, T, a, y, b, u]
-    return _run_backward("double_backward", arguments, [x, Y, B, T], rest)
+    def run(self, *arguments: Any) -> Any:
+        """Fill them by a kernel."""
+        tensors, rest = arguments[: self.num_real], arguments[self.num_real :]
+        outputs = self.new_outputs(*arguments)
+        filled, (B, T) = [outputs], arguments[2:4]
+        if self.gives_gradients:
+            filled, (B, T) = _only((True, *rest[-1]), outputs), arguments[3:5]
+        calls.run(self.name, tensors, filled, *_unpack(B, T, rest[: _NUM_CONSTANTS + 1]))
+        return outputs
 
 
 def _reference_change(arguments: Sequence[Tensor | None], rest: Sequence[Any]) -> Tensor:
@@ -241,18 +203,13 @@ def _call(name: str) -> Callable[..., Any]:
     return _functions[name].apply
 
 
-def _register(
-    name: str,
-    signature: str,
-    kernel: Callable[..., Any],
-    fake: Callable[..., Any],
-    backward: Callable[..., Sequence[Tensor | None]],
-) -> None:
+def _register(name: str, signature: str, backward: Callable[..., Sequence[Tensor | None]]) -> None:
     """Define one operator: schema, CPU kernel, fake implementation and autograd rule."""
     operator = f"convolution_{name}"
     _operators.define(f"{operator}{signature}")
     num_tensors = signature.partition("->")[0].count("Tensor")
     num_real = num_tensors - _NUM_CONSTANTS
+    of = _Operator(name, num_real)
 
     def save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.set_materialize_grads(False)
@@ -275,13 +232,13 @@ def _register(
         save(ctx, _of_schema(inputs, num_tensors), output)
 
     qualified = f"molnet::{operator}"
-    _operators.impl(operator, of_schema(kernel), "CPU")
-    torch.library.register_fake(qualified, of_schema(fake), lib=_operators)
+    _operators.impl(operator, of_schema(of.run), "CPU")
+    torch.library.register_fake(qualified, of_schema(of.new_outputs), lib=_operators)
     torch.library.register_autograd(
         qualified, differentiate, setup_context=save_of_schema, lib=_operators
     )
     rules: dict[str, Callable[..., Any]] = {
-        "forward": kernel,
+        "forward": of.run,
         "setup_context": save,
         "backward": differentiate,
     }
@@ -291,36 +248,19 @@ def _register(
     _functions[name] = type(operator, (Function,), members)
 
 
-def _fake_gradients(x: Tensor, Y: Tensor, B: Tensor, T: Tensor, rest: Sequence[Any]) -> Any:
-    of_x, of_others = _new_gradients(rest[-1], x, Y, B, T)
-    return of_x, *of_others
-
-
-_register(
-    "forward",
-    f"({_ARGUMENTS}, {_REST}) -> Tensor",
-    _forward,
-    lambda x, Y, B, T, *rest: _new_output(x, rest),
-    _backward_of_forward,
-)
+_register("forward", f"({_ARGUMENTS}, {_REST}) -> Tensor", _backward_of_forward)
 _register(
     "backward",
     f"(Tensor g, {_ARGUMENTS}, {_REST}, bool[] wanted) -> {_GRADIENTS}",
-    _backward,
-    lambda g, x, Y, B, T, *rest: _fake_gradients(x, Y, B, T, rest),
     _backward_of_backward,
 )
 _register(
     "double_forward",
     f"({_ARGUMENTS}, {_TANGENTS}, {_REST}) -> Tensor",
-    _double_forward,
-    lambda x, Y, B, T, a, y, b, u, *rest: _new_output(x, rest),
     _backward_of_double_forward,
 )
 _register(
     "double_backward",
     f"(Tensor g, {_ARGUMENTS}, {_TANGENTS}, {_REST}, bool[] wanted) -> {_GRADIENTS}",
-    _double_backward,
-    lambda g, x, Y, B, T, a, y, b, u, *rest: _fake_gradients(x, Y, B, T, rest),
     _backward_of_double_backward,
 )

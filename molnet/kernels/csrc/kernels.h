@@ -1,5 +1,5 @@
 // The kernels as others call them, and what they are told: the structures are filled in by
-// linear/blocks.py, gate.py, convolution/calls.py and edge_basis.py.
+// linear/blocks.py, convolution/calls.py and edge_basis.py.
 
 #pragma once
 
@@ -44,22 +44,6 @@ struct Linear {
     int64_t weight_numel;
 
     Linear transposed() const { return {transpose, map, panels_of_transpose, panels, weight_numel}; }
-};
-
-// The gate: gate/gate.cpp.
-
-// Copies of one irrep; positions count numbers from the start of a row.
-struct Entry {
-    int64_t in, out, count, function;
-    int64_t gate, components;         // no components: scalars without a gate
-    int64_t in_stride, out_stride;    // from one component to the next
-    double factor;
-};
-
-struct Gate {
-    int64_t rows, dim_in, dim_out, entries;
-    const Entry* entry;
-    int64_t threads;
 };
 
 // The convolution: convolution/coupled/sweep.h.
@@ -127,12 +111,6 @@ void blockwise_packed_map(const Blocks*, const Rows*, int64_t weight_numel, cons
 
 void blockwise_packed_both(const Blocks*, const Rows*, int64_t weight_numel, const Real* x, const Real* g,
                            Real* gW, const Blocks* other, const Real* W, const Real* from, Real* to);
-
-void gate_forward(const Gate*, const Real* x, Real* y);
-
-void gate_backward(const Gate*, const Real* x, const Real* g, Real* gx);
-
-void gate_tangent(const Gate*, const Real* x, const Real* g, const Real* t, Real* by_g, Real* by_x);
 
 void convolution_forward(const Convolution*, const Real* x, const Real* Y, const Real* B, const Real* T, Real* out);
 

@@ -62,24 +62,21 @@ class RowGroups(NamedTuple):
     """Rows in groups (the nodes of each species, say), with weights of their own.
 
     Attributes:
+        group: of each row, ``[N]``.
         order: indices of the rows, group by group, ``[N]``.
         starts: those of group s are ``order[starts[s]:starts[s + 1]]``, ``[S + 1]``.
     """
 
+    group: Tensor
     order: Tensor
     starts: Tensor
 
     @classmethod
     def of(cls, group: Tensor, num_groups: int) -> "RowGroups":
         """Sort rows by their group, ``[N]`` integers in ``range(num_groups)``."""
+        group = group.long().contiguous()
         ascending, order = group.sort(stable=True)
-        return cls(order, starts_of(ascending, num_groups))
-
-    def of_rows(self) -> Tensor:
-        """The group of each row again, ``[N]``."""
-        groups = torch.empty_like(self.order)
-        groups[self.order] = torch.repeat_interleave(self.starts.diff())
-        return groups
+        return cls(group, order, starts_of(ascending, num_groups))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +98,31 @@ class BlockwiseMap:
         )
         transposed.__dict__["transposed"] = self
         return transposed
+
+    def in_pytorch(self, x: Tensor, weight: Tensor, groups: RowGroups | None = None) -> Tensor:
+        """The map in plain PyTorch.
+
+        Args:
+            x: features ``[..., dim_in]``; ``[N, dim_in]`` where there are groups.
+            weight: flat weights ``[numel]``, or ``[S, numel]`` for S groups.
+            groups: which rows go with which weights.
+        """
+        if groups is not None:
+            rows = x.index_select(0, groups.order).split(groups.starts.diff().tolist())
+            parts = [self.in_pytorch(*each) for each in zip(rows, weight, strict=True)]
+            return torch.cat(parts).index_select(0, groups.order.argsort())
+        outputs: dict[int, Tensor] = {}
+        for block in self.blocks:
+            part = x.narrow(-1, block.start_in, block.components * block.mul_in)
+            part = part.unflatten(-1, (block.components, block.mul_in))
+            y = (part @ (block.alpha * block.weights(weight))).flatten(-2)
+            known = outputs.get(block.start_out)
+            outputs[block.start_out] = y if known is None else known + y
+        result, end = [], 0
+        for start, y in sorted(outputs.items(), key=lambda item: item[0]):
+            result += [x.new_zeros(*x.shape[:-1], start - end), y] if start > end else [y]
+            end = start + y.shape[-1]
+        return torch.cat([*result, x.new_zeros(*x.shape[:-1], self.dim_out - end)], -1)
 
     @cached_property
     def covers(self) -> bool:
@@ -145,39 +167,4 @@ class Blocks(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("dim_in", "dim_out", "blocks", "covered")),
         ("block", ctypes.c_void_p),
-    )
-
-
-class Rows(ctypes.Structure):
-    """``Rows`` of the C++ source."""
-
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in ("nodes", "groups")),
-        *((name, ctypes.c_void_p) for name in ("order", "starts")),
-        *((name, ctypes.c_int64) for name in ("threads", "onto")),
-    )
-
-
-def rows_of(num_rows: int, order: Tensor | None, starts: Tensor | None, onto: bool = False) -> Rows:
-    """Rows in groups or all in one; whether results are added to what is there."""
-    return Rows(
-        num_rows,
-        1 if starts is None else len(starts) - 1,
-        None if order is None else order.data_ptr(),
-        None if starts is None else starts.data_ptr(),
-        torch.get_num_threads(),
-        onto,
-    )
-
-
-def call(
-    kernel: Any, linear: BlockwiseMap, rows: Rows, weight_numel: int, *arguments: Tensor | int
-) -> None:
-    """Call a kernel with tensors, or addresses."""
-    addresses = [a if isinstance(a, int) else a.data_ptr() for a in arguments]
-    kernel(
-        ctypes.c_void_p(linear.address),
-        ctypes.byref(rows),
-        ctypes.c_int64(weight_numel),
-        *map(ctypes.c_void_p, addresses),
     )

@@ -29,7 +29,8 @@ def pack(
     run.restype = ctypes.c_int64
     run.argtypes = [ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 2]
     threads = torch.get_num_threads()
-    memory = maps[0][1].new_empty(run(len(maps), given, threads, None, None))
+    size = run(len(maps), given, threads, None, None)
+    memory = maps[0][1].new_empty(max(size, 1))  # an empty tensor has no address
     run(len(maps), given, threads, memory.data_ptr(), packed)
     return packed, memory
 
