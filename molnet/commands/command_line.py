@@ -52,16 +52,16 @@ def run_command(
         primary = f"resumed_{name}"
         ConfigStore.instance().store(primary, settings)
 
-    composed = False
+    composed, text = False, None
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name=primary)
     def job(config: DictConfig) -> None:
-        nonlocal composed
+        nonlocal composed, text
         composed = True
         with explained(wants_traceback):
             config.merge_with(values)
             if wants_help:
-                print(help_text(name, config, topics))
+                text = help_text(name, config, topics)
             else:
                 task(config)
 
@@ -78,6 +78,8 @@ def run_command(
                 ) from error
     finally:
         discard_empty_folders()
+    if text is not None:
+        print(text)  # here, as Hydra would report a closed pipe as an error of the job
 
 
 def _plain_values(name: str, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
