@@ -4,8 +4,9 @@
     python scripts/check_organic_model.py data/models/organic FOLDER [--only errors walls ...]
 
 Prints Markdown, the figures of the model's card: errors by kind, source and size; twenty drug-like
-molecules in dynamics at 300 K; forces between all pairs of elements at short distances. "sample"
-writes the few held-out frames that the tests use.
+molecules in dynamics at 300 K; forces between all pairs of elements at short distances; the
+distance to the training set beside the true errors. "sample" writes the few held-out frames that
+the tests use.
 """
 
 import argparse
@@ -14,25 +15,26 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from ase import Atoms, units
+from ase import Atoms
+from ase.build import bulk
+from ase.build import molecule as g2_molecule
 from ase.data import covalent_radii
 from ase.io import read
-from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.optimize import LBFGS
 from sampling.distortions import bond_matrix
 from sampling.labelling import label_any, numbers_of
 from sampling.molecules import DRUGS, embedded, positions_of, symbols_of
 from sampling.parts import frames_in
+from scipy.stats import spearmanr
 
 from molnet.models import Model, load_model
 from molnet.simulate import Calculator
+from molnet.simulate.dynamics import Dynamics
 
 BROKEN = 1.5  # a bond this many times as long as in the relaxed molecule is broken
 HOT = 1500.0  # K, of all atoms together
@@ -98,28 +100,37 @@ def table(
 
 
 def dynamics(model: Model, arguments: argparse.Namespace) -> Iterator[str]:
-    """Langevin dynamics at 300 K of twenty molecules that the model has not seen."""
+    """Langevin dynamics at 300 K, in steps of 0.5 fs, of molecules that the model has not seen."""
+    molecules = [relaxed(smiles, model) for smiles in DRUGS.values()]
+    steps = round(arguments.picoseconds * 2000)
+    run = Dynamics(model, molecules, "langevin", 300.0, steps=steps, timestep=0.5)
+    walks = [Walk(atoms) for atoms in molecules]
+    for step in range(1, steps + 1):
+        run.step()
+        if step % 10 == 0:
+            for place in run.running:
+                walks[place].watch(run.atoms(place))
+        if step % (steps // 10) == 0:
+            for place in run.running:
+                walks[place].compare(run.atoms(place), model)
     yield "\n| molecule | atoms | longest bond | hottest (K) | energy MAE | forces MAE | |"
     yield "|---|---|---|---|---|---|---|"
-    broken = 0
-    for seed, (name, smiles) in enumerate(DRUGS.items()):
-        rng = np.random.default_rng(seed)
-        molecule = embedded(smiles, rng)
-        if molecule is None:
-            raise RuntimeError(f"{name}: no conformer was found")
-        atoms = Atoms(symbols_of(molecule), positions_of(molecule), calculator=Calculator(model))
-        LBFGS(atoms, logfile=None).run(fmax=0.02, steps=300)
-        seen = walk(atoms, arguments.picoseconds, rng)
-        broken += not seen.intact
-        yield (
-            f"| {name} | {len(atoms)} | {seen.stretch:.2f} | {seen.temperature:.0f} "
-            f"| {1e3 * np.abs(seen.energies).mean():.1f} | {1e3 * np.mean(seen.forces):.0f} "
-            f"| {'' if seen.intact else 'broken'} |"
-        )
+    for name, seen in zip(DRUGS, walks, strict=True):
+        yield f"| {name} | {seen} |"
+    broken = sum(not seen.intact for seen in walks) + len(run.ended)
     yield f"\n{broken} of {len(DRUGS)} molecules broke within {arguments.picoseconds:g} ps."
 
 
-@dataclass
+def relaxed(smiles: str, model: Model) -> Atoms:
+    """A conformer of a molecule, at a minimum of the model."""
+    molecule = embedded(smiles, np.random.default_rng(0))
+    if molecule is None:
+        raise RuntimeError(f"{smiles}: no conformer was found")
+    atoms = Atoms(symbols_of(molecule), positions_of(molecule), calculator=Calculator(model))
+    LBFGS(atoms, logfile=None).run(fmax=0.02, steps=500)
+    return atoms
+
+
 class Walk:
     """What dynamics of one molecule has shown.
 
@@ -129,40 +140,39 @@ class Walk:
         energies, forces: deviations from GFN2-xTB on the way, eV per atom and mean eV/Å.
     """
 
-    stretch: float = 0.0
-    temperature: float = 0.0
-    energies: list[float] = field(default_factory=list)
-    forces: list[float] = field(default_factory=list)
+    def __init__(self, atoms: Atoms) -> None:
+        self.size = len(atoms)
+        self.bonded = bond_matrix(atoms.numbers, atoms.positions)
+        self.lengths = atoms.get_all_distances()[self.bonded]
+        self.stretch = self.temperature = 0.0
+        self.energies: list[float] = []
+        self.forces: list[float] = []
+
+    def watch(self, atoms: Atoms) -> None:
+        """Notes the bonds and the temperature."""
+        stretch = float((atoms.get_all_distances()[self.bonded] / self.lengths).max())
+        self.stretch = max(self.stretch, stretch)
+        self.temperature = max(self.temperature, float(atoms.get_temperature()))
+
+    def compare(self, atoms: Atoms, model: Model) -> None:
+        """Notes the errors of the model."""
+        true = label_any(atoms.numbers, atoms.positions)
+        if true is not None:
+            predicted = quiet(model, [atoms])[0]
+            self.energies.append(abs(float(predicted["energy"]) - true[0]) / len(atoms))
+            self.forces.append(float(np.abs(predicted["forces"] - true[1]).mean()))
 
     @property
     def intact(self) -> bool:
         """Whether no bond has broken and nothing is hot."""
         return self.stretch < BROKEN and self.temperature < HOT
 
-
-def walk(atoms: Atoms, picoseconds: float, rng: np.random.Generator) -> Walk:
-    """Langevin dynamics at 300 K in steps of 0.5 fs, compared with GFN2-xTB every tenth of it."""
-    bonded = bond_matrix(atoms.numbers, atoms.positions)
-    relaxed = atoms.get_all_distances()[bonded]
-    MaxwellBoltzmannDistribution(atoms, temperature_K=300.0, rng=rng)
-    motion = Langevin(
-        atoms, 0.5 * units.fs, temperature_K=300.0, friction=0.01 / units.fs, fixcm=False, rng=rng
-    )
-    seen = Walk()
-    blocks = round(picoseconds * 200)
-    for block in range(1, blocks + 1):
-        motion.run(10)
-        stretch = float((atoms.get_all_distances()[bonded] / relaxed).max())
-        seen.stretch = max(seen.stretch, stretch)
-        seen.temperature = max(seen.temperature, float(atoms.get_temperature()))
-        if not seen.intact:
-            break
-        if block % (blocks // 10) == 0:
-            true = label_any(atoms.numbers, atoms.positions)
-            if true is not None:
-                seen.energies.append((atoms.get_potential_energy() - true[0]) / len(atoms))
-                seen.forces.append(float(np.abs(atoms.get_forces() - true[1]).mean()))
-    return seen
+    def __str__(self) -> str:
+        return (
+            f"{self.size} | {self.stretch:.2f} | {self.temperature:.0f} "
+            f"| {1e3 * np.mean(self.energies):.1f} | {1e3 * np.mean(self.forces):.0f} "
+            f"| {'' if self.intact else 'broken'}"
+        )
 
 
 def walls(model: Model, arguments: argparse.Namespace) -> Iterator[str]:
@@ -185,13 +195,45 @@ def walls(model: Model, arguments: argparse.Namespace) -> Iterator[str]:
             yield f"| {first}–{second} | {touching:.2f} | {reach:.2f} | {weakest:.1f} |"
 
 
+def domain(model: Model, arguments: argparse.Namespace) -> Iterator[str]:
+    """How the distance to the training set follows the true errors, and what lies outside."""
+    frames: list[Atoms] = read(arguments.folder / "test.extxyz", ":")
+    predictions = quiet(model, frames)
+    distances = np.array([float(predicted["domain_distance"]) for predicted in predictions])
+    wrong = [
+        np.linalg.norm(predicted["forces"] - atoms.get_forces(), axis=1).max()
+        for atoms, predicted in zip(frames, predictions, strict=True)
+    ]
+    rank = spearmanr(distances, wrong).statistic
+    yield f"\nRank correlation of the distance with the largest force error: {rank:.2f}"
+    outside = 100.0 * (distances > 1.0).mean()
+    yield f"of {len(frames):,} held-out frames; {outside:.1f} % of them lie outside.\n"
+    yield "| structure | distance |"
+    yield "|---|---|"
+    for name, atoms in far_outside().items():
+        yield f"| {name} | {float(quiet(model, [atoms])[0]['domain_distance']):.2f} |"
+
+
+def far_outside() -> dict[str, Atoms]:
+    """Structures of known elements that the model cannot know."""
+    fused = g2_molecule("C6H6")
+    fused.positions[0] = fused.positions[1] + [0.0, 0.0, 0.2]
+    placeholder = g2_molecule("H2O")
+    placeholder.set_cell([1.0, 1.0, 1.0])
+    placeholder.pbc = True
+    return {
+        "C60": g2_molecule("C60"),
+        "diamond": bulk("C"),
+        "water in a cell of 1 Å": placeholder,
+        "benzene with two atoms 0.2 Å apart": fused,
+    }
+
+
 def sample(model: Model, arguments: argparse.Namespace) -> Iterator[str]:
     """Writes the first held-out frame of each kind, and one at 300 K of each drug-like molecule."""
     chosen: dict[tuple[str, str], str] = {}
-    for name, text in frames_in([arguments.folder / "test.extxyz"]):
-        comment = text.splitlines()[1]
-        kind = comment.split(" kind=")[1].split()[0]
-        if " source=drug " not in comment:
+    for name, kind, text in frames_in([arguments.folder / "test.extxyz"]):
+        if " source=drug " not in text:
             chosen.setdefault(("any", kind), text)
         elif kind == "md300":
             chosen.setdefault((name, kind), text)
@@ -215,6 +257,7 @@ CHECKS: dict[str, Callable[[Model, argparse.Namespace], Iterator[str]]] = {
     "errors": errors,
     "walls": walls,
     "dynamics": dynamics,
+    "domain": domain,
     "sample": sample,
 }
 

@@ -1,7 +1,7 @@
 """Make the data that the bundled model was trained on: molecules of H, C, N, O and F, GFN2-xTB.
 
     pip install -e ".[organic,qm9]"
-    python scripts/make_organic_model_data.py FOLDER [--shards 100]
+    python scripts/make_organic_model_data.py FOLDER [--shards 90 --test-shards 5]
 
 Each shard is a random sample of everything: thermal structures of QM9's molecules, of drug-like
 molecules and of small ones (MMFF94 dynamics at 300 to 1000 K, GFN2-xTB relaxations), the same with
@@ -15,7 +15,7 @@ interrupted run continues where it was, and several processes may share the shar
 import argparse
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core, and sums in one order
@@ -44,23 +44,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--first", type=int, default=0, help="the first shard to make")
-    parser.add_argument("--shards", type=int, default=100, help="how many to make")
+    parser.add_argument("--shards", type=int, default=90, help="how many to make")
+    parser.add_argument(
+        "--test-shards", type=int, default=0, help="how many more, of which only the test is kept"
+    )
     parser.add_argument("--seed", type=int, default=2024)
     arguments = parser.parse_args()
-    for part in PARTS:
-        (arguments.folder / part).mkdir(parents=True, exist_ok=True)
-    for shard in range(arguments.first, arguments.first + arguments.shards):
-        if (arguments.folder / "train" / f"{shard:03d}.extxyz").exists():
-            continue
-        texts: dict[str, list[str]] = {part: [] for part in PARTS}
-        for part, frame in frames_of_shard(shard, arguments.seed):
-            texts[part].append(frame.extxyz())
-        for part, text in texts.items():  # the training part comes last: it ends the shard
-            file = arguments.folder / part / f"{shard:03d}.extxyz"
-            file.with_suffix(".partial").write_text("".join(text))
-            file.with_suffix(".partial").rename(file)
-        counts = ", ".join(f"{part} {len(text)}" for part, text in texts.items())
-        print(f"shard {shard}: {counts} frames", flush=True)
+    end = arguments.first + arguments.shards
+    for shard in range(arguments.first, end):
+        make(arguments.folder, shard, arguments.seed, PARTS)
+    for shard in range(end, end + arguments.test_shards):
+        make(arguments.folder, shard, arguments.seed, ("test",))
     drug_file = arguments.folder / "test" / "drugs.extxyz"
     if not drug_file.exists():
         rng = np.random.default_rng(arguments.seed)
@@ -69,6 +63,22 @@ def main() -> None:
         drug_file.write_text("".join(frames))
     for part, count in gather(arguments.folder).items():
         print(f"{part}.extxyz: {count:,} frames")
+
+
+def make(folder: Path, shard: int, seed: int, parts: Sequence[str]) -> None:
+    """Writes the files of one shard, for these parts, unless they are there."""
+    files = {part: folder / part / f"{shard:03d}.extxyz" for part in parts}
+    if all(file.exists() for file in files.values()):
+        return
+    texts: dict[str, list[str]] = {part: [] for part in PARTS}
+    for part, frame in frames_of_shard(shard, seed):
+        texts[part].append(frame.extxyz())
+    for part, file in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.with_suffix(".partial").write_text("".join(texts[part]))
+        file.with_suffix(".partial").rename(file)
+    counts = ", ".join(f"{part} {len(texts[part])}" for part in parts)
+    print(f"shard {shard}: {counts} frames", flush=True)
 
 
 def frames_of_shard(shard: int, seed: int) -> Iterator[tuple[str, Frame]]:

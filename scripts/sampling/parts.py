@@ -7,7 +7,11 @@ from pathlib import Path
 from sampling.molecules import small
 
 PARTS = ("test", "validation", "train")
-NAME = re.compile(r'name="([^"]*)"')
+NAME = re.compile(r'name="([^"]*)" kind=(\w+)')
+
+ORDINARY = {"relaxed", "md300", "md600", "md1000", "dimer", "complex", "cluster"}
+"""The kinds that a user meets. The validation part holds these alone: it chooses the epoch and sets
+the unit of the distance to the training set."""
 
 
 def gather(folder: Path) -> dict[str, int]:
@@ -29,9 +33,10 @@ def gather(folder: Path) -> dict[str, int]:
         own: set[str] = set()
         counts[part] = 0
         with open(folder / f"{part}.extxyz", "w") as file:
-            for name, frame in frames_in(sorted((folder / part).glob("*.extxyz"))):
+            for name, kind, frame in frames_in(sorted((folder / part).glob("*.extxyz"))):
                 names = set(name.split(".")) - small()
-                if names.isdisjoint(held_out):
+                wanted = part != "validation" or kind in ORDINARY
+                if wanted and names.isdisjoint(held_out):
                     own |= names
                     counts[part] += 1
                     file.write(frame)
@@ -39,14 +44,14 @@ def gather(folder: Path) -> dict[str, int]:
     return counts
 
 
-def frames_in(files: list[Path]) -> Iterator[tuple[str, str]]:
-    """The name and the text of every frame."""
+def frames_in(files: list[Path]) -> Iterator[tuple[str, str, str]]:
+    """The name, the kind and the text of every frame."""
     for path in files:
         with open(path) as file:
             while first := file.readline():
                 comment = file.readline()
                 found = NAME.search(comment)
                 if found is None:
-                    raise ValueError(f"{path}: a frame without a name: {comment.strip()}")
+                    raise ValueError(f"{path}: a frame without name and kind: {comment.strip()}")
                 atoms = [file.readline() for _ in range(int(first))]
-                yield found[1], "".join([first, comment, *atoms])
+                yield found[1], found[2], "".join([first, comment, *atoms])
