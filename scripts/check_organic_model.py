@@ -108,10 +108,10 @@ def dynamics(model: Model, arguments: argparse.Namespace) -> Iterator[str]:
     for step in range(1, steps + 1):
         run.step()
         if step % 10 == 0:
-            for place in run.running:
+            for place in run.running.tolist():
                 walks[place].watch(run.atoms(place))
         if step % (steps // 10) == 0:
-            for place in run.running:
+            for place in run.running.tolist():
                 walks[place].compare(run.atoms(place), model)
     yield "\n| molecule | atoms | longest bond | hottest (K) | energy MAE | forces MAE | |"
     yield "|---|---|---|---|---|---|---|"
