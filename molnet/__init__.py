@@ -60,7 +60,8 @@ if not TYPE_CHECKING:  # else every name would be there
         """Import entries and parts on first use, so that ``import molnet`` stays light."""
         if name in _ENTRIES:
             module, entry = _ENTRIES[name]
-            return getattr(import_module(module), entry)
+            globals()[name] = found = getattr(import_module(module), entry)
+            return found
         if name in __all__:
             return import_module(f"molnet.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

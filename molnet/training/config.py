@@ -8,6 +8,7 @@ own file.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass
+from importlib import import_module
 from typing import Any, TypeVar
 
 from hydra.core.global_hydra import GlobalHydra
@@ -223,7 +224,7 @@ def checked_evaluate(config: DictConfig) -> EvaluateConfig:
     Raises:
         ConfigError: as :func:`checked_train`.
     """
-    checked = conform(config, EvaluateConfig)
+    checked = conform(after_imports(config), EvaluateConfig)
     checked.model = model_folder("model", checked.model)
     if checked.dataset is not None:
         from molnet.training.data_set_settings import checked_data_set
@@ -240,13 +241,32 @@ def checked_predict(config: DictConfig) -> PredictConfig:
     Raises:
         ConfigError: as :func:`checked_train`.
     """
-    checked = conform(config, PredictConfig)
+    checked = conform(after_imports(config), PredictConfig)
     checked.model = model_folder("model", checked.model)
     checked.input = file_names("input", checked.input)
     if checked.output is not None:
         checked.output = file_name("output", checked.output)
     check_ranges(checked)
     return checked
+
+
+def after_imports(config: DictConfig) -> dict[str, Any]:
+    """The settings without ``imports``, once these modules are imported.
+
+    Raises:
+        ConfigError: there is no such module.
+    """
+    settings: Any = OmegaConf.to_container(config, resolve=True)
+    given = settings.pop("imports", None) or []
+    for name in [given] if isinstance(given, str) else given:
+        try:
+            import_module(str(name))
+        except ImportError as error:
+            raise ConfigError(
+                f"imports={typed(given)}: {error}. The folder of a module must be on Python's "
+                "path; for the working folder set PYTHONPATH=."
+            ) from error
+    return settings
 
 
 Schema = TypeVar("Schema")

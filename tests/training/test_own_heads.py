@@ -1,5 +1,7 @@
 """A head of a user's own is one class in a module of his, named by ``_target_``."""
 
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,12 +10,15 @@ from typing import Any
 
 import pytest
 from ase.build import molecule
+from ase.io import write
 from omegaconf import DictConfig, OmegaConf
 
 from molnet.models import load_model
 from molnet.models.kinds import NotImportedError, head_class
 from molnet.training.config import ConfigError
 from molnet.training.run import train
+
+ROOT = Path(__file__).resolve().parents[2]
 
 MODULE = '''
 import torch
@@ -67,7 +72,10 @@ def with_head(config: DictConfig, name: str, head: dict[str, Any]) -> DictConfig
 
 
 def test_a_head_of_ones_own_is_trained_saved_and_loaded(
-    settings: Callable[..., DictConfig], own: Callable[..., str], tmp_path: Path
+    settings: Callable[..., DictConfig],
+    own: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = settings("target=homo")
     head = {"_target_": own("Largest"), "sharpness": 2.0}
@@ -76,6 +84,17 @@ def test_a_head_of_ones_own_is_trained_saved_and_loaded(
     model = load_model(tmp_path / "run")
     assert model.config["heads"] == {"homo": {"kind": own("Largest"), "sharpness": 2.0}}
     assert model.predict(molecule("H2O"))["homo"].shape == ()
+
+    write(tmp_path / "in.xyz", molecule("H2O"))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{tmp_path}")
+    monkeypatch.chdir(tmp_path)
+    ours = [sys.executable, "-m", "molnet", "predict", "in.xyz", "model=run"]
+    refused = subprocess.run(ours, capture_output=True, text=True)
+    assert refused.returncode == 1
+    named = re.search(r"imports=\[\w+\]", refused.stderr)
+    assert named is not None
+    subprocess.run([*ours, named[0]], check=True)
+    assert "homo=" in (tmp_path / "in.predicted.extxyz").read_text()
 
     # Another program: nothing that a model names is imported by itself.
     module = own("Largest").partition(".")[0]
