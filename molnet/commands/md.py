@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class MDConfig:
-    """All settings of ``conf/md.yaml``, see :class:`molnet.simulate.DynamicsSettings`."""
+    """All settings of ``conf/md.yaml``, see
+    :class:`molnet.simulate.molecular_dynamics.DynamicsSettings`.
+    """
 
     model: str = "organic"
     input: Any = None

@@ -75,7 +75,7 @@ class Model(nn.Module):
 
     Attributes:
         domain: the distance to the training set; None where it is not known. See
-            :func:`molnet.models.fit_domain`.
+            ``molnet.training.domain.fit_domain``.
 
     Raises:
         ValueError: for settings that do not fit together, saying which.
