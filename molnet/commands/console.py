@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train a model on structures and their properties",
     "evaluate": "errors of a model on labelled structures",
     "md": "molecular dynamics of structures in files",
+    "vibrations": "harmonic vibrations and free energies of structures in files",
     "models": "the models that come with molnet",
 }
 """Every command: a module of this package with a function ``main``, and what it does."""

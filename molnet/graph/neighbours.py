@@ -37,7 +37,10 @@ class StructureError(ValueError):
 
 
 class Neighbours(NamedTuple):
-    """Directed edges, sorted by receiver; the edges of one receiver are in no particular order."""
+    """Directed edges in one order, by receiver, sender and shift.
+
+    So sums over edges have the same last digits however the edges were found.
+    """
 
     senders: NDArray[np.int64]  # [E]
     receivers: NDArray[np.int64]  # [E]
@@ -79,6 +82,8 @@ def find_neighbours(
     if len(distances) and distances.min() < COINCIDENT:
         closest = distances.argmin()
         raise coincidence(int(receivers[closest]), int(senders[closest]), distances[closest])
+    order = np.lexsort((*shifts.T, senders, receivers))
+    receivers, senders, shifts = receivers[order], senders[order], shifts[order]
     return Neighbours(senders.astype(np.int64), receivers.astype(np.int64), shifts.astype(np.int64))
 
 

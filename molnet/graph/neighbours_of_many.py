@@ -41,8 +41,7 @@ def find_neighbours_of_many(
 ) -> NeighboursOfMany:
     """All pairs of atoms within the cutoff in each of G structures with N atoms in all.
 
-    The edges are those of :func:`find_neighbours`, which leaves the order of the senders of one
-    receiver open; in small molecules they ascend.
+    The edges are those of :func:`find_neighbours`, in the same order.
 
     Args:
         positions: [N, 3], in Å, one structure after the other.

@@ -197,10 +197,6 @@ class MovingGraphs:
         first = self._first[of_structure]
         edges = np.stack([found.senders + first, found.receivers + first])
         shifts = found.shifts.astype(np.float64)
-        # In an order that does not depend on where the search was, so that sums over edges have
-        # the same last digits: a continued trajectory is that of an uninterrupted one.
-        order = np.lexsort([*shifts.T, *edges])
-        of_structure, edges, shifts = of_structure[order], edges[:, order], shifts[order]
         kept = ~np.isin(self._of_structure, outdated)
         if kept.any():
             of_structure = np.concatenate([self._of_structure[kept], of_structure])

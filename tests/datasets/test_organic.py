@@ -31,7 +31,9 @@ def make_organic() -> ModuleType:
         "make_organic", PROJECT / "scripts" / "make_organic.py"
     )
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(PROJECT / "scripts")  # where a script finds its own modules
+        spec.loader.exec_module(module)
     return module
 
 

@@ -1,0 +1,80 @@
+"""Harmonic vibrations of structures from files.
+
+molnet vibrations FILE... [output=FOLDER] [KEY=VALUE ...]
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import MISSING
+
+from molnet.commands.predict import inputs
+from molnet.training.interruption import ends_at_once
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@dataclass
+class VibrationsConfig:
+    """All settings of ``conf/vibrations.yaml``."""
+
+    model: str = MISSING
+    input: Any = MISSING
+    output: str | None = None
+    fmax: float | None = 1e-3
+    indices: list[int] | None = None
+    temperature: float = 298.15
+    pressure: float = 1.0
+    device: str | None = None
+    dtype: str | None = "float64"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command.
+
+    Args:
+        arguments: the command line without the names of program and command; by default the
+            process's own.
+    """
+    with ends_at_once():
+        from molnet.commands.arguments import settings_of
+        from molnet.commands.command_line import run_command
+        from molnet.commands.explained import explained
+
+    with explained():
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        given = settings_of("vibrations", given, inputs)
+    run_command("vibrations", vibrations, given)
+
+
+def vibrations(config: "DictConfig") -> None:
+    """Find vibrations as the settings say, and print a table for each structure."""
+    with ends_at_once():
+        from molnet.graph.frames import resolve_paths
+        from molnet.kernels.allocator import reuse_freed_memory
+        from molnet.models import load_model
+        from molnet.simulate.vibration_files import vibrations_of_files
+        from molnet.training.config import conform
+        from molnet.training.paths import file_name, file_names, model_folder
+        from molnet.training.ranges import check_ranges
+
+    settings = conform(config, VibrationsConfig)
+    check_ranges(settings)
+    input = file_names("input", settings.input)
+    resolve_paths(input)  # a missing file is told before the model is loaded
+    reuse_freed_memory()
+    model = load_model(model_folder("model", settings.model), settings.device, settings.dtype)
+    results = vibrations_of_files(
+        model,
+        input,
+        None if settings.output is None else file_name("output", settings.output),
+        fmax=settings.fmax,
+        indices=settings.indices,
+        temperature=settings.temperature,
+        pressure=settings.pressure,
+    )
+    for number, result in enumerate(results):
+        print(f"\n{result}" if number else result, flush=True)

@@ -1,0 +1,212 @@
+"""Vibrations of structures from files: relaxed first, tables and modes written, thermochemistry."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.constraints import FixAtoms
+from numpy.typing import NDArray
+
+from molnet.graph import StructureError
+from molnet.graph.frames import (
+    ReadingOptions,
+    StructureFileError,
+    frame_name,
+    read_frames,
+    resolve_paths,
+)
+from molnet.graph.plausibility import drop_placeholder_cell
+from molnet.models import FrozenModel, Model, PredictionError
+from molnet.simulate.relaxation import relax
+from molnet.simulate.vibrations import Vibrations, vibrations
+
+logger = logging.getLogger(__name__)
+
+SHOWN_FORCE = 0.05
+"""eV/Å. Above, a structure is no stationary point, and its frequencies mean little."""
+
+
+@dataclass(frozen=True)
+class VibrationsOfFile:
+    """The vibrations of one structure, and what was written.
+
+    ``str(result)`` is a table for people.
+
+    Attributes:
+        name: of the structure.
+        vibrations: its modes.
+        temperature: K, of the free energy.
+        pressure: bar.
+        force: the largest force on an atom that vibrates, in eV/Å.
+        folder: where modes and numbers are.
+    """
+
+    name: str
+    vibrations: Vibrations
+    temperature: float
+    pressure: float
+    force: float
+    folder: Path
+
+    def __str__(self) -> str:
+        found = self.vibrations
+        formula = found.atoms.get_chemical_formula()
+        intensity = "" if found.intensities is None else "  intensity (km/mol)"
+        lines = [f"{self.name} ({formula})", f"mode  frequency (cm⁻¹){intensity}"]
+        for number, frequency in enumerate(found.frequencies):
+            shown = f"{abs(frequency):.1f}{'i' if frequency < 0 else ' '}"
+            line = f"{number:4}  {shown:>17}"
+            if found.intensities is not None:
+                line += f"  {found.intensities[number]:18.1f}"
+            lines.append(line)
+        lines.append(f"zero-point energy {found.zero_point_energy:.4f} eV")
+        free = found.free_energy(self.temperature, self.pressure)
+        kind = (
+            f"Gibbs energy of the ideal gas at {self.temperature:g} K and {self.pressure:g} bar"
+            if found.free
+            else f"free energy with vibrations at {self.temperature:g} K"
+        )
+        lines.append(f"{kind}: energy {free - found.energy:+.4f} eV")
+        if found.imaginary:
+            noun = "frequency is" if found.imaginary == 1 else "frequencies are"
+            lines.append(
+                f"{found.imaginary} {noun} imaginary (i): the structure is no minimum. The free "
+                "energy leaves them out."
+            )
+        return "\n".join([*lines, f"written to {self.folder}"])
+
+
+def vibrations_of_files(
+    model: Model,
+    input: str | Path | Sequence[str | Path],
+    output: str | Path | None = None,
+    *,
+    fmax: float | None = 1e-3,
+    indices: Sequence[int] | None = None,
+    temperature: float = 298.15,
+    pressure: float = 1.0,
+) -> Iterator[VibrationsOfFile]:
+    """Relaxes every structure of one or several files, and finds its vibrations.
+
+    Each structure has a folder with ``relaxed.extxyz``, ``frequencies.csv``, ``vibrations.json``
+    (modes, Hessian, thermochemistry) and ``mode-NN.extxyz``, one period of each mode to look at.
+
+    Args:
+        model: with an energy and forces; best in float64.
+        input: a file that ASE reads, a glob, or several.
+        output: the folder; by default ``NAME.vibrations`` in the working folder. The folders of
+            several structures lie in it.
+        fmax: eV/Å, for the relaxation; None: the structures are taken as they are.
+        indices: atoms that vibrate while the others are held; by default all, or those that no
+            constraint fixes.
+        temperature: K, of the free energy.
+        pressure: bar.
+
+    Raises:
+        StructureFileError: a structure cannot be read or evaluated; the message has file and frame.
+        ValueError: settings that are not possible, or an output that holds vibrations already.
+    """
+    if not (0 < temperature < np.inf and 0 < pressure < np.inf):
+        raise ValueError(
+            f"expected temperature > 0 K and pressure > 0 bar, received {temperature} and "
+            f"{pressure}"
+        )
+    files = resolve_paths(input)
+    named = f"{files[0].name.partition('.')[0]}.vibrations" if len(files) == 1 else "vibrations"
+    folder = Path(named if output is None else output)
+    frozen = FrozenModel(model)
+    for file in files:
+        frames = list(read_frames(file, ReadingOptions()))
+        for number, atoms in enumerate(frames):
+            place = frame_name(file, number)
+            if note := drop_placeholder_cell(atoms, file):
+                logger.warning("%s: %s", place, note)
+            name = file.stem if len(frames) == 1 else f"{file.stem} {number}"
+            alone = len(files) == len(frames) == 1
+            own = folder if alone else folder / name.replace(" ", "-")
+            if (own / "vibrations.json").exists():
+                raise ValueError(
+                    f"{own} holds vibrations already: choose another folder with output=FOLDER"
+                )
+            try:
+                if fmax is not None:
+                    atoms = _relaxed(frozen.model, atoms, fmax, place)
+                chosen = _vibrating(atoms) if indices is None else indices
+                found = vibrations(frozen, atoms, chosen)
+            except (StructureError, PredictionError, IndexError) as error:
+                raise StructureFileError(f"{place}: {error}") from error
+            force = _largest_force(frozen, atoms, found.indices)
+            if force > SHOWN_FORCE:
+                logger.warning(
+                    "%s: the largest force is %.3f eV/Å, so this is no stationary point and its "
+                    "frequencies mean little. Relax it (fmax=0.001).",
+                    *(place, force),
+                )
+            result = VibrationsOfFile(name, found, temperature, pressure, force, own)
+            write(result)
+            yield result
+
+
+def write(result: VibrationsOfFile) -> None:
+    """Writes one structure's folder, with ``vibrations.json`` last."""
+    found, folder = result.vibrations, result.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    ase.io.write(folder / "relaxed.extxyz", found.atoms)
+    width = len(str(max(len(found.frequencies) - 1, 0)))
+    for mode in range(len(found.frequencies)):
+        ase.io.write(folder / f"mode-{mode:0{width}}.extxyz", found.moving(mode))
+    with (folder / "frequencies.csv").open("w", encoding="utf-8") as file:
+        file.write("mode,frequency (cm^-1),intensity (km/mol)\n")
+        for mode, frequency in enumerate(found.frequencies):
+            intensity = "" if found.intensities is None else f"{found.intensities[mode]:.4f}"
+            file.write(f"{mode},{frequency:.4f},{intensity}\n")
+    content = {
+        "units": {
+            "frequencies": "cm^-1",
+            "energies": "eV",
+            "hessian": "eV/Å^2",
+            "modes": "amu^-1/2",
+        },
+        "energy": found.energy,
+        "zero_point_energy": found.zero_point_energy,
+        "free_energy": found.free_energy(result.temperature, result.pressure),
+        "temperature (K)": result.temperature,
+        "pressure (bar)": result.pressure if found.free else None,
+        "largest_force (eV/Å)": result.force,
+        "indices": found.indices.tolist(),
+        "frequencies": found.frequencies.tolist(),
+        "intensities": None if found.intensities is None else found.intensities.tolist(),
+        "modes": found.modes.tolist(),
+        "hessian": found.hessian.tolist(),
+    }
+    (folder / "vibrations.json").write_text(
+        json.dumps(content, ensure_ascii=False), encoding="utf-8"
+    )
+
+
+def _relaxed(model: Model, atoms: Atoms, fmax: float, place: str) -> Atoms:
+    (one,) = relax(model, [atoms], fmax=fmax, steps=2000)
+    if one.fault is not None:
+        raise StructureFileError(f"{place}: {one.fault}")
+    if not one.converged:
+        logger.warning(
+            "%s: not relaxed after %d steps, the largest force is %.4f eV/Å (fmax=%g)",
+            *(place, one.steps, one.force, fmax),
+        )
+    return one.atoms
+
+
+def _vibrating(atoms: Atoms) -> Sequence[int] | None:
+    """Atoms that no ``FixAtoms`` holds; None for all."""
+    fixed = {int(i) for one in atoms.constraints if isinstance(one, FixAtoms) for i in one.index}
+    return [i for i in range(len(atoms)) if i not in fixed] if fixed else None
+
+
+def _largest_force(model: FrozenModel, atoms: Atoms, indices: NDArray[np.int64]) -> float:
+    (prediction,) = model.predict([atoms])
+    return float(np.linalg.norm(prediction["forces"][indices], axis=1).max(initial=0.0))
