@@ -75,6 +75,8 @@ class Vibrations:
         Returns:
             eV, with the energy and the zero-point energy.
         """
+        if not len(self.quanta) and not self.free:
+            return self.energy
         if not self.free:
             thermo = HarmonicThermo(self.quanta, self.energy)
             return float(thermo.get_helmholtz_energy(temperature, verbose=False))
