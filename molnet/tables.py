@@ -1,10 +1,16 @@
 """Tables of text."""
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 WIDEST = 200
 """Columns of text after which a table folds its cells."""
+
+GROUPS_SHOWN = 6
+"""Rows of a table of groups."""
+
+LONGEST_GROUP = 24
+"""Characters of a group's name."""
 
 
 def table(
@@ -32,3 +38,28 @@ def table(
     file = io.StringIO()
     Console(file=file, width=WIDEST, color_system=None).print(grid)
     return "\n".join(line.rstrip() for line in file.getvalue().rstrip().splitlines())
+
+
+def table_of_groups(title: str, by: str, errors: Mapping[str, Mapping[str, float]]) -> str:
+    """A table of the groups with the largest errors, measured against the mean of all groups.
+
+    Args:
+        title: what the numbers are.
+        by: what tells the groups apart.
+        errors: by group and column; a group may lack some columns.
+    """
+    columns = list(dict.fromkeys(name for row in errors.values() for name in row))
+    mean = {
+        name: sum(row.get(name, 0.0) for row in errors.values()) / len(errors) or 1.0
+        for name in columns
+    }
+    worst = sorted(errors, key=lambda group: -max(x / mean[n] for n, x in errors[group].items()))
+    rows = [
+        (
+            group if len(group) <= LONGEST_GROUP else f"{group[: LONGEST_GROUP - 1]}…",
+            *(f"{errors[group][n]:.4g}" if n in errors[group] else "" for n in columns),
+        )
+        for group in worst[:GROUPS_SHOWN]
+    ]
+    cut = f" (worst {len(rows)} of {len(errors)})" if len(rows) < len(errors) else ""
+    return table((f"{title}\nby {by}{cut}", *columns), rows)

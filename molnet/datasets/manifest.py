@@ -15,7 +15,7 @@ from molnet.properties import Property
 from molnet.stored import check_seal, read_object, text_checksum
 from molnet.units import conversion_factor
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 PERIODIC = ("cells", "pbc")
 """Arrays of stores in which some structure is periodic."""
 
@@ -24,6 +24,9 @@ CHARGED = ("charge",)
 
 GROUPED = ("group",)
 """Likewise where structures belong to groups."""
+
+COLUMNS = ("columns", "column-offsets")
+"""Likewise where files say more of their structures than atoms and labels."""
 
 COUNTS = ("structures", "atoms")
 KEYS = {entry.name for entry in fields_of(Property)}
@@ -34,7 +37,7 @@ class StoreError(ValueError):
 
 
 def layout(
-    structures: int, atoms: int, properties: Iterable[Property]
+    structures: int, atoms: int, properties: Iterable[Property], column_bytes: int = 0
 ) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
     """The type and shape of each array of a store by name."""
     arrays: dict[str, tuple[type, tuple[int, ...]]] = {
@@ -45,6 +48,8 @@ def layout(
         "pbc": (np.bool_, (structures, 3)),
         "charge": (np.int32, (structures,)),
         "group": (np.int32, (structures,)),
+        "columns": (np.uint8, (column_bytes,)),
+        "column-offsets": (np.int64, (structures + 1,)),
     }
     for entry in properties:
         rows = atoms if entry.per == "atom" else structures
@@ -113,9 +118,10 @@ def arrays_of(
         ValueError, KeyError, TypeError: the arrays do not fit the numbers of structures and atoms.
     """
     structures, atoms = (_count(name, manifest[name]) for name in COUNTS)
-    arrays = layout(structures, atoms, properties.values())
     listed = manifest["arrays"]
-    for group in (PERIODIC, CHARGED, GROUPED):
+    column_bytes = _count("column_bytes", manifest["column_bytes"]) if "columns" in listed else 0
+    arrays = layout(structures, atoms, properties.values(), column_bytes)
+    for group in (PERIODIC, CHARGED, GROUPED, COLUMNS):
         if not set(group) & listed.keys():
             arrays = {name: entry for name, entry in arrays.items() if name not in group}
     if listed.keys() != arrays.keys():
@@ -161,8 +167,9 @@ def parts_of_files(manifest: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def identity_of(arrays: Mapping[str, Any]) -> str:
-    """SHA-256 over the manifest's entries of all arrays."""
-    return text_checksum(json.dumps(arrays, sort_keys=True))
+    """SHA-256 over the manifest's entries of the arrays; columns change no training or split."""
+    counted = {name: entry for name, entry in arrays.items() if name not in COLUMNS}
+    return text_checksum(json.dumps(counted, sort_keys=True))
 
 
 def elements_of(counts: np.ndarray) -> dict[str, int]:

@@ -11,6 +11,8 @@ structures stand one after the other; structure i owns rows ``offsets[i]:offsets
 ``pbc``             [n, 3] bool       only with periodic structures
 ``charge``          [n] int32         total charges in e; only where one is not zero
 ``group``           [n] int32         structures of one number stay in one part of a split
+``columns``         [bytes] uint8     numbers and words by name, one JSON object a structure
+``column-offsets``  [n + 1] int64     structure i owns the bytes ``[i]:[i + 1]`` of ``columns``
 ``label-NAME``      float64           [n, *shape] or [ΣN, *shape], in the property's internal unit
 ==================  ================  ===========================================================
 
@@ -36,9 +38,11 @@ from molnet import __version__
 from molnet.datasets import verification
 from molnet.datasets.arrays import GrowingArray, open_array
 from molnet.datasets.cache import atomic_folder, writing
+from molnet.datasets.columns import packed, unpacked
 from molnet.datasets.edges import EdgeTable, open_edges
 from molnet.datasets.manifest import (
     CHARGED,
+    COLUMNS,
     FORMAT_VERSION,
     GROUPED,
     PERIODIC,
@@ -51,6 +55,7 @@ from molnet.datasets.manifest import (
     read_manifest,
 )
 from molnet.datasets.manifest import StoreError as StoreError
+from molnet.graph.columns import Column
 from molnet.properties import Property
 from molnet.stored import sealed
 
@@ -88,6 +93,8 @@ class ArrayStore:
         self.pbc = arrays.get("pbc")
         self.charge = arrays.get("charge")
         self.group = arrays.get("group")
+        self._columns = arrays.get("columns")
+        self._column_offsets = arrays.get("column-offsets")
         self.properties = properties_of(manifest)
         self.labels = {name: arrays[f"label-{name}"] for name in self.properties}
         self._verifies = False
@@ -137,6 +144,8 @@ class ArrayStore:
             "pbc": self.pbc,
             "charge": self.charge,
             "group": self.group,
+            "columns": self._columns,
+            "column-offsets": self._column_offsets,
             **{f"label-{name}": values for name, values in self.labels.items()},
         }
         return {name: array for name, array in known.items() if array is not None}
@@ -146,6 +155,9 @@ class ArrayStore:
         if self.checksum != identity_of(self.manifest["arrays"]):
             raise ValueError("manifest.json: the checksum is not that of the arrays")
         verification.check_offsets(self.offsets, len(self.species), least=1)
+        if self._columns is not None and self._column_offsets is not None:
+            total = len(self._columns)
+            verification.check_offsets(self._column_offsets, total, 0, "column-offsets")
         counts = verification.count_species(self.species)
         if (
             counts[0]
@@ -173,7 +185,7 @@ class ArrayStore:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 over the contents of all arrays: the identity of the data set."""
+        """SHA-256 over the contents of all arrays but columns: the identity of the data set."""
         return str(self.manifest["checksum"])
 
     @property
@@ -187,6 +199,18 @@ class ArrayStore:
     def elements(self) -> dict[str, int]:
         """The number of atoms of each element, by symbol, in order of atomic number."""
         return dict(self.manifest["elements"])
+
+    def columns(self, index: int) -> dict[str, Column]:
+        """What the source says of a structure beside atoms and labels, numbers and words by name.
+
+        Raises:
+            StoreError: the store is damaged.
+        """
+        if self._columns is None or self._column_offsets is None:
+            return {}
+        start, end = self._column_offsets[index : index + 2].tolist()
+        with damage_explained(self.path):
+            return unpacked(self._columns[start:end])
 
     def edges(self, cutoff: float) -> EdgeTable:
         """All pairs closer than ``cutoff`` Å; found once, then kept in the store's folder.
@@ -231,6 +255,7 @@ class StoreWriter:
         self._any_periodic = False
         self._any_charged = False
         self._any_grouped = False
+        self._column_bytes = 0
         self._element_counts = np.zeros(256, dtype=np.int64)
         self._clear_buffers()
 
@@ -244,7 +269,8 @@ class StoreWriter:
                 )
                 for name, (dtype, (_, *rows)) in arrays.items()
             }
-            self._files["offsets"].append(np.zeros(1, dtype=np.int64))
+            for name in ("offsets", "column-offsets"):
+                self._files[name].append(np.zeros(1, dtype=np.int64))
             self._stack = stack.pop_all()  # stays open until the writer's own block ends
         return self
 
@@ -269,6 +295,7 @@ class StoreWriter:
         labels: Mapping[str, Any] | None = None,
         charge: int = 0,
         group: int | None = None,
+        columns: Mapping[str, Column] | None = None,
     ) -> None:
         """Appends one structure.
 
@@ -284,6 +311,8 @@ class StoreWriter:
             charge: the total charge in e.
             group: structures of one number stay in one part of a split; for all structures, or
                 for none.
+            columns: numbers and words by name that travel with the structure, such as the
+                ``config_type``; see :meth:`ArrayStore.columns`.
 
         Raises:
             ValueError: a wrong shape, no atoms, a label too many or too few, a number that is not
@@ -312,6 +341,7 @@ class StoreWriter:
         self._pbc.append(pbc)
         self._charge.append(charge)
         self._group.append(-1 if group is None else group)
+        self._columns.append(packed(columns))
         self._any_grouped |= group is not None
         self._any_periodic |= periodic
         self._any_charged |= charge != 0
@@ -367,6 +397,10 @@ class StoreWriter:
         self._files["pbc"].append(np.array(self._pbc, dtype=np.bool_))
         self._files["charge"].append(np.array(self._charge, dtype=np.int32))
         self._files["group"].append(np.array(self._group, dtype=np.int32))
+        ends = self._column_bytes + np.cumsum([len(text) for text in self._columns])
+        self._column_bytes = int(ends[-1])
+        self._files["columns"].append(np.frombuffer(b"".join(self._columns), dtype=np.uint8))
+        self._files["column-offsets"].append(ends)
         for name, values in self._labels.items():
             if self.properties[name].per == "atom":
                 rows = np.concatenate(values)
@@ -385,6 +419,7 @@ class StoreWriter:
         self._pbc: list[np.ndarray] = []
         self._charge: list[int] = []
         self._group: list[int] = []
+        self._columns: list[bytes] = []
         self._labels: dict[str, list[np.ndarray]] = {name: [] for name in self.properties}
         self._buffered_atoms = 0
 
@@ -397,6 +432,7 @@ class StoreWriter:
             (PERIODIC, self._any_periodic),
             (CHARGED, self._any_charged),
             (GROUPED, self._any_grouped),
+            (COLUMNS, self._column_bytes > 0),
         ):
             for name in () if used else names:
                 del arrays[name]
@@ -406,6 +442,7 @@ class StoreWriter:
             "molnet": __version__,
             "structures": self.structures,
             "atoms": self._atoms,
+            "column_bytes": self._column_bytes,
             "elements": elements_of(self._element_counts),
             "checksum": identity_of(arrays),
             "properties": {name: asdict(p) for name, p in self.properties.items()},

@@ -12,6 +12,7 @@ import numpy as np
 from ase import Atoms
 
 from molnet.datasets.cache import store_folder
+from molnet.datasets.columns import KeptColumns
 from molnet.datasets.labels import LabelKey, parse_label_keys, read_label
 from molnet.datasets.references import read_isolated_atoms
 from molnet.datasets.store import FORMAT_VERSION, ArrayStore, StoreWriter
@@ -101,7 +102,8 @@ def open_structures(
     Returns:
         The store. ``manifest["source"]`` holds the files with their checksums and frame counts,
         for each label its key, unit, count, range and root mean square in the internal unit, and
-        under ``isolated_atoms`` energies by label and symbol.
+        under ``isolated_atoms`` energies by label and symbol. Numbers and short words of ``info``
+        are the :meth:`~molnet.datasets.store.ArrayStore.columns`, at most 32.
 
     Raises:
         FileNotFoundError: a file is not there.
@@ -206,6 +208,8 @@ class _Build:
         counts = [count_frames(file, self.reading) for file in files]
         total = sum(count or 0 for count in counts) if None not in counts else None
         tally = Tally(self.keys)
+        labels = [name for key in self.keys for name in (key.key, key.quantity.name)]
+        columns = KeptColumns(labels)
         isolated: list[tuple[dict[str, Any], int, dict[str, Any]]] = []
         groups: dict[str, int] = {}
         source["parts"] = {entry["part"]: 0 for entry in source["files"] if "part" in entry}
@@ -223,7 +227,7 @@ class _Build:
                     shown.advance()
                     try:
                         remarks.update(_remarks(atoms, file, self.accept_implausible))
-                        row = self._row(atoms, tally, groups)
+                        row = self._row(atoms, tally, groups, columns)
                     except (StructureFileError, StructureError) as error:
                         raise StructureFileError(f"{frame_name(file, frame)}: {error}") from error
                     if self.without_isolated_atoms and tally.is_reference(atoms, row["labels"]):
@@ -233,6 +237,7 @@ class _Build:
                         tally.unlabelled += 1
                     else:
                         tally.add(row["labels"], row["charge"])
+                        columns.count(row["columns"])
                         writer.add(**row)
                         if "part" in entry:
                             source["parts"][entry["part"]] += 1
@@ -241,6 +246,7 @@ class _Build:
             for entry, frame, row in isolated:
                 if alone:
                     tally.add(row["labels"], row["charge"])
+                    columns.count(row["columns"])
                     writer.add(**row)
                 else:
                     entry["left_out"].append(frame)
@@ -251,8 +257,16 @@ class _Build:
             tally.raise_if_never_found()
             source |= tally.summary(source["labels"], energies)
             source["groups"] = {"key": self.split_by, "count": len(groups)}
+            source["columns"] = {name: count for name, count in columns.counts.items() if count}
+            if columns.left_out is not None:
+                source["remarks"].append(
+                    f"of the numbers and words in info the first {len(columns.counts)} are kept; "
+                    f"{columns.left_out!r} is not"
+                )
 
-    def _row(self, atoms: Atoms, tally: "Tally", groups: dict[str, int]) -> dict[str, Any]:
+    def _row(
+        self, atoms: Atoms, tally: "Tally", groups: dict[str, int], columns: KeptColumns
+    ) -> dict[str, Any]:
         """The arguments of :meth:`StoreWriter.add` for one frame."""
         charge = tally.charge_of(atoms)
         group = None if self.split_by is None else _group_of(atoms, self.split_by, groups)
@@ -266,6 +280,7 @@ class _Build:
             "labels": labels,
             "charge": charge,
             "group": group,
+            "columns": columns.of(atoms),
         }
 
 

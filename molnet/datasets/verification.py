@@ -70,11 +70,11 @@ def check_finite(name: str, array: np.ndarray, or_nan: bool = False) -> None:
             raise ValueError(f"{name}.npy: expected finite numbers, got {array[row]} in row {row}")
 
 
-def check_offsets(offsets: np.ndarray, total: int, least: int) -> None:
+def check_offsets(offsets: np.ndarray, total: int, least: int, name: str = "offsets") -> None:
     """Raise ValueError unless offsets rise from 0 to ``total`` by ``least`` or more."""
     in_range = offsets[0] == 0 <= offsets.min() and offsets.max() <= total == offsets[-1]
     if not in_range or (np.diff(offsets) < least).any():
-        raise ValueError(f"offsets.npy: expected numbers that rise from 0 to {total}")
+        raise ValueError(f"{name}.npy: expected numbers that rise from 0 to {total}")
 
 
 def count_species(species: np.ndarray) -> np.ndarray:

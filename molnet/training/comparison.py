@@ -11,12 +11,13 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from molnet.datasets.dataset import GraphDataset
+from molnet.graph.columns import GROUPING, MOST_GROUPS
 from molnet.graph.elements import ATOMIC_NUMBERS, SYMBOLS
 from molnet.models import FrozenModel, Model, PredictionError, check_finite
 from molnet.progress import progress
 from molnet.properties import Property
 from molnet.training.domain import DomainErrors, DomainFigures
-from molnet.training.metrics import Errors, ErrorsByElement, ErrorSummary
+from molnet.training.metrics import Errors, ErrorsByColumn, ErrorsByElement, ErrorSummary
 from molnet.training.predictions import PredictionWriter
 from molnet.units import conversion_factor
 
@@ -31,6 +32,7 @@ class Comparison:
     Attributes:
         errors: by property, in the units that people read.
         by_element: errors of the properties of atoms, by element and property.
+        by_column: errors by column of the data set, value and property.
         pairs: by property references and predictions [n], component by component, in the same
             units; a regular sample of large parts. The reference energies of the atoms are
             subtracted from total energies, as the model's errors are tiny beside them.
@@ -40,6 +42,7 @@ class Comparison:
 
     errors: dict[str, ErrorSummary]
     by_element: dict[str, dict[str, ErrorSummary]]
+    by_column: dict[str, dict[str, dict[str, ErrorSummary]]]
     pairs: dict[str, tuple[np.ndarray, np.ndarray]]
     domain: DomainFigures | None
 
@@ -50,6 +53,7 @@ def compare(
     batches: Iterable[Batch],
     write_to: Path | None = None,
     description: str = "",
+    by: str | None = None,
 ) -> Comparison:
     """Compare a model's predictions with the labels of a part of a data set.
 
@@ -59,12 +63,18 @@ def compare(
         batches: all of ``part`` in its order.
         write_to: an extended XYZ file for structures, references and predictions.
         description: shown beside the progress bar.
+        by: a column by whose values errors are given; None: those of
+            :data:`~molnet.graph.columns.GROUPING` that have 2 to 50 values.
 
     Raises:
         ValueError: a prediction is no finite number; names the structure.
     """
     properties = list(part.properties.values())
     errors, by_element = Errors(properties), ErrorsByElement(properties)
+    most = MOST_GROUPS if by is None else None
+    by_column = {
+        column: ErrorsByColumn(properties, most) for column in (GROUPING if by is None else [by])
+    }
     samples = {entry.name: _Sample(entry, part, model) for entry in properties}
     domain = DomainErrors(part.properties)
     evaluated = FrozenModel(model)
@@ -78,19 +88,31 @@ def compare(
             with torch.no_grad():
                 predictions = evaluated(graph, measure=True)
             _check(predictions, graph, model, part, seen)
+            columns = [
+                part.store.columns(int(index))
+                for index in part.indices[seen : seen + graph.num_graphs]
+            ]
             seen += graph.num_graphs
             if "stress" in part.properties and "stress" not in predictions:
                 predictions["stress"] = torch.full_like(graph.stress, torch.nan)  # no volume
             errors.update(predictions, graph)
             domain.add(predictions, graph)
             by_element.update(predictions, graph)
+            for column, of_values in by_column.items():
+                of_values.update(predictions, graph, [has.get(column) for has in columns])
             for name, sample in samples.items():
                 sample.add(graph, predictions[name])
             if writer is not None:
                 writer.write(graph, predictions)
             shown.advance(graph.num_graphs)
     pairs = {name: sample.pairs() for name, sample in samples.items()}
-    return Comparison(errors.compute(), by_element.compute(), pairs, domain.compute())
+    return Comparison(
+        errors.compute(),
+        by_element.compute(),
+        {name: found for name, of in by_column.items() if len(found := of.compute()) > 1},
+        pairs,
+        domain.compute(),
+    )
 
 
 def _check(

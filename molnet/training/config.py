@@ -151,6 +151,7 @@ class EvaluateConfig:
     dataset: Any = None
     model: str = MISSING
     split: str = "auto"
+    by: str | None = None
     device: str | None = None
     threads: int | None = None
     run_folder: str = MISSING

@@ -55,7 +55,7 @@ def evaluate(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
         name, part, dataset = _part_to_compare(settings, model)
         if log_file is not None:
             write_log(folder / log_file)
-        results = Results(model, folder)
+        results = Results(model, folder, settings.by)
         results.add(name, part, in_order(part, dataset), in_full=True)
         metrics = results.write(model=str(Path(settings.model).absolute()), dataset=dataset.name)
         log.info("written to %s", folder)
@@ -80,6 +80,7 @@ def _part_to_compare(settings: EvaluateConfig, model: Model) -> tuple[str, Graph
     labels = [label for label in model.properties if label in store.labels] or asked
     part = GraphDataset(store, indices, model.cutoff, labels, model.dtype)
     check_molecules(part, model.config["heads"])
+    _check_column(part, settings.by)
     for charge, count in count_charges(part).items():
         if remark := model.total_charges.remark(charge):
             log.info("note: %d structures: %s", count, remark)
@@ -94,6 +95,17 @@ def _part_to_compare(settings: EvaluateConfig, model: Model) -> tuple[str, Graph
         ", ".join(f"{label} in {store.properties[label].unit}" for label in labels),
     )
     return name, part, dataset
+
+
+def _check_column(part: GraphDataset, by: str | None) -> None:
+    """Raise ConfigError where no structure has a value in the column."""
+    if by is None or any(by in part.store.columns(int(index)) for index in part.indices):
+        return
+    found = {name for index in part.indices[:1000] for name in part.store.columns(int(index))}
+    raise ConfigError(
+        f"by={by}: no structure has this number or word in its info. Found: "
+        f"{', '.join(sorted(found)) or 'none'}"
+    )
 
 
 def _trained_on(run_folder: Path) -> DataSet:

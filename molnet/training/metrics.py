@@ -1,16 +1,20 @@
 """Errors of predictions in the units that people read: mean absolute and root mean square."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from molnet.graph.columns import Column
 from molnet.graph.elements import SYMBOLS
 from molnet.properties import Property
 from molnet.units import conversion_factor
+
+NO_VALUE = "(none)"
+"""The group of structures that a column says nothing of."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,15 @@ class ErrorSummary:
     rmse: float
     count: int
     unit: str
+
+
+def summary_of(sums: Sequence[float], factor: float, unit: str) -> ErrorSummary:
+    """The errors of numbers x, from the sum of |x|, the sum of x² and the number of x."""
+    absolute, squared, count = sums
+    if count == 0:
+        return ErrorSummary(math.nan, math.nan, 0, unit)
+    mae, rmse = factor * absolute / count, factor * math.sqrt(squared / count)
+    return ErrorSummary(mae, rmse, int(count), unit)
 
 
 class RunningErrors:
@@ -57,11 +70,8 @@ class RunningErrors:
 
     def compute(self) -> ErrorSummary:
         """The errors of everything added since the last :meth:`reset`."""
-        absolute, squared, count = (0.0, 0.0, 0.0) if self._sums is None else self._sums.tolist()
-        if count == 0:
-            return ErrorSummary(math.nan, math.nan, 0, self.unit)
-        mae, rmse = self.factor * absolute / count, self.factor * math.sqrt(squared / count)
-        return ErrorSummary(mae, rmse, int(count), self.unit)
+        sums = (0.0, 0.0, 0.0) if self._sums is None else self._sums.tolist()
+        return summary_of(sums, self.factor, self.unit)
 
 
 class Errors:
@@ -76,22 +86,14 @@ class Errors:
 
     def __init__(self, properties: Iterable[Property]) -> None:
         self.properties = list(properties)
-        self.rows: dict[str, RunningErrors] = {}
-        for entry in self.properties:
-            factor = conversion_factor(entry.unit, entry.shown_in)
-            self.rows[entry.name] = RunningErrors(factor, entry.shown_in)
-            if entry.is_total_energy:
-                self.rows[per_atom(entry.name)] = RunningErrors(factor, f"{entry.shown_in}/atom")
+        self.rows = {
+            name: RunningErrors(*of) for name, of in units_of_rows(self.properties).items()
+        }
 
     def update(self, predictions: Mapping[str, Tensor], graph: Batch) -> None:
         """Add the errors of a batch's predictions against the labels that it carries."""
-        for entry in self.properties:
-            label = graph[entry.name]
-            error = predictions[entry.name] - label
-            labelled = ~torch.isnan(label)
-            self.rows[entry.name].update(error, labelled)
-            if entry.is_total_energy:
-                self.rows[per_atom(entry.name)].update(error / graph.ptr.diff(), labelled)
+        for name, _, error, labelled in error_rows(self.properties, predictions, graph):
+            self.rows[name].update(error, labelled)
 
     def compute(self) -> dict[str, ErrorSummary]:
         """The errors of all rows since the last :meth:`reset`."""
@@ -103,44 +105,143 @@ class Errors:
             row.reset()
 
 
+class ErrorsByGroup:
+    """Errors of several properties, group by group; the rows are those of :class:`Errors`.
+
+    Args:
+        properties: those that are compared. Labels that are NaN do not count.
+    """
+
+    def __init__(self, properties: Iterable[Property]) -> None:
+        self.properties = list(properties)
+        self._sums: dict[str, Tensor] = {}  # [groups, 3]: of |x|, of x², and the number of x
+
+    def update(
+        self,
+        predictions: Mapping[str, Tensor],
+        graph: Batch,
+        of_atoms: Tensor,
+        of_structures: Tensor | None = None,
+    ) -> None:
+        """Add the errors of a batch's predictions against the labels that it carries.
+
+        Args:
+            predictions: by property.
+            graph: the batch.
+            of_atoms: [N] int64, the group of each atom.
+            of_structures: [G] int64, the group of each structure; None if the properties are all
+                those of atoms.
+        """
+        for name, entry, error, labelled in error_rows(self.properties, predictions, graph):
+            groups = of_atoms if entry.per == "atom" or of_structures is None else of_structures
+            error, labelled = error.cpu().double(), labelled.cpu()
+            error = torch.where(labelled, error, 0.0).reshape(len(groups), -1)
+            numbers = labelled.double().reshape(len(groups), -1)
+            sums = torch.stack([error.abs(), error.square(), numbers]).sum(-1).T
+            before = self._sums.get(name, sums.new_zeros(0, 3))
+            more = max(int(groups.max()) + 1 - len(before), 0)
+            grown = torch.cat([before, sums.new_zeros(more, 3)])
+            self._sums[name] = grown.index_add_(0, groups, sums)
+
+    def compute(self, names: Sequence[str]) -> dict[str, dict[str, ErrorSummary]]:
+        """The errors by group and row, for groups with labels.
+
+        Args:
+            names: of the groups.
+        """
+        errors: dict[str, dict[str, ErrorSummary]] = {}
+        units = units_of_rows(self.properties)
+        for name, sums in self._sums.items():
+            for group in sums[:, 2].nonzero().flatten().tolist():
+                rows = errors.setdefault(names[group], {})
+                rows[name] = summary_of(sums[group].tolist(), *units[name])
+        return errors
+
+
 class ErrorsByElement:
     """Errors of the properties of atoms, element by element.
 
     Args:
-        properties: those that are compared; those of structures are passed over. Labels that are
-            NaN do not count.
+        properties: those that are compared; those of structures are passed over.
     """
 
     def __init__(self, properties: Iterable[Property]) -> None:
-        self.properties = [entry for entry in properties if entry.per == "atom"]
-        # of |x|, of x², and the number of x, by atomic number
-        self._sums = torch.zeros(len(self.properties), len(SYMBOLS), 3, dtype=torch.float64)
+        self._errors = ErrorsByGroup(entry for entry in properties if entry.per == "atom")
 
     def update(self, predictions: Mapping[str, Tensor], graph: Batch) -> None:
         """Add the errors of a batch's predictions against the labels that it carries."""
-        species = graph.species.cpu().long()
-        for sums, entry in zip(self._sums, self.properties, strict=True):
-            label = graph[entry.name].cpu().double().reshape(len(species), -1)
-            error = predictions[entry.name].cpu().double().reshape(len(species), -1) - label
-            labelled = ~torch.isnan(label)
-            error = torch.where(labelled, error, 0.0)
-            of_atoms = torch.stack([error.abs(), error.square(), labelled.double()]).sum(-1).T
-            sums.index_add_(0, species, of_atoms)
+        self._errors.update(predictions, graph, graph.species.cpu().long())
 
     def compute(self) -> dict[str, dict[str, ErrorSummary]]:
         """The errors by element and property, for elements with labels."""
-        errors: dict[str, dict[str, ErrorSummary]] = {}
-        for sums, entry in zip(self._sums, self.properties, strict=True):
-            factor = conversion_factor(entry.unit, entry.shown_in)
-            for number in sums[:, 2].nonzero().flatten().tolist():
-                absolute, squared, count = sums[number].tolist()
-                errors.setdefault(SYMBOLS[number], {})[entry.name] = ErrorSummary(
-                    factor * absolute / count,
-                    factor * math.sqrt(squared / count),
-                    int(count),
-                    entry.shown_in,
-                )
-        return errors
+        return self._errors.compute(SYMBOLS)
+
+
+class ErrorsByColumn:
+    """Errors of structures by the value of a column, such as ``config_type``.
+
+    Args:
+        properties: those that are compared.
+        most: values, beyond which nothing is compared; None: any number.
+    """
+
+    def __init__(self, properties: Iterable[Property], most: int | None = None) -> None:
+        self._errors = ErrorsByGroup(properties)
+        self._groups: dict[str, int] = {}
+        self._most = most
+
+    def update(
+        self, predictions: Mapping[str, Tensor], graph: Batch, values: Sequence[Column | None]
+    ) -> None:
+        """Add the errors of a batch's predictions against the labels that it carries.
+
+        Args:
+            predictions: by property.
+            graph: the batch.
+            values: of the column, one for each structure; None where it has none.
+        """
+        if self._too_many:
+            return
+        names = [NO_VALUE if value is None else str(value) for value in values]
+        of_structures = torch.tensor(
+            [self._groups.setdefault(name, len(self._groups)) for name in names]
+        )
+        if not self._too_many:
+            self._errors.update(predictions, graph, of_structures[graph.batch.cpu()], of_structures)
+
+    def compute(self) -> dict[str, dict[str, ErrorSummary]]:
+        """The errors by value and row; nothing where no value, or too many, were found."""
+        if self._too_many or self._groups.keys() <= {NO_VALUE}:
+            return {}
+        return self._errors.compute([*self._groups])
+
+    @property
+    def _too_many(self) -> bool:
+        return self._most is not None and len(self._groups) > self._most
+
+
+def units_of_rows(properties: Iterable[Property]) -> dict[str, tuple[float, str]]:
+    """For each row a factor from the internal unit, and the unit in which errors are reported."""
+    rows = {}
+    for entry in properties:
+        factor = conversion_factor(entry.unit, entry.shown_in)
+        rows[entry.name] = (factor, entry.shown_in)
+        if entry.is_total_energy:
+            rows[per_atom(entry.name)] = (factor, f"{entry.shown_in}/atom")
+    return rows
+
+
+def error_rows(
+    properties: Iterable[Property], predictions: Mapping[str, Tensor], graph: Batch
+) -> Iterator[tuple[str, Property, Tensor, Tensor]]:
+    """Each row's name, its property, the errors in internal units, and where there are labels."""
+    for entry in properties:
+        label = graph[entry.name]
+        error = predictions[entry.name] - label
+        labelled = ~torch.isnan(label)
+        yield entry.name, entry, error, labelled
+        if entry.is_total_energy:
+            yield per_atom(entry.name), entry, error / graph.ptr.diff(), labelled
 
 
 def per_atom(name: str) -> str:

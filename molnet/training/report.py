@@ -10,12 +10,12 @@ import torch
 from molnet.kernels import backend
 from molnet.models import Model
 from molnet.properties import Property
-from molnet.tables import table
+from molnet.tables import table, table_of_groups
 from molnet.training.config import TrainConfig, TrainerConfig
 from molnet.training.data import DataModule
 from molnet.training.durations import format_duration, parse_duration
 from molnet.training.invocation import command
-from molnet.training.metrics import ErrorSummary
+from molnet.training.metrics import ErrorSummary, per_atom
 
 
 def describe_run(
@@ -108,28 +108,26 @@ def error_table(errors: Mapping[str, Mapping[str, ErrorSummary]]) -> str:
     return table(("errors", "unit", *names, f"{last}\nRMSE", "\nvalues"), rows, words=(0, 1))
 
 
-ELEMENTS_SHOWN = 6
-
-
-def element_table(errors: Mapping[str, Mapping[str, ErrorSummary]], part: str) -> str:
-    """A table of the elements with the largest errors.
+def group_table(errors: Mapping[str, Mapping[str, ErrorSummary]], part: str, by: str) -> str:
+    """A table of the groups of atoms or structures with the largest errors.
 
     Args:
-        errors: by element and property.
+        errors: by group and row.
         part: of the data set.
+        by: ``"element"``, or the column that the groups have their names from.
     """
-    columns = list(dict.fromkeys(name for rows in errors.values() for name in rows))
-    units = {name: row.unit for rows in errors.values() for name, row in rows.items()}
-    worst = sorted(errors, key=lambda e: -max(row.mae for row in errors[e].values()))
-    rows = [
-        (
-            element,
-            *(f"{errors[element][n].mae:.4g}" if n in errors[element] else "" for n in columns),
-        )
-        for element in worst[:ELEMENTS_SHOWN]
-    ]
-    names = [f"{name.replace('_', ' ')}\n{units[name]}" for name in columns]
-    return table((f"{part} MAE\nby element", *names), rows)
+    found = {name for rows in errors.values() for name in rows}
+    totals = {name for name in found if per_atom(name) in found}
+    hidden = totals if "forces" in found else {per_atom(name) for name in totals}
+    shown = {
+        group: {
+            f"{name.replace('_', ' ')}\n{row.unit}": row.mae
+            for name, row in rows.items()
+            if name not in hidden
+        }
+        for group, rows in errors.items()
+    }
+    return table_of_groups(f"{part} MAE", by, shown)
 
 
 WORTH_OPENING = {

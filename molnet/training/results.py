@@ -3,7 +3,7 @@
 import json
 import logging
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from molnet.datasets.dataset import GraphDataset
 from molnet.models import Model
 from molnet.stored import read_object
 from molnet.training.comparison import Comparison, compare
+from molnet.training.metrics import ErrorSummary
 from molnet.training.plots import plot_parity
-from molnet.training.report import element_table, error_table
+from molnet.training.report import error_table, group_table
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,11 @@ class Results:
     Args:
         model: in evaluation mode.
         folder: gets ``metrics.json``, ``PART_predictions.extxyz`` and ``PART_PROPERTY.png``.
+        by: see :func:`~molnet.training.comparison.compare`.
     """
 
-    def __init__(self, model: Model, folder: Path) -> None:
+    def __init__(self, model: Model, folder: Path, by: str | None = None) -> None:
+        self.by = by
         self.model = model
         self.folder = folder
         self.comparisons: dict[str, Comparison] = {}
@@ -51,7 +54,7 @@ class Results:
             in_full: write predictions and plots besides the errors.
         """
         predictions = self.folder / f"{name}_predictions.extxyz" if in_full else None
-        comparison = compare(self.model, part, batches, predictions, f"{name} part")
+        comparison = compare(self.model, part, batches, predictions, f"{name} part", self.by)
         self.comparisons[name] = comparison
         if not in_full:
             return
@@ -76,7 +79,9 @@ class Results:
         log.info("\n%s\n", error_table(errors))
         last, comparison = list(self.comparisons.items())[-1]
         if len(comparison.by_element) > 1:
-            log.info("%s\n", element_table(comparison.by_element, last))
+            log.info("%s\n", group_table(comparison.by_element, last, "element"))
+        for column, found in [*comparison.by_column.items()][:1]:
+            log.info("%s\n", group_table(found, last, column))
         metrics: dict[str, Any] = {
             name: {row: asdict(errors) for row, errors in comparison.errors.items()}
             for name, comparison in self.comparisons.items()
@@ -86,19 +91,27 @@ class Results:
             metrics["domain"] = {name: asdict(figures) for name, figures in domains.items()}
             last = [*domains][-1]
             log.info("%s part: %s\n", last, domains[last])
-        by_element = {
-            name: {
-                element: {row: asdict(errors) for row, errors in rows.items()}
-                for element, rows in comparison.by_element.items()
-            }
-            for name, comparison in self.comparisons.items()
+        metrics |= {
+            "by_element": {name: _plain(of.by_element) for name, of in self.comparisons.items()},
+            "by_column": {
+                name: {column: _plain(found) for column, found in of.by_column.items()}
+                for name, of in self.comparisons.items()
+                if of.by_column
+            },
         }
-        metrics |= {"by_element": by_element} | more | {"versions": versions()}
+        metrics |= more | {"versions": versions()}
         text = json.dumps(metrics, indent=2, ensure_ascii=False)
         partial = self.folder / "metrics.partial"
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(self.folder / METRICS)
         return metrics
+
+
+def _plain(errors: Mapping[str, Mapping[str, ErrorSummary]]) -> dict[str, dict[str, Any]]:
+    return {
+        group: {row: asdict(of_row) for row, of_row in rows.items()}
+        for group, rows in errors.items()
+    }
 
 
 def read_metrics(folder: Path) -> dict[str, Any] | None:

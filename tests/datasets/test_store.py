@@ -21,6 +21,7 @@ from molnet.datasets.arrays import GrowingArray
 from molnet.datasets.cache import store_folder
 from molnet.datasets.store import ArrayStore, StoreError, StoreWriter
 from molnet.graph import find_neighbours
+from molnet.graph.columns import Column
 from molnet.properties import get_property
 
 ENERGY = [get_property("energy")]
@@ -394,3 +395,34 @@ def test_a_damaged_edge_table_is_found(mixed_store: ArrayStore) -> None:
     os.truncate(mixed_store.path / "edges-4.0" / "senders.npy", 130)
     with pytest.raises(ValueError, match=r"edges-4\.0 is damaged: senders.npy"):
         mixed_store.edges(4.0)
+
+
+def test_columns_come_back_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "FLUSHED_STRUCTURES", 2)
+    columns: list[dict[str, Column]] = [
+        {"name": "Wasser, H₂O", "step": 3, "time": 0.1},
+        {},
+        {"name": 'two "words"\n'},
+        {"step": -(2**60)},
+        {},
+    ]
+    with StoreWriter(tmp_path / "s", [], {}) as writer:
+        for values in columns:
+            writer.add([1], [[0.0, 0.0, 0.0]], columns=values)
+    store = pickle.loads(pickle.dumps(ArrayStore.open(tmp_path / "s")))  # noqa: S301 - just made
+    assert [store.columns(index) for index in range(5)] == columns
+    assert isinstance(store.columns(0)["step"], int)
+    plain = write(tmp_path / "plain")
+    assert plain.columns(0) == {}
+    assert not (tmp_path / "plain" / "columns.npy").exists()
+
+
+def test_columns_are_no_part_of_the_identity_and_are_verified(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        with StoreWriter(tmp_path / name, [], {}) as writer:
+            writer.add([1], [[0.0, 0.0, 0.0]], columns={"name": name})
+    first, second = (ArrayStore.open(tmp_path / name) for name in ("a", "b"))
+    assert first.checksum == second.checksum
+    shutil.copy(tmp_path / "a" / "columns.npy", tmp_path / "b" / "columns.npy")
+    with pytest.raises(StoreError, match=r"columns\.npy has changed"):
+        ArrayStore.open(tmp_path / "b")

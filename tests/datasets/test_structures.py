@@ -15,6 +15,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from molnet.datasets.as_atoms import as_atoms
 from molnet.datasets.labels import parse_label_keys
 from molnet.datasets.manifest import origin_of
 from molnet.datasets.store import ArrayStore
@@ -511,3 +512,31 @@ def test_isolated_atoms_that_differ_or_have_their_own_file(
     ase.io.write(tmp_path / "atoms.extxyz", isolated(("H", -14.0)))
     store = open_structures(tmp_path / "a.extxyz", ENERGY, isolated_atoms=tmp_path / "atoms.extxyz")
     assert store.manifest["source"]["isolated_atoms"] == {"energy": {"H": -14.0, "O": -400.0}}
+
+
+# Columns: what else the files say
+
+
+def test_numbers_and_short_words_of_info_are_columns(tmp_path: Path) -> None:
+    frames = waters(3)
+    frames[0].info |= {"config_type": "md300", "step": 7, "vector": [1, 2], "text": 201 * "x"}
+    frames[1].info |= {"time": 0.5, "free_energy": 1.0, "flag": True, "rate": np.nan}
+    ase.io.write(tmp_path / "w.extxyz", frames)
+    store = open_structures(tmp_path / "w.extxyz", ENERGY)
+    assert store.columns(0) == {"config_type": "md300", "step": 7}
+    assert store.columns(1) == {"time": 0.5}
+    assert store.columns(2) == {}
+    assert store.manifest["source"]["columns"] == {"config_type": 1, "step": 1, "time": 1}
+    atoms = as_atoms(store, 0)
+    assert (atoms.info["config_type"], atoms.info["step"]) == ("md300", 7)
+
+
+def test_columns_beyond_the_first_ones_are_pointed_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = waters(2)
+    frames[1].info |= {f"c{index}": index for index in range(40)}
+    ase.io.write(tmp_path / "w.extxyz", frames)
+    store = open_structures(tmp_path / "w.extxyz", ENERGY)
+    assert len(store.columns(1)) == 32
+    assert "the first 32 are kept; 'c32' is not" in caplog.text

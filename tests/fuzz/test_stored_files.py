@@ -56,6 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if index % 3 == 0:
             atoms.set_cell(8.0 * np.eye(3))
             atoms.pbc = True
+        atoms.info["name"] = f"frame {index}"
         atoms.info["energy"] = -10.0 * atoms.numbers.sum() + rng.normal()
         atoms.arrays["forces"] = rng.normal(scale=0.3, size=atoms.positions.shape)
         frames.append(atoms)
@@ -119,12 +120,13 @@ def use_store(path: Path) -> str:
         range(len(store))
     )
     units = [store.properties[name].unit for name in store.labels]
-    return digest(*(batch[key] for key in sorted(batch.keys())), units, store.elements)
+    columns = [store.columns(index) for index in range(len(store))]
+    return digest(*(batch[key] for key in sorted(batch.keys())), units, store.elements, columns)
 
 
 def test_arrays_of_a_store(store: Path, tally: Tally) -> None:
     paths = sorted(store.glob("*.npy"))
-    assert len(paths) == 7
+    assert len(paths) == 9
     try_damages(tally, "store: arrays", paths, lambda: use_store(store))
 
 

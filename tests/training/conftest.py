@@ -35,7 +35,8 @@ def molecules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(1)
     frames = []
     for index in range(24):
-        atoms = molecule(["H2O", "CH4", "NH3", "CH3OH"][index % 4])
+        name = ["H2O", "CH4", "NH3", "CH3OH"][index % 4]
+        atoms = molecule(name)
         atoms.positions += rng.normal(scale=0.05, size=atoms.positions.shape)
         vectors = atoms.positions - atoms.get_center_of_mass()
         spread = float((vectors**2).sum())
@@ -44,6 +45,8 @@ def molecules(tmp_path_factory: pytest.TempPathFactory) -> Path:
             **dict.fromkeys(("energy", "u0", "u", "h", "g", "zpve"), reference),
             **dict.fromkeys(("homo", "lumo", "gap"), -5.0 + 0.1 * spread),
             "cv": 1e-4 * len(atoms),
+            "name": name,
+            "number": index,
             "alpha": 1.5 * len(atoms),
             "r2": 10.0 * spread,
             "dipole": vectors[0],

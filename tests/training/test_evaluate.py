@@ -33,3 +33,14 @@ def test_a_damaged_split_is_named(run: Path, data: bytes) -> None:
     (run / "split.json").write_bytes(data)
     with pytest.raises(SplitError, match=r"split\.json is not a split file, or is damaged"):
         evaluate(OmegaConf.create({"model": str(run), "run_folder": str(run / "e")}))
+
+
+def test_errors_by_a_column_that_is_named(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    settings = {"model": str(run), "run_folder": str(run / "e"), "by": "number"}
+    metrics = evaluate(OmegaConf.create(settings))
+    assert len(metrics["by_column"]["test"]["number"]) == metrics["test"]["energy"]["count"] == 8
+    assert "by number (worst 6 of 8)" in caplog.text
+    settings |= {"run_folder": str(run / "f"), "by": "nmae"}
+    with pytest.raises(ConfigError, match=r"by=nmae: no structure .* Found: .*name, number"):
+        evaluate(OmegaConf.create(settings))

@@ -7,7 +7,7 @@ import torch
 from torch_geometric.data import Batch
 
 from molnet.properties import get_property
-from molnet.training.metrics import Errors, ErrorsByElement
+from molnet.training.metrics import Errors, ErrorsByColumn, ErrorsByElement
 
 PTR = torch.tensor([0, 2, 5])
 
@@ -73,3 +73,35 @@ def test_errors_by_element_are_those_of_its_atoms() -> None:
 
 def test_nothing_compared_is_nan() -> None:
     assert math.isnan(Errors([get_property("gap")]).compute()["gap"].mae)
+
+
+def test_errors_by_column_are_those_of_its_structures() -> None:
+    rng = np.random.default_rng(0)
+    properties = [get_property("energy"), get_property("forces")]
+    errors, too_many = ErrorsByColumn(properties), ErrorsByColumn(properties, most=2)
+    energy, forces = rng.normal(size=(2, 2)), rng.normal(size=(2, 5, 3))
+    for values, e, f in zip((["a", 3], ["a", None]), energy, forces, strict=True):
+        graph = Batch(
+            ptr=PTR,
+            batch=torch.tensor([0, 0, 1, 1, 1]),
+            energy=torch.zeros(2).double(),
+            forces=torch.zeros(5, 3),
+        )
+        predictions = {"energy": torch.tensor(e), "forces": torch.tensor(f)}
+        errors.update(predictions, graph, values)
+        too_many.update(predictions, graph, values)
+    result = errors.compute()
+    assert list(result) == ["a", "3", "(none)"]
+    assert math.isclose(result["a"]["energy_per_atom"].mae, 500 * np.abs(energy[:, 0]).mean())
+    assert math.isclose(result["a"]["forces"].mae, 1000 * np.abs(forces[:, :2]).mean())
+    assert result["3"]["energy"].count == 1
+    rmse = np.sqrt((forces[1, 2:] ** 2).mean())
+    assert math.isclose(result["(none)"]["forces"].rmse, 1000 * rmse)
+    assert too_many.compute() == {}
+
+
+def test_a_column_that_no_structure_has_gives_no_errors() -> None:
+    errors = ErrorsByColumn([get_property("energy")])
+    graph = Batch(ptr=PTR, batch=torch.tensor([0, 0, 1, 1, 1]), energy=torch.zeros(2))
+    errors.update({"energy": torch.zeros(2)}, graph, [None, None])
+    assert errors.compute() == {}

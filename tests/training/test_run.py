@@ -4,6 +4,7 @@ import csv
 import errno
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,6 +116,11 @@ def test_the_folder_of_a_run(finished: tuple[Path, dict[str, Any]], molecules: P
     by_element = metrics["by_element"]["test"]
     numbers = [by_element[element]["forces"]["count"] for element in by_element]
     assert sum(numbers) == metrics["test"]["forces"]["count"]
+    frames = ase.io.read(folder / "test_predictions.extxyz", ":")
+    names = Counter(atoms.info["name"] for atoms in frames)
+    by_name = metrics["by_column"]["test"]["name"]
+    assert {name: rows["energy"]["count"] for name, rows in by_name.items()} == names
+    assert all(atoms.info["index"] == atoms.info["number"] for atoms in frames)
     recorded = OmegaConf.load(folder / "config.yaml")
     assert recorded.dataset.path == str(molecules)
     assert "${" not in (folder / "config.yaml").read_text()
@@ -320,6 +326,7 @@ def test_an_element_that_only_the_test_part_has(settings: Settings, tmp_path: Pa
         "dataset.train_size=6",
         "dataset.validation_size=3",
         f"dataset.split_seed={seed}",
+        "dataset.isolated_atoms=null",
     )
     with pytest.raises(ConfigError, match="test part holds He"):
         train(config)
