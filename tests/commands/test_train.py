@@ -64,7 +64,6 @@ def run_script(folder: Path, script: str, *arguments: str) -> subprocess.Complet
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=300,
     )
     assert run.returncode == 0, run.stderr
     assert "Traceback" not in run.stderr
@@ -73,7 +72,7 @@ def run_script(folder: Path, script: str, *arguments: str) -> subprocess.Complet
 
 
 def interrupted_run(folder: Path, *arguments: str) -> str:
-    """What a run says that gets Ctrl-C after its first epoch."""
+    """What a run says that gets Ctrl-C after its first epoch, however long that takes."""
     run = subprocess.Popen(
         command("train.py", *arguments),
         cwd=folder,
@@ -83,13 +82,11 @@ def interrupted_run(folder: Path, *arguments: str) -> str:
         text=True,
     )
     try:
-        deadline = time.monotonic() + 200
         while not list(folder.glob("outputs/*/*/history.csv")):
             assert run.poll() is None, run.communicate()
-            assert time.monotonic() < deadline
             time.sleep(0.1)
         run.send_signal(signal.SIGINT)
-        _, errors = run.communicate(timeout=100)
+        _, errors = run.communicate()
     finally:
         run.kill()
     assert run.returncode == 130
