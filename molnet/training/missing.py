@@ -5,6 +5,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from molnet.datasets.base import DataSetError, MissingSettingsError
 from molnet.training.invocation import command
 from molnet.training.overrides import readable
@@ -44,8 +46,29 @@ def whole_command(program: str, given: Sequence[str], settings: Mapping[str, str
     replaced = {key.lstrip("+") for key in settings}
     kept = [word for word in given if word.partition("=")[0].lstrip("+") not in replaced]
     added = [f"{key}={value}" for key, value in settings.items()]
-    words = [shlex.quote(_as_typed(word)) for word in (*kept, *added)]
-    return " \\\n".join(f"  {line}" for line in [f"{program} {words[0]}", *indented(words[1:])])
+    files, others = _files_first(kept)
+    words = [shlex.quote(_as_typed(word)) for word in (*others, *added)]
+    if not files:
+        files, words = words[:1], words[1:]
+    first = " ".join([program, *files])
+    return " \\\n".join(f"  {line}" for line in [first, *indented(words)])
+
+
+def _files_first(given: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Structure files as plain names, which stand for two settings, and all other arguments.
+
+    Files stay a setting where a plain name would be read as something else.
+    """
+    named = [word for word in given if word.startswith("dataset.path=")]
+    if "dataset=structures" not in given or len(named) != 1:
+        return [], list(given)
+    override = OverridesParser.create().parse_override(named[0])
+    value = None if override.is_sweep_override() else override.value()
+    files = value if isinstance(value, list) else [value]
+    if not all(isinstance(file, str) and re.match(r"[^-+~=][^=]*$", file) for file in files):
+        return [], list(given)
+    others = [word for word in given if word not in ("dataset=structures", *named)]
+    return [shlex.quote(file) for file in files], others
 
 
 def _as_typed(argument: str) -> str:

@@ -156,3 +156,28 @@ def test_the_whole_command_replaces_what_was_wrong() -> None:
         *("molnet", "train", "dataset=structures", "dataset.labels.forces.unit=eV/Å"),
         "dataset.labels.energy.key=REF_E",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["dataset=structures", "dataset.path=mine.xyz"], "molnet train mine.xyz"),
+        (["dataset=structures", 'dataset.path="my file.xyz"'], "molnet train 'my file.xyz'"),
+        (["dataset=structures", "dataset.path=[a.xyz,b.xyz]"], "molnet train a.xyz b.xyz"),
+        (
+            ["dataset.path='r/*.xyz'", "seed=1", "dataset=structures"],
+            "molnet train 'r/*.xyz' seed=1",
+        ),
+        (["dataset=own", "dataset.path=a.xyz"], "molnet train dataset=own dataset.path=a.xyz"),
+    ],
+)
+def test_the_whole_command_is_short(given: list[str], expected: str) -> None:
+    command = whole_command("molnet train", given, {"dataset.labels.energy.unit": "eV"})
+    typed = shlex.split(command.replace("\\\n", ""))
+    assert typed == [*shlex.split(expected), "dataset.labels.energy.unit=eV"]
+
+
+@pytest.mark.parametrize("path", ['"k=1.xyz"', '"-a.xyz"', "3"])
+def test_files_that_would_be_read_as_something_else_stay_settings(path: str) -> None:
+    given = ["dataset=structures", f"dataset.path={path}"]
+    assert "dataset.path=" in whole_command("molnet train", given, {})
