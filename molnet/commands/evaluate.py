@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from molnet.training.interruption import ends_at_once
+from molnet.commands.importing import importing
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: the command line without the names of program and command; by default the
             process's own.
     """
-    with ends_at_once():
+    with importing():
         from molnet.commands.arguments import settings_of
         from molnet.commands.command_line import run_command
         from molnet.commands.explained import explained
@@ -47,7 +47,7 @@ def model_and_data(names: list[str], given: set[str]) -> list[str]:
 
 def evaluate(config: "DictConfig") -> None:
     """Evaluate as the settings of ``conf/evaluate.yaml`` say."""
-    with ends_at_once():
+    with importing():
         from molnet.kernels.allocator import reuse_freed_memory
         from molnet.training.evaluate import evaluate
 

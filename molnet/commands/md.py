@@ -12,8 +12,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from molnet.commands.importing import importing
 from molnet.commands.predict import inputs
-from molnet.training.interruption import ends_at_once, number_of, word_for
+from molnet.training.interruption import number_of, word_for
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: the command line without the names of program and command; by default the
             process's own.
     """
-    with ends_at_once():
+    with importing():
         from molnet.commands.arguments import settings_of
         from molnet.commands.command_line import run_command
         from molnet.commands.explained import explained
@@ -74,7 +75,7 @@ def md(config: "DictConfig", chosen: set[str]) -> None:
         config: ``conf/md.yaml`` and the command line.
         chosen: the keys that the command line sets; a run that is continued keeps the others.
     """
-    with ends_at_once():
+    with importing():
         from molnet.graph.frames import resolve_paths
         from molnet.kernels.allocator import reuse_freed_memory
         from molnet.simulate.molecular_dynamics import (

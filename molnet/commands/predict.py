@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molnet.bundled import name_of_bundled
+from molnet.commands.importing import importing
 from molnet.inputs import resolve_paths
-from molnet.training.interruption import ends_at_once
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: the command line without the names of program and command; by default the
             process's own.
     """
-    with ends_at_once():
+    with importing():
         from molnet.commands.arguments import settings_of
         from molnet.commands.command_line import run_command
         from molnet.commands.explained import explained
@@ -70,7 +70,7 @@ def predict(config: "DictConfig") -> None:
 
     settings = checked_predict(config)
     check_files(settings.input)  # before torch is loaded, which takes its time
-    with ends_at_once():
+    with importing():
         from molnet.kernels.allocator import reuse_freed_memory
         from molnet.simulate import predict_files
 

@@ -14,7 +14,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from molnet.training.interruption import ends_at_once, word_for
+from molnet.commands.importing import importing
+from molnet.training.interruption import word_for
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: the command line without the names of program and command; by default the
             process's own.
     """
-    with ends_at_once():
+    with importing():
         from molnet.commands.arguments import settings_of
         from molnet.commands.command_line import run_command
         from molnet.commands.explained import explained
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given = sys.argv[1:] if arguments is None else arguments
         given = settings_of("train", given, data)
         if any(argument.startswith("resume=") for argument in given):
-            with ends_at_once():
+            with importing():
                 from molnet.training.resume import resumed_arguments
 
             given, settings = resumed_arguments(given)
@@ -62,7 +63,7 @@ def data(files: list[str], given: set[str]) -> list[str]:
 def train(config: "DictConfig") -> None:
     """Train as the settings of ``conf/train.yaml`` say."""
     # Imported here, so that mistakes on the command line are told before torch is loaded.
-    with ends_at_once():
+    with importing():
         from molnet.kernels.allocator import reuse_freed_memory
         from molnet.training.interruption import RunInterrupted
         from molnet.training.invocation import command

@@ -71,7 +71,7 @@ def format_of(path: Path, options: ReadingOptions) -> str:
                 format = str(filetype(str(path)))
         except UnknownFileTypeError:
             pass
-    if format not in readable():
+    if not is_readable(format):
         raise StructureFileError(
             f"molnet does not recognise the format of {path}. Name it with format=NAME, or give "
             f"the file the suffix of its format. {_formats()}"
@@ -87,16 +87,21 @@ def known_format(name: str) -> str:
     """
     plain = name.lower().removeprefix(".")
     for format in (ALIASES.get(plain), plain, SUFFIXES.get(plain)):
-        if format in readable():
+        if is_readable(format):
             return str(format)
     nearest = difflib.get_close_matches(plain, [*readable(), *ALIASES, *SUFFIXES], n=1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     raise StructureFileError(f"unknown format={name}.{hint} {_formats()}")
 
 
+def is_readable(format: str | None) -> bool:
+    """Whether ASE reads a format of this name. This imports the reader of that format alone."""
+    return format in ioformats and ioformats[format].can_read
+
+
 def readable() -> list[str]:
     """The names of all formats that can be read."""
-    return sorted(name for name, format in ioformats.items() if format.can_read)
+    return sorted(filter(is_readable, ioformats))
 
 
 def _formats() -> str:
