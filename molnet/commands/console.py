@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import molnet
+from molnet.commands.importing import importing
 from molnet.training.errors import did_you_mean
-from molnet.training.interruption import ends_at_once
 
 COMMANDS = {
     "predict": "energies, forces and other properties of structures in files",
@@ -17,8 +17,12 @@ COMMANDS = {
     "md": "molecular dynamics of structures in files",
     "vibrations": "harmonic vibrations and free energies of structures in files",
     "models": "the models that come with molnet",
+    "completion": "the Tab key: source <(molnet completion bash), or zsh, fish",
 }
 """Every command: a module of this package with a function ``main``, and what it does."""
+
+HIDDEN = ("complete",)
+"""Commands that shells call."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,8 +45,8 @@ def _run(given: list[str]) -> None:
         print(overview())
     elif name in ("--version", "-V"):
         print(f"molnet {molnet.__version__}")
-    elif name in COMMANDS:
-        with ends_at_once():
+    elif name in COMMANDS or name in HIDDEN:
+        with importing():
             command = import_module(f"molnet.commands.{name}")
         command.main(given[1:])
     else:

@@ -22,7 +22,6 @@ LEFTOVERS = (
     "checkpoints/*.partial",
     "history.partial",
     "metrics.partial",
-    "report.html.partial",
     "split.json.*.partial",
     "*_predictions.extxyz.partial",
     ".model-*",

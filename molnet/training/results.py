@@ -41,7 +41,6 @@ class Results:
         self.model = model
         self.folder = folder
         self.comparisons: dict[str, Comparison] = {}
-        self.parts: dict[str, GraphDataset] = {}
 
     def add(
         self, name: str, part: GraphDataset, batches: Iterable[Batch], in_full: bool = False
@@ -56,7 +55,7 @@ class Results:
         """
         predictions = self.folder / f"{name}_predictions.extxyz" if in_full else None
         comparison = compare(self.model, part, batches, predictions, f"{name} part", self.by)
-        self.comparisons[name], self.parts[name] = comparison, part
+        self.comparisons[name] = comparison
         if not in_full:
             return
         for quantity in part.properties.values():
