@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from molnet.models import Model
-    from molnet.simulate.molecular_dynamics import DynamicsSettings
+    from molnet.simulate.molecular_dynamics import DynamicsSettings, DynamicsSummary
 
 
 @dataclass
@@ -103,7 +103,7 @@ def md(config: "DictConfig", chosen: set[str]) -> None:
         model = _loaded(model_folder("model", named), settings)
         time = settings.time if "time" in chosen else None
         with _interruption_explained(folder):
-            print(resume_dynamics(model, folder, time))
+            _show(resume_dynamics(model, folder, time))
         return
     if settings.input is None:
         raise ConfigError("input is not set: molnet md FILE")
@@ -116,7 +116,14 @@ def md(config: "DictConfig", chosen: set[str]) -> None:
     model = _loaded(folder, settings)
     origin = settings.model if folder != settings.model else str(Path(folder).absolute())
     with _interruption_explained(output):
-        print(run_dynamics(model, input, output, how, origin=origin))
+        _show(run_dynamics(model, input, output, how, origin=origin))
+
+
+def _show(summary: "DynamicsSummary") -> None:
+    from molnet.commands.pages import page_of_dynamics
+
+    print(summary)
+    print(f"to look at: {page_of_dynamics(summary)}")
 
 
 def _loaded(folder: str, settings: MDConfig) -> "Model":

@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def vibrations(config: "DictConfig") -> None:
     """Find vibrations as the settings say, and print a table for each structure."""
     with ends_at_once():
+        from molnet.commands.pages import page_of_vibrations
         from molnet.graph.frames import resolve_paths
         from molnet.kernels.allocator import reuse_freed_memory
         from molnet.models import load_model
@@ -77,4 +78,6 @@ def vibrations(config: "DictConfig") -> None:
         pressure=settings.pressure,
     )
     for number, result in enumerate(results):
-        print(f"\n{result}" if number else result, flush=True)
+        page = page_of_vibrations(result)
+        print(f"\n{result}" if number else result)
+        print(f"to look at: {page}", flush=True)

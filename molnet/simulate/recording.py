@@ -180,6 +180,10 @@ class Recording:
         except Exception as error:
             raise RecordingError(f"{path} cannot be read: {error}. Start a new run.") from error
 
+    def frames(self, place: int) -> list[Atoms]:
+        """The trajectory of one structure."""
+        return list(ase.io.iread(self.trajectories[place], index=":"))
+
     @contextmanager
     def reserved(self) -> Iterator[None]:
         """Within this block no other process writes to the folder.

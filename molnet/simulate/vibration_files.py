@@ -58,11 +58,11 @@ class VibrationsOfFile:
         formula = found.atoms.get_chemical_formula()
         intensity = "" if found.intensities is None else "  intensity (km/mol)"
         lines = [f"{self.name} ({formula})", f"mode  frequency (cm⁻¹){intensity}"]
-        for number, frequency in enumerate(found.frequencies):
+        for number, frequency in enumerate(found.frequencies, 1):
             shown = f"{abs(frequency):.1f}{'i' if frequency < 0 else ' '}"
             line = f"{number:4}  {shown:>17}"
             if found.intensities is not None:
-                line += f"  {found.intensities[number]:18.1f}"
+                line += f"  {found.intensities[number - 1]:18.1f}"
             lines.append(line)
         lines.append(f"zero-point energy {found.zero_point_energy:.4f} eV")
         free = found.free_energy(self.temperature, self.pressure)
@@ -157,14 +157,14 @@ def write(result: VibrationsOfFile) -> None:
     found, folder = result.vibrations, result.folder
     folder.mkdir(parents=True, exist_ok=True)
     ase.io.write(folder / "relaxed.extxyz", found.atoms)
-    width = len(str(max(len(found.frequencies) - 1, 0)))
+    width = len(str(len(found.frequencies)))
     for mode in range(len(found.frequencies)):
-        ase.io.write(folder / f"mode-{mode:0{width}}.extxyz", found.moving(mode))
+        ase.io.write(folder / f"mode-{mode + 1:0{width}}.extxyz", found.moving(mode))
     with (folder / "frequencies.csv").open("w", encoding="utf-8") as file:
         file.write("mode,frequency (cm^-1),intensity (km/mol)\n")
         for mode, frequency in enumerate(found.frequencies):
             intensity = "" if found.intensities is None else f"{found.intensities[mode]:.4f}"
-            file.write(f"{mode},{frequency:.4f},{intensity}\n")
+            file.write(f"{mode + 1},{frequency:.4f},{intensity}\n")
     content = {
         "units": {
             "frequencies": "cm^-1",

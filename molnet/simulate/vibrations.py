@@ -105,7 +105,7 @@ class Vibrations:
         for phase in np.linspace(0, 2 * np.pi, frames, endpoint=False):
             atoms = self.atoms.copy()
             atoms.positions[self.indices] += amplitude * np.sin(phase) * shape
-            atoms.info |= {"mode": mode, "frequency": float(self.frequencies[mode])}
+            atoms.info |= {"mode": mode + 1, "frequency": float(self.frequencies[mode])}
             period.append(atoms)
         return period
 

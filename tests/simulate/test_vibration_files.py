@@ -40,7 +40,7 @@ def test_a_folder_holds_numbers_and_modes(model: Model, tmp_path: Path) -> None:
     table = (tmp_path / "out" / "frequencies.csv").read_text().splitlines()
     assert len(table) == 1 + len(result.vibrations.frequencies) == 4
     for mode, row in enumerate(table[1:]):
-        period = read(tmp_path / "out" / f"mode-{mode}.extxyz", ":")
+        period = read(tmp_path / "out" / f"mode-{mode + 1}.extxyz", ":")
         moved = [
             np.abs(frame.positions - result.vibrations.atoms.positions).max() for frame in period
         ]
