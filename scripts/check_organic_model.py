@@ -3,10 +3,10 @@
     python scripts/make_organic_model_data.py FOLDER
     python scripts/check_organic_model.py data/models/organic FOLDER [--only errors walls ...]
 
-Prints Markdown, the figures of the model's card: errors by kind, source and size; twenty drug-like
-molecules in dynamics at 300 K; forces between all pairs of elements at short distances; the
-distance to the training set beside the true errors. "sample" writes the few held-out frames that
-the tests use.
+Prints Markdown, the figures of the card: errors by kind, source and size; forces between all
+pairs of elements at short distances; energies along bonds; twenty drug-like molecules in dynamics
+at 300 K; the distance to the training set beside the true errors. "sample" writes the few held-out
+frames that the tests use.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from ase.build import molecule as g2_molecule
 from ase.data import covalent_radii
 from ase.io import read
 from ase.optimize import LBFGS
-from sampling.distortions import bond_matrix
+from sampling.distortions import bond_matrix, fragment
 from sampling.labelling import label_any, numbers_of
 from sampling.molecules import DRUGS, embedded, positions_of, symbols_of
 from sampling.parts import frames_in
@@ -37,6 +37,15 @@ from molnet.simulate import Calculator
 from molnet.simulate.dynamics import Dynamics
 
 BROKEN = 1.5  # a bond this many times as long as in the relaxed molecule is broken
+STRETCHES = (0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.4, 1.6, 2.0)  # lengths of bonds, relative
+# SMILES and the two atoms; hydrogens come after the heavy atoms
+BONDS = {
+    "H–H": ("[H][H]", 0, 1), "C–H, methane": ("C", 0, 1), "N–H, ammonia": ("N", 0, 1),
+    "O–H, water": ("O", 0, 1), "H–F": ("F", 0, 1), "C–C, ethane": ("CC", 0, 1),
+    "C=C, ethene": ("C=C", 0, 1), "C≡C, ethyne": ("C#C", 0, 1), "C–N, methylamine": ("CN", 0, 1),
+    "C–O, methanol": ("CO", 0, 1), "C=O, formaldehyde": ("C=O", 0, 1), "C–F": ("CF", 0, 1),
+    "N–N, hydrazine": ("NN", 0, 1), "N≡N": ("N#N", 0, 1), "O–O, hydrogen peroxide": ("OO", 0, 1),
+}  # fmt: skip
 HOT = 1500.0  # K, of all atoms together
 SAMPLE = Path(__file__).resolve().parents[1] / "tests" / "models" / "organic_held_out.extxyz"
 SIZES = [1, 10, 15, 20, 25, 30, 35, 46]
@@ -176,23 +185,48 @@ class Walk:
 
 
 def walls(model: Model, arguments: argparse.Namespace) -> Iterator[str]:
-    """The force between two atoms of every pair of elements, from touching to a fifth of that."""
-    yield "\n| pair | sum of radii (Å) | repulsive below (Å) | weakest repulsion there (eV/Å) |"
-    yield "|---|---|---|---|"
+    """Where two atoms of every pair of elements repel each other, about half the sum of radii."""
+    yield "\n| pair | sum of radii (Å) | repel from (Å) | to (Å) | weakest force (eV/Å) |"
+    yield "|---|---|---|---|---|"
     symbols = ["H", "C", "N", "O", "F"]
     for i, first in enumerate(symbols):
         for second in symbols[i:]:
             numbers = numbers_of([first, second])
             touching = float(covalent_radii[numbers].sum())
-            distances = np.arange(0.2, 1.0, 0.02) * touching
+            distances = np.arange(0.1, touching, 0.02)
             pairs = [Atoms(numbers, [[0, 0, 0], [0, 0, distance]]) for distance in distances]
             force = np.array([predicted["forces"][1, 2] for predicted in quiet(model, pairs)])
-            attractive = np.flatnonzero(force <= 0)
-            # the wall: from the shortest distance to the first attraction
-            end = int(attractive[0]) if len(attractive) else len(force)
-            weakest = force[: max(end - 1, 1)].min()
-            reach = distances[max(end - 1, 0)]
-            yield f"| {first}–{second} | {touching:.2f} | {reach:.2f} | {weakest:.1f} |"
+            middle = int(np.searchsorted(distances, 0.5 * touching))
+            below = np.flatnonzero(force[:middle] <= 0)
+            above = np.flatnonzero(force[middle:] <= 0)
+            start = int(below[-1]) + 1 if len(below) else 0
+            end = middle + int(above[0]) if len(above) else len(force)
+            if start >= end:
+                yield f"| {first}–{second} | {touching:.2f} | never | | |"
+                continue
+            yield (
+                f"| {first}–{second} | {touching:.2f} | {distances[start]:.2f} "
+                f"| {distances[end - 1]:.2f} | {force[start : end - 1].min():.1f} |"
+            )
+
+
+def bonds(model: Model, arguments: argparse.Namespace) -> Iterator[str]:
+    """Energies along bonds, from the repulsive wall to the broken bond, beside GFN2-xTB."""
+    yield "\n| bond | " + " | ".join(f"{factor:.1f}" for factor in STRETCHES) + " |"
+    yield "|---|" + "---|" * len(STRETCHES)
+    for name, (smiles, i, j) in BONDS.items():
+        atoms = relaxed(smiles, model)
+        side = fragment(bond_matrix(atoms.numbers, atoms.positions), i, j)
+        scan = []
+        for factor in (1.0, *STRETCHES):
+            scan.append(atoms.copy())
+            bond = atoms.positions[j] - atoms.positions[i]
+            scan[-1].positions[side] += (factor - 1.0) * bond
+        found = np.array([float(predicted["energy"]) for predicted in quiet(model, scan)])
+        labels = [label_any(a.numbers, a.positions) for a in scan]
+        true = np.array([np.nan if one is None else one[0] for one in labels])
+        pairs = zip(found[1:] - found[0], true[1:] - true[0], strict=True)
+        yield f"| {name} | " + " | ".join(f"{a:.2f} / {b:.2f}" for a, b in pairs) + " |"
 
 
 def domain(model: Model, arguments: argparse.Namespace) -> Iterator[str]:
@@ -256,6 +290,7 @@ def rms(values: np.ndarray) -> float:
 CHECKS: dict[str, Callable[[Model, argparse.Namespace], Iterator[str]]] = {
     "errors": errors,
     "walls": walls,
+    "bonds": bonds,
     "dynamics": dynamics,
     "domain": domain,
     "sample": sample,

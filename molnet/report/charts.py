@@ -1,8 +1,8 @@
 """Charts. Observable Plot draws them in the browser; large data are summed up here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +18,14 @@ CELLS = 60
 BINS = 50
 CENTRAL = 0.99
 """The part of the values that a histogram spans."""
+
+
+class Names(Protocol):
+    """Texts by number, such as a list; large ones may make each when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> str: ...
 
 
 class _Chart(Block):
@@ -60,8 +68,9 @@ class Lines(_Chart):
 
     @property
     def remarks(self) -> str:
-        stride = -(-np.size(self.x) // MANY_STEPS)
-        return sentences(self.caption, f"Every {stride}th value is drawn." if stride > 1 else "")
+        count = np.size(self.x)
+        thinner = f"{MANY_STEPS:,} of {count:,} values are drawn." if count > MANY_STEPS else ""
+        return sentences(self.caption, thinner)
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ class Points(_Chart):
     y: ArrayLike
     x_label: str
     y_label: str
-    names: Sequence[str] = ()
+    names: Names = ()
     parity: bool = False
 
     def data(self) -> dict[str, Any]:
@@ -174,7 +183,6 @@ class Bars(_Chart):
     Args:
         values: by name.
         x_label: of the values, with the unit.
-        y_label: of the names.
         counts: how many numbers each value stands for, shown by a pointer.
     """
 
@@ -182,7 +190,6 @@ class Bars(_Chart):
 
     values: Mapping[str, float]
     x_label: str
-    y_label: str = ""
     counts: Mapping[str, int] | None = None
 
     def data(self) -> dict[str, Any]:
@@ -193,18 +200,16 @@ class Bars(_Chart):
             "values": [self.values[name] for name in names],
             "counts": None if counts is None else [counts[name] for name in names],
             "xLabel": self.x_label,
-            "yLabel": self.y_label,
         }
 
 
 def thinned(count: int, most: int) -> np.ndarray:
-    """Indices of every k-th of ``count`` values, the last one among them.
+    """Indices of at most ``most`` of ``count`` values, evenly spread from the first to the last.
 
     >>> thinned(10, 4).tolist(), thinned(3, 4).tolist()
     ([0, 3, 6, 9], [0, 1, 2])
     """
-    stride = -(-count // most)
-    return (count - 1 - np.arange(0, count, max(stride, 1)))[::-1]
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
 
 
 def _cells(x: np.ndarray, y: np.ndarray, parity: bool) -> list[list[float]]:

@@ -9,7 +9,7 @@ from ase import Atoms
 from numpy.typing import ArrayLike
 
 from molnet.report.block import Block, sentences
-from molnet.report.charts import thinned
+from molnet.report.charts import MANY_STEPS, thinned
 from molnet.report.tables import Value, shown
 
 MOST_COORDINATES = 100_000
@@ -126,7 +126,7 @@ class Trajectory(_Viewer):
     def data(self) -> dict[str, Any]:
         chosen, at = self._chosen, self._at
         x = np.asarray(self.x, dtype=float)
-        rows = thinned(len(x), 2000)
+        rows = thinned(len(x), MANY_STEPS)
         return {
             **_geometry([self.frames[i] for i in chosen]),
             "at": at[chosen],
@@ -174,6 +174,7 @@ class Modes(_Viewer):
         whole = np.zeros((len(modes), len(self.atoms), 3))
         for mode, shape in enumerate(modes):
             whole[mode, moving] = shape / (np.linalg.norm(shape, axis=1).max() or 1.0)
+        whole = whole @ _axes(self.atoms)
         return {
             **_geometry([self.atoms]),
             "frequencies": frequencies,
@@ -202,13 +203,32 @@ class Modes(_Viewer):
 
 
 def _geometry(frames: Sequence[Atoms]) -> dict[str, Any]:
-    """Symbols, positions in Å to 3 decimals (flat, frame by frame) and cells of a trajectory."""
-    periodic = frames[0].pbc.any() and frames[0].cell.rank == 3
+    """Symbols, positions in Å to 3 decimals (flat, frame by frame) and cells of a trajectory.
+
+    Molecules are turned so that they lie flat in the window; all frames alike.
+    """
+    axes = _axes(frames[0])
     return {
         "symbols": frames[0].get_chemical_symbols(),
-        "positions": [atoms.positions.ravel().round(3) for atoms in frames],
-        "cells": [atoms.cell.array.ravel().round(4) for atoms in frames] if periodic else None,
+        "positions": [(atoms.positions @ axes).ravel().round(3) for atoms in frames],
+        "cells": [atoms.cell.array.ravel().round(4) for atoms in frames]
+        if _is_crystal(frames[0])
+        else None,
     }
+
+
+def _is_crystal(atoms: Atoms) -> bool:
+    return bool(atoms.pbc.any()) and atoms.cell.rank == 3
+
+
+def _axes(atoms: Atoms) -> np.ndarray:
+    """[3, 3], a rotation (columns: axes of the window) to the principal axes of a molecule."""
+    if _is_crystal(atoms) or len(atoms) < 2:
+        return np.eye(3)
+    centred = atoms.positions - atoms.positions.mean(axis=0)
+    axes = np.linalg.svd(centred, full_matrices=True)[2].T
+    axes[:, 2] *= np.sign(np.linalg.det(axes))
+    return axes
 
 
 def _spectrum(

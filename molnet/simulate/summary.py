@@ -1,18 +1,22 @@
 """The summary of predictions for files, gathered in constant memory."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from molnet.graph.columns import GROUPING, MOST_GROUPS, columns_of
+from molnet.graph.elements import SYMBOLS
 from molnet.graph.frames import frame_name
 from molnet.models import Model
 from molnet.models.domain import DISTANCE, DISTANCES, Outside
 from molnet.properties import Property
 from molnet.simulate.calculator import ase_results
 from molnet.simulate.writing import Frame, Prediction
+from molnet.tables import table, table_of_groups
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +45,10 @@ class Range:
     def mean(self) -> float:
         """The mean; NaN of no numbers."""
         return self.total / self.count if self.count else np.nan
+
+
+Groups = dict[str, dict[tuple[str, str], Range]]
+"""Errors by the name of a group, and by row name and unit."""
 
 
 @dataclass
@@ -74,6 +82,7 @@ class Summary:
     passed_over: int = 0
     ranges: dict[tuple[str, str], Range] = field(default_factory=dict)
     errors: dict[tuple[str, str], Range] = field(default_factory=dict)
+    _groups: dict[str, Groups] = field(default_factory=dict, repr=False)
 
     def add(self, frame: Frame, prediction: Prediction) -> None:
         """Takes in the predictions of one structure."""
@@ -102,6 +111,7 @@ class Summary:
         # Read directly: the calculator's methods would zero the forces on fixed atoms.
         labels = frame.atoms.calc.results
         predicted = ase_results(self.model, prediction)
+        columns = columns_of(frame.atoms)
         for name, row, unit, count in (
             ("energy", "energy per atom", "meV", len(frame.atoms)),
             ("forces", "force components", "meV/Å", 1),
@@ -110,10 +120,35 @@ class Summary:
                 continue
             values, label = np.asarray(predicted[name]), _numbers(labels[name])
             if label.shape == values.shape and np.isfinite(label).all():
-                error = np.abs(values - label) / count
-                self.errors.setdefault((row, unit), Range()).add(1e3 * error)
+                error = 1e3 * np.abs(values - label) / count
+                self.errors.setdefault((row, unit), Range()).add(error)
+                for column in GROUPING:
+                    if column in columns:
+                        self._add_to_group(column, str(columns[column]), (row, unit), error)
+                for number in np.unique(frame.atoms.numbers) if name == "forces" else ():
+                    of_element = error[frame.atoms.numbers == number]
+                    self._add_to_group("element", SYMBOLS[number], (row, unit), of_element)
             else:
                 self._pass_over(frame, name, labels[name], values.shape)
+
+    @property
+    def by_group(self) -> dict[str, Groups]:
+        """The errors of forces by ``"element"``, and all errors by the value of ``config_type``,
+        ``kind`` and ``name`` in ``info``, where they have 2 to 50 values.
+        """
+        return {
+            by: groups
+            for by in ("element", *GROUPING)
+            if len(groups := self._groups.get(by, {})) > 1
+            and (by == "element" or len(groups) <= MOST_GROUPS)
+        }
+
+    def _add_to_group(
+        self, by: str, group: str, row: tuple[str, str], errors: NDArray[np.floating]
+    ) -> None:
+        groups = self._groups.setdefault(by, {})
+        if group in groups or by == "element" or len(groups) <= MOST_GROUPS:
+            groups.setdefault(group, {}).setdefault(row, Range()).add(errors)
 
     def _pass_over(self, frame: Frame, name: str, label: object, shape: tuple[int, ...]) -> None:
         """Says of the first label that cannot be compared why."""
@@ -131,11 +166,11 @@ class Summary:
             f"{self.structures} {noun}, {self.atoms} atoms, {self.seconds:.1f} s "
             f"({rate:.0f} structures/s)"
         ]
-        table: list[tuple[str, ...]] = [("property", "unit", "min", "mean", "max")]
+        ranges = []
         for (name, unit), values in self.ranges.items():
             numbers = (values.minimum, values.mean, values.maximum)
-            table.append((name, unit, *(f"{number:.4f}" for number in numbers)))
-        lines += _aligned(table)
+            ranges.append((name, unit, *(f"{number:.4f}" for number in numbers)))
+        lines += ["", table(("property", "unit", "min", "mean", "max"), ranges, words=(0, 1)), ""]
         if self.model.energy_is_relative:
             lines.append(
                 f"{self.model.energy}: the model was trained on forces alone, so the zero of the "
@@ -147,13 +182,27 @@ class Summary:
             lines.append(f"warning: {self.outside}")
         if self.errors:
             lines.append("errors against the labels of the input, read in ASE's units (eV, Å):")
-            table = [("error", "unit", "MAE", "count")]
-            for (name, unit), values in self.errors.items():
-                table.append((name, unit, f"{values.mean:.4g}", str(values.count)))
-            lines += _aligned(table)
+            errors = [
+                (name, unit, f"{values.mean:.4g}", f"{values.count:,}")
+                for (name, unit), values in self.errors.items()
+            ]
+            lines += [table(("error", "unit", "MAE", "values"), errors, words=(0, 1)), ""]
+            lines += self._group_tables()
         if self.passed_over:
             lines.append(f"labels that could not be compared: {self.passed_over}")
         return "\n".join([*lines, f"written to {self.output}"])
+
+    def _group_tables(self) -> Iterator[str]:
+        """By element, and by the first column that tells kinds of structures apart."""
+        of_columns = [by for by in self.by_group if by != "element"]
+        for by in ("element", *of_columns[:1]):
+            if groups := self.by_group.get(by):
+                means = {
+                    group: {f"{name}\n{unit}": errors.mean for (name, unit), errors in rows.items()}
+                    for group, rows in groups.items()
+                }
+                yield table_of_groups("MAE", by, means)
+                yield ""
 
 
 def _numbers(label: object) -> NDArray[np.float64]:
@@ -176,15 +225,3 @@ def _in_one_number(
     if property.shape == (3, 3):
         return f"tr {property.name} / 3", np.trace(value, axis1=-2, axis2=-1) / 3
     return property.name, np.asarray(value)
-
-
-def _aligned(table: list[tuple[str, ...]]) -> list[str]:
-    """A line for each row: names and units flush left, numbers flush right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in table
-    ]

@@ -22,6 +22,7 @@ from ase import Atoms
 from ase.calculators.calculator import all_properties
 from numpy.typing import NDArray
 
+from molnet.graph.columns import columns_of
 from molnet.graph.writing import (
     Database,
     ExtendedXYZ,
@@ -148,8 +149,8 @@ class TextWriter(PredictionWriter):
 class CSVWriter(TextWriter):
     """A row for each structure and a column, with its unit, for each number that describes it.
 
-    Numbers and words in the ``info`` of the first structure have columns as well. Values of single
-    atoms have no place in such a table; of the forces it holds the largest.
+    Numbers and short words in the ``info`` of the first structure have columns as well. Values of
+    single atoms have no place in such a table; of the forces it holds the largest.
     """
 
     def __init__(self, path: Path, model: Model, compressed: bool = False) -> None:
@@ -180,10 +181,7 @@ class CSVWriter(TextWriter):
             "atoms": len(atoms),
         }
         if not self.structures:
-            words_and_numbers = [
-                n for n, v in atoms.info.items() if isinstance(v, str | int | float)
-            ]
-            self.kept = [name for name in words_and_numbers if name not in origin]
+            self.kept = [name for name in columns_of(atoms) if name not in origin]
             self.rows.writerow([*origin, *self.kept, *self.columns])
         row: list[Any] = [*origin.values(), *(atoms.info.get(name, "") for name in self.kept)]
         for property in self.model.properties.values():

@@ -16,6 +16,7 @@ from molnet.graph.elements import ATOMIC_NUMBERS, SYMBOLS
 from molnet.models import FrozenModel, Model, PredictionError, check_finite
 from molnet.progress import progress
 from molnet.properties import Property
+from molnet.training.by_structure import ErrorsByStructure, StructureErrors
 from molnet.training.domain import DomainErrors, DomainFigures
 from molnet.training.metrics import Errors, ErrorsByColumn, ErrorsByElement, ErrorSummary
 from molnet.training.predictions import PredictionWriter
@@ -36,6 +37,8 @@ class Comparison:
         pairs: by property references and predictions [n], component by component, in the same
             units; a regular sample of large parts. The reference energies of the atoms are
             subtracted from total energies, as the model's errors are tiny beside them.
+        rows: by property [n], the structure or atom of the part that each of ``pairs`` is of.
+        by_structure: errors of every structure.
         domain: what the distance to the training set tells of the errors; None for a model that
             does not know its domain.
     """
@@ -44,6 +47,8 @@ class Comparison:
     by_element: dict[str, dict[str, ErrorSummary]]
     by_column: dict[str, dict[str, dict[str, ErrorSummary]]]
     pairs: dict[str, tuple[np.ndarray, np.ndarray]]
+    rows: dict[str, np.ndarray]
+    by_structure: StructureErrors
     domain: DomainFigures | None
 
 
@@ -76,7 +81,7 @@ def compare(
         column: ErrorsByColumn(properties, most) for column in (GROUPING if by is None else [by])
     }
     samples = {entry.name: _Sample(entry, part, model) for entry in properties}
-    domain = DomainErrors(part.properties)
+    by_structure, domain = ErrorsByStructure(properties), DomainErrors(part.properties)
     evaluated = FrozenModel(model)
     seen = 0
     with (
@@ -98,6 +103,7 @@ def compare(
             errors.update(predictions, graph)
             domain.add(predictions, graph)
             by_element.update(predictions, graph)
+            by_structure.update(predictions, graph)
             for column, of_values in by_column.items():
                 of_values.update(predictions, graph, [has.get(column) for has in columns])
             for name, sample in samples.items():
@@ -105,12 +111,13 @@ def compare(
             if writer is not None:
                 writer.write(graph, predictions)
             shown.advance(graph.num_graphs)
-    pairs = {name: sample.pairs() for name, sample in samples.items()}
     return Comparison(
         errors.compute(),
         by_element.compute(),
         {name: found for name, of in by_column.items() if len(found := of.compute()) > 1},
-        pairs,
+        {name: sample.pairs() for name, sample in samples.items()},
+        {name: sample.rows() for name, sample in samples.items()},
+        by_structure.compute(),
         domain.compute(),
     )
 
@@ -153,3 +160,10 @@ class _Sample:
         reference, prediction = self.factor * torch.cat(self.kept, dim=1)
         labelled = ~torch.isnan(reference)
         return reference[labelled].numpy(), prediction[labelled].numpy()
+
+    def rows(self) -> np.ndarray:
+        """The structure or atom, counted within the part, of each pair."""
+        labelled = ~torch.isnan(torch.cat(self.kept, dim=1)[0]).numpy()
+        sampled = np.arange(0, self.seen, self.stride)
+        components = len(labelled) // max(len(sampled), 1)
+        return np.repeat(sampled, components)[labelled]

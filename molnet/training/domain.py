@@ -147,10 +147,10 @@ class DomainErrors:
         errors = (predictions[name] - graph[name]).abs().flatten(1 if graph[name].ndim > 1 else 0)
         errors = errors.amax(1) if errors.ndim > 1 else errors
         if self.property.per == "atom":
-            errors = _largest(errors, graph)
+            errors = largest_of_atoms(errors, graph)
         elif self.property.extensive:
             errors = errors / atoms
-        distances = _largest(predictions[DISTANCES], graph)
+        distances = largest_of_atoms(predictions[DISTANCES], graph)
         self._rows.append(torch.stack([distances.double().cpu(), errors.double().cpu()]))
 
     def compute(self) -> DomainFigures | None:
@@ -174,7 +174,7 @@ class DomainErrors:
         )
 
 
-def _largest(values: Tensor, graph: Batch) -> Tensor:
+def largest_of_atoms(values: Tensor, graph: Batch) -> Tensor:
     """The largest value of each structure's atoms; NaN if one of them is."""
     largest = values.new_full((graph.num_graphs,), -torch.inf)
     return largest.scatter_reduce(0, graph.batch, values, "amax")

@@ -23,6 +23,7 @@ from molnet.training.data import in_order
 from molnet.training.data_checks import check_charges, check_molecules
 from molnet.training.data_set_settings import checked_data_set
 from molnet.training.folder import claimed, kept_log
+from molnet.training.page import evaluation_page, write_page
 from molnet.training.recorded import recorded_settings
 from molnet.training.results import Results
 
@@ -58,6 +59,7 @@ def evaluate(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
         results = Results(model, folder, settings.by)
         results.add(name, part, in_order(part, dataset), in_full=True)
         metrics = results.write(model=str(Path(settings.model).absolute()), dataset=dataset.name)
+        write_page(folder, lambda: evaluation_page(folder, metrics["model"], results, metrics))
         log.info("written to %s", folder)
     return metrics
 

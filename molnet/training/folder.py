@@ -22,6 +22,7 @@ LEFTOVERS = (
     "checkpoints/*.partial",
     "history.partial",
     "metrics.partial",
+    "report.html.partial",
     "split.json.*.partial",
     "*_predictions.extxyz.partial",
     ".model-*",

@@ -131,6 +131,7 @@ def group_table(errors: Mapping[str, Mapping[str, ErrorSummary]], part: str, by:
 
 
 WORTH_OPENING = {
+    "report.html": "all of it in a browser: curves, errors, worst structures",
     "model/": "the best model, for predict and molnet.load",
     "test_predictions.extxyz": "the test structures with references and predictions",
     "test_*.png": "predictions beside references",

@@ -41,6 +41,7 @@ class Results:
         self.model = model
         self.folder = folder
         self.comparisons: dict[str, Comparison] = {}
+        self.parts: dict[str, GraphDataset] = {}
 
     def add(
         self, name: str, part: GraphDataset, batches: Iterable[Batch], in_full: bool = False
@@ -55,7 +56,7 @@ class Results:
         """
         predictions = self.folder / f"{name}_predictions.extxyz" if in_full else None
         comparison = compare(self.model, part, batches, predictions, f"{name} part", self.by)
-        self.comparisons[name] = comparison
+        self.comparisons[name], self.parts[name] = comparison, part
         if not in_full:
             return
         for quantity in part.properties.values():

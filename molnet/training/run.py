@@ -38,6 +38,7 @@ from molnet.training.interruption import RunInterrupted, number_of
 from molnet.training.losses import Loss, LossTerm
 from molnet.training.missing import missing_settings_named
 from molnet.training.module import TrainingDivergedError, TrainingModule
+from molnet.training.page import run_page, write_page
 from molnet.training.plots import plot_learning_curves
 from molnet.training.report import already_finished, describe_run, next_commands, written_files
 from molnet.training.results import Results, versions
@@ -117,7 +118,7 @@ def train(
             store = prepared.data.store
             path = folder / "split.json"
             save_split(path, prepared.split, store.checksum, store.structures_checksum)
-            return _train(settings, prepared, checkpoint, folder, started)
+            return _train(settings, prepared, plain, checkpoint, folder, started)
     except KeyboardInterrupt as interruption:
         last = folder / "checkpoints" / "last.ckpt"
         raise RunInterrupted(
@@ -162,6 +163,7 @@ def _prepare(settings: TrainConfig, plain: dict[str, Any], folder: Path) -> _Pre
 def _train(
     settings: TrainConfig,
     prepared: _Prepared,
+    plain: dict[str, Any],
     checkpoint: Path | None,
     folder: Path,
     started: float,
@@ -192,6 +194,8 @@ def _train(
         "best: epoch %d of %d; waiting for data took %.0f%% of training\n",
         *(metrics["best_epoch"], metrics["epochs"], 100 * metrics["data_wait"]),
     )
+    rows = run.history.rows
+    write_page(folder, lambda: run_page(folder, settings, plain, data, results, rows, metrics))
     log.info("%s\n", written_files(folder))
     log.info("%s", next_commands(folder, settings.trainer))
     return metrics

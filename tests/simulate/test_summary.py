@@ -76,3 +76,41 @@ def test_sound_structures_raise_no_doubt(make_model: MakeModel) -> None:
     summary = predict_files(make_model(), write("in.xyz"))
     assert summary.doubtful == 0
     assert "plausible" not in str(summary)
+
+
+def labelled(config_type: str, shift: float, fault: float = 0.0) -> Atoms:
+    """Water with a label that is off; ``fault``: by how much more for the forces on the oxygen."""
+    atoms = molecule("H2O")
+    atoms.info["config_type"] = config_type
+    forces = np.full((3, 3), shift)
+    forces[0] += fault
+    atoms.calc = SinglePointCalculator(atoms, energy=3 * shift, forces=forces)
+    return atoms
+
+
+def test_errors_by_element_and_by_kind_of_structure(make_model: MakeModel) -> None:
+    frames = [labelled("rest", 0.01), labelled("md", 0.03), labelled("md", 0.03, 0.6)]
+    expected = Calculator(make_model())
+    for atoms in frames:
+        results = dict(atoms.calc.results)  # relative to the predictions
+        results["energy"] += expected.get_potential_energy(atoms)
+        results["forces"] = results["forces"] + expected.get_forces(atoms)
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    summary = predict_files(make_model(), write("in.traj", frames), "out.csv")
+    forces, energy = ("force components", "meV/Å"), ("energy per atom", "meV")
+    elements = summary.by_group["element"]
+    assert elements["O"][forces].mean == pytest.approx((10 + 30 + 630) / 3, rel=1e-4)
+    assert elements["H"][forces].mean == pytest.approx((10 + 30 + 30) / 3, rel=1e-4)
+    kinds = summary.by_group["config_type"]
+    assert kinds["rest"][energy].mean == pytest.approx(10, rel=1e-3)
+    assert kinds["md"][forces].mean == pytest.approx(30 + 600 / 6, rel=1e-4)
+    text = str(summary)
+    assert "by element" in text
+    assert "by config_type" in text
+
+
+def test_a_name_of_each_structure_is_no_kind(make_model: MakeModel) -> None:
+    frames = [labelled(f"frame {index}", 0.01) for index in range(52)]
+    summary = predict_files(make_model(), write("in.traj", frames), "out.csv")
+    assert summary.by_group.keys() == {"element"}
+    assert "config_type" not in str(summary)

@@ -133,10 +133,11 @@ def settings(
 ) -> Callable[..., DictConfig]:
     """Composes the settings of a tiny run from overrides; it writes to ``tmp_path / "run"``.
 
-    Such runs draw no plots, which take longer than the training.
+    Such runs draw no plots and write no page, which take longer than the training.
     """
     monkeypatch.setattr("molnet.training.run.plot_learning_curves", lambda *args: None)
     monkeypatch.setattr("molnet.training.results.plot_parity", lambda *args: None)
+    monkeypatch.setattr("molnet.training.run.run_page", lambda *args: None)
     return partial(compose_tiny, molecules, stores, tmp_path)
 
 

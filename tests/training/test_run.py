@@ -102,6 +102,7 @@ def test_the_folder_of_a_run(finished: tuple[Path, dict[str, Any]], molecules: P
         "logs",
         "metrics.json",
         "model",
+        "report.html",
         "split.json",
         "test_energy.png",
         "test_forces.png",

@@ -28,6 +28,7 @@ molnet.fitted = (place, make) => {
 molnet.common = (width, data) => ({
   width,
   height: Math.min(320, Math.max(220, 0.6 * width)),
+  marginTop: 30,
   marginLeft: 56,
   marginBottom: 42,
   style: { background: "none", color: molnet.text, fontSize: "12px", fontFamily: "inherit" },
@@ -43,6 +44,10 @@ molnet.draw.lines = (place, data) => {
     molnet.rows(data.x, data.series[series]).map((row) => ({ ...row, series })));
   molnet.fitted(place, (width) => {
     const options = molnet.common(width, data);
+    if (data.x.every(Number.isInteger)) {
+      options.x.ticks = d3.ticks(...d3.extent(data.x), options.x.ticks).filter(Number.isInteger);
+      options.x.tickFormat = "d";
+    }
     if (data.log) Object.assign(options.y, { type: "log", ticks: 5, tickFormat: ".3~g", nice: false });
     return Plot.plot({
       ...options,
@@ -104,11 +109,12 @@ molnet.draw.bars = (place, data) => {
   const longest = d3.max(data.names, (name) => name.length) ?? 0;
   molnet.fitted(place, (width) => Plot.plot({
     ...molnet.common(width, data),
-    height: 70 + 26 * rows.length,
+    height: 60 + 26 * rows.length,
+    marginTop: 10,
     marginLeft: Math.min(width / 2.5, 24 + 7 * longest),
     marginRight: 50,
     x: { ...molnet.common(width, data).x, grid: true },
-    y: { label: data.yLabel, labelArrow: "none", domain: data.names },
+    y: { label: null, domain: data.names },
     marks: [
       Plot.barX(rows, {
         y: "name", x: "value", fill: "var(--c1)", insetTop: 2, insetBottom: 2,

@@ -56,6 +56,10 @@ molnet.show = (viewer, data, colour = {}, label = null) => {
       delete atom.tag;
     });
   viewer.zoomTo();
+  // 3Dmol leaves room for 5 Å around the smallest molecules.
+  const size = d3.max([0, 1, 2], (axis) => d3.max(data.positions[0], (value, i) => (i % 3 === axis ? value : -Infinity))
+    - d3.min(data.positions[0], (value, i) => (i % 3 === axis ? value : Infinity)));
+  if (!data.cells) viewer.zoom(Math.min(2, Math.max(1, 7.5 / (size + 2))));
   viewer.render();
   return model;
 };
@@ -87,7 +91,7 @@ molnet.draw.structures = (place, data, figure) => {
     const label = values ? (atom) => `${atom.elem}${atom.serial}: ${format(values[atom.serial])}` : null;
     molnet.show(viewer, geometry, colour, label);
     if (values) {
-      scale.replaceChildren("0", molnet.element("span", { className: "scale" }), format(most), data.ofAtoms);
+      scale.replaceChildren("0", molnet.element("span", { className: "scale" }), `${format(most)} ${data.ofAtoms}`);
     } else {
       scale.replaceChildren(data.structures[number].name);
     }
@@ -166,7 +170,7 @@ molnet.draw.trajectory = (place, data) => {
       });
       const x = plot.scale("x");
       const line = d3.select(plot).append("line")
-        .attr("stroke", "var(--c2)").attr("stroke-width", 1.5).attr("y1", 20).attr("y2", 190 - 42);
+        .attr("stroke", "var(--c2)").attr("stroke-width", 1.5).attr("y1", 30).attr("y2", 190 - 42);
       const mark = (at) => line.attr("x1", x.apply(at)).attr("x2", x.apply(at));
       mark(data.at[number]);
       chart.mark = mark;
