@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -63,7 +64,7 @@ def _files_first(given: Sequence[str]) -> tuple[list[str], list[str]]:
     if "dataset=structures" not in given or len(named) != 1:
         return [], list(given)
     override = OverridesParser.create().parse_override(named[0])
-    value = None if override.is_sweep_override() else override.value()
+    value: Any = None if override.is_sweep_override() else override.value()
     files = value if isinstance(value, list) else [value]
     if not all(isinstance(file, str) and re.match(r"[^-+~=][^=]*$", file) for file in files):
         return [], list(given)
