@@ -106,7 +106,8 @@ molnet.draw.histogram = (place, data) => {
 
 molnet.draw.bars = (place, data) => {
   const rows = data.names.map((name, i) => ({ name, value: data.values[i], count: data.counts?.[i] }));
-  const longest = d3.max(data.names, (name) => name.length) ?? 0;
+  const short = (name) => (name.length > 24 ? `${name.slice(0, 23)}…` : name);
+  const longest = d3.max(data.names, (name) => short(name).length) ?? 0;
   molnet.fitted(place, (width) => Plot.plot({
     ...molnet.common(width, data),
     height: 60 + 26 * rows.length,
@@ -114,7 +115,7 @@ molnet.draw.bars = (place, data) => {
     marginLeft: Math.min(width / 2.5, 24 + 7 * longest),
     marginRight: 50,
     x: { ...molnet.common(width, data).x, grid: true },
-    y: { label: null, domain: data.names },
+    y: { label: null, domain: data.names, tickFormat: short },
     marks: [
       Plot.barX(rows, {
         y: "name", x: "value", fill: "var(--c1)", insetTop: 2, insetBottom: 2,
