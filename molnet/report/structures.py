@@ -89,7 +89,11 @@ class Structures(_Viewer):
 class Trajectory(_Viewer):
     """Structures one after the other, with curves on which a pointer chooses the frame.
 
-    Serves dynamics (over time), relaxations (over steps) and scans (over a coordinate).
+    Serves dynamics (over time), relaxations (over steps) and scans (over a coordinate)::
+
+        Trajectory(frames, times, {"temperature (K)": temperatures}, "time (ps)")
+        Trajectory(frames, steps, {"energy (eV)": energies, "force (eV/Å)": forces}, "step")
+        Trajectory(frames, angles, {"energy (meV)": energies}, "dihedral (°)")
 
     Args:
         frames: [F] structures with the same atoms in the same order, or at least one.
@@ -148,7 +152,9 @@ class Trajectory(_Viewer):
 class Modes(_Viewer):
     """The spectrum of normal modes; a click on a line or a row moves the structure along it.
 
-    The attributes of :class:`molnet.simulate.vibrations.Vibrations` have the same names.
+    The attributes of :class:`molnet.simulate.vibrations.Vibrations` have the same names::
+
+        Modes(v.atoms, v.frequencies, v.modes, v.intensities, v.indices)
 
     Args:
         atoms: the structure.
