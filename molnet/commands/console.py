@@ -14,6 +14,7 @@ COMMANDS = {
     "predict": "energies, forces and other properties of structures in files",
     "train": "train a model on structures and their properties",
     "evaluate": "errors of a model on labelled structures",
+    "relax": "relax structures in files, and their cells",
     "md": "molecular dynamics of structures in files",
     "vibrations": "harmonic vibrations and free energies of structures in files",
     "models": "the models that come with molnet",

@@ -215,7 +215,7 @@ def ase_results(model: Model, prediction: Mapping[str, NDArray[Any]]) -> dict[st
         for name, value in prediction.items()
     }
     energy = energy_name(model)
-    if energy is not None and not model.energy_is_relative:
+    if energy in results and not model.energy_is_relative:
         results["energy"] = results["free_energy"] = results[energy]
     if "stress" in results:
         results["stress"] = full_3x3_to_voigt_6_stress(results["stress"])

@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 
 from molnet.graph import StructureError
 from molnet.simulate.constraints import Constraints
+from molnet.simulate.lbfgs import Solve
 from molnet.simulate.many import Evaluation, Many
+from molnet.simulate.model_hessian import model_hessians, solver
 
 Array = NDArray[np.float64]
 CellMotion = Literal["fixed", "volume", "hydrostatic", "full"]
 """How a cell moves: not; keeping its volume; keeping its shape; freely."""
+
+CELL_STIFFNESS = 70.0
+"""eV/Å², a guess of the second derivatives by the rows of a cell: that of a bond."""
 
 
 class Coordinates:
@@ -62,6 +67,16 @@ class Coordinates:
         if self._of_cells is not None:
             rows[self._of_cells] = self.many.counts[:, None, None] * np.eye(3)
         return rows
+
+    def solvers(self) -> list[Solve]:
+        """For each structure, a guess of the second derivatives by its rows, to be inverted.
+
+        Raises:
+            StructureError: two atoms are in one place, or a cell is not valid; ``index`` is the
+                place of the structure.
+        """
+        of_atoms = [solver(hessian) for hessian in model_hessians(self.many)]
+        return of_atoms if self._of_cells is None else [_with_cell(solve) for solve in of_atoms]
 
     def structures(self, rows: Array) -> tuple[Array, Array]:
         """Positions [N, 3] and cells [G, 3, 3], in Å."""
@@ -125,3 +140,8 @@ class Coordinates:
         if self.cell == "hydrostatic":
             return mean
         return stresses - mean if self.cell == "volume" else stresses
+
+
+def _with_cell(solve: Solve) -> Solve:
+    """Of the rows of atoms, and of the three of a cell behind them."""
+    return lambda rows: np.concatenate([solve(rows[:-3]), rows[-3:] / CELL_STIFFNESS])

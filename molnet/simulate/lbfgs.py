@@ -1,23 +1,28 @@
-"""L-BFGS for many independent functions at once, with a trust radius for each.
+"""L-BFGS for many independent functions at once, each with a guessed Hessian and a trust radius.
 
 Nocedal, Math. Comput. 35, 773 (1980), in the two-loop form of Nocedal and Wright, Numerical
 Optimization (2006), algorithm 7.4. In place of a line search, a step that raises the energy is
 taken back and tried again, shorter.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-CURVATURE = 70.0
-"""eV/Å², the first guess of all second derivatives: that of a bond, as in ASE."""
+Solve = Callable[[Array], Array]
+"""Multiplies rows of three coordinates by the inverse of a positive definite matrix."""
 
 MEMORY = 20
 """How many earlier steps each function remembers."""
 
 LARGEST_STEP = 0.2
 """Å, the trust radius at first and at most: the largest step of a row."""
+
+TRUSTED = LARGEST_STEP / 4
+"""Å: a step that is taken back below this trust radius discredits what is remembered."""
 
 NOISE = 1e-7
 """Relative rounding error of energies in float32: no smaller rise of an energy is real."""
@@ -28,10 +33,11 @@ class LBFGS:
 
     Args:
         counts: [G], the number of rows of each function, N in all.
+        solvers: G of them, a guess of the matrix of second derivatives of each function.
     """
 
-    def __init__(self, counts: NDArray[np.integer]) -> None:
-        self.counts = np.asarray(counts)
+    def __init__(self, counts: NDArray[np.integer], solvers: Sequence[Solve]) -> None:
+        self.counts, self._solvers = np.asarray(counts), list(solvers)
         groups, rows = len(self.counts), int(self.counts.sum())
         self._steps = np.zeros((MEMORY, rows, 3))
         self._changes = np.zeros((MEMORY, rows, 3))
@@ -49,15 +55,17 @@ class LBFGS:
         """
         rows = np.repeat(which, self.counts)
         self.counts = self.counts[which]
+        self._solvers = [self._solvers[i] for i in np.flatnonzero(which)]
         self._steps, self._changes = self._steps[:, rows], self._changes[:, rows]
         self._inverse, self._radius = self._inverse[:, which], self._radius[which]
         self._at, self._forces = self._at[rows], self._forces[rows]
         self._energies = self._energies[which]
 
-    def add(self, counts: NDArray[np.integer]) -> None:
+    def add(self, counts: NDArray[np.integer], solvers: Sequence[Solve]) -> None:
         """Takes in more functions, behind the others."""
-        new = LBFGS(counts)
+        new = LBFGS(counts, solvers)
         self.counts = np.concatenate([self.counts, new.counts])
+        self._solvers += new._solvers
         for name in ("_steps", "_changes", "_inverse"):
             joined = np.concatenate([getattr(self, name), getattr(new, name)], axis=1)
             setattr(self, name, joined)
@@ -82,8 +90,8 @@ class LBFGS:
         self._at = np.where(rows, at, self._at)
         self._forces = np.where(rows, forces, self._forces)
         self._energies = np.where(fell, energies, self._energies)
-        # After a step that was taken back the earlier pairs are not trusted either.
-        self._inverse[:, rose] = 0.0
+        # After a second step that was taken back the earlier pairs are not trusted either.
+        self._inverse[:, rose & (self._radius < TRUSTED)] = 0.0
         return self._at + self._limited(self._direction())
 
     def _remember(self, steps: Array, changes: Array, sound: NDArray[np.bool_]) -> None:
@@ -102,7 +110,7 @@ class LBFGS:
             weight = inverse * self._dot(step, direction)
             direction -= self._spread(weight) * change
             weights.append(weight)
-        direction *= self._spread(1.0 / self._curvature())
+        direction = self._spread(1.0 / self._stiffer()) * self._solved(direction)
         pairs = zip(self._oldest_first(), reversed(weights), strict=True)
         for (step, change, inverse), weight in pairs:
             correction = weight - inverse * self._dot(change, direction)
@@ -116,12 +124,18 @@ class LBFGS:
     def _newest_first(self) -> list[tuple[Array, Array, Array]]:
         return self._oldest_first()[::-1]
 
-    def _curvature(self) -> Array:
-        """[G], y · y / s · y of the newest pair of each function."""
-        curvature = np.full(len(self.counts), CURVATURE)
-        for _, change, inverse in self._oldest_first():
-            curvature = np.where(inverse > 0, self._dot(change, change) * inverse, curvature)
-        return curvature
+    def _stiffer(self) -> Array:
+        """[G], how many times as stiff as the guess each function is along its newest pair."""
+        if not self._inverse[-1].any():
+            return np.ones(len(self.counts))
+        change = self._changes[-1]
+        return np.maximum(self._dot(change, self._solved(change)) * self._inverse[-1], 1.0)
+
+    def _solved(self, rows: Array) -> Array:
+        parts = np.split(rows, self._first()[1:])
+        return np.concatenate(
+            [solve(part) for solve, part in zip(self._solvers, parts, strict=True)]
+        )
 
     def _limited(self, direction: Array) -> Array:
         longest = np.sqrt(self._largest((direction**2).sum(axis=1)))

@@ -11,14 +11,13 @@ import torch
 from ase import Atoms
 
 from molnet.cache import from_home
-from molnet.graph import StructureError, drop_placeholder_cell
+from molnet.graph import StructureError
 from molnet.graph.frames import (
     ReadingOptions,
     StructureFileError,
     check_ending,
     count_frames,
     frame_name,
-    read_frames,
     resolve_paths,
     units_in_files,
 )
@@ -34,6 +33,7 @@ from molnet.models import (
 from molnet.progress import progress
 from molnet.properties import PROPERTIES
 from molnet.simulate.electrons import ElectronRemarks
+from molnet.simulate.inputs import default_output, frames_of
 from molnet.simulate.output import open_predictions, reserved
 from molnet.simulate.summary import Summary
 from molnet.simulate.writing import Frame, Prediction
@@ -90,7 +90,8 @@ def predict_files(
         )
     reading = ReadingOptions.of(format, elements, positions_unit, disorder)
     files = resolve_paths(input)
-    output = default_output(files) if output is None else from_home(output)
+    default = default_output(files, "predicted", "predictions")
+    output = default if output is None else from_home(output)
     with reserved(output, files):
         if not isinstance(model, Model):
             model = load_model(model, device, dtype)
@@ -131,16 +132,6 @@ def _predict_frames(
     return summary
 
 
-def default_output(files: Sequence[Path]) -> Path:
-    """The default name of the output, in the working folder."""
-    if len(files) > 1:
-        return Path("predictions.extxyz")
-    name = files[0].name
-    for compression in (".gz", ".bz2", ".xz"):
-        name = name.removesuffix(compression)
-    return Path(f"{Path(name).stem}.predicted.extxyz")
-
-
 def _count(files: Sequence[Path], reading: ReadingOptions) -> int | None:
     """The number of structures, if the format can be counted without reading everything.
 
@@ -159,15 +150,10 @@ def _count(files: Sequence[Path], reading: ReadingOptions) -> int | None:
 
 def _read(files: Sequence[Path], reading: ReadingOptions) -> Iterator[Frame]:
     for file in files:
-        told = False
         units = units_in_files(file, reading)
-        for number, atoms in enumerate(read_frames(file, reading)):
-            _convert_labels(atoms, units)
-            note = drop_placeholder_cell(atoms, file)
-            if note and not told:
-                logger.warning("%s: %s", frame_name(file, number), note)
-                told = True
-            yield Frame(file, number, atoms)
+        for frame in frames_of(file, reading):
+            _convert_labels(frame.atoms, units)
+            yield frame
 
 
 def _convert_labels(atoms: Atoms, units: Mapping[str, str]) -> None:

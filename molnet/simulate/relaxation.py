@@ -110,7 +110,7 @@ class _Batch:
         self.members: list[_Member] = []
         self._finished = np.zeros(0, dtype=bool)
         self._faulty = False
-        self._optimiser = LBFGS(np.zeros(0, dtype=np.int64))
+        self._optimiser = LBFGS(np.zeros(0, dtype=np.int64), [])
         self._rows = np.zeros((0, 3))
 
     @property
@@ -129,18 +129,21 @@ class _Batch:
         self._rows = self._rows[np.repeat(keep, self._optimiser.counts)]
         self._optimiser.keep(keep)
         self.members = [self.members[i] for i in np.flatnonzero(keep)]
-        sound = []
-        for place, atoms in newcomers:
+        while newcomers:
+            structures = [atoms for _, atoms in newcomers]
             try:
-                sound.append(self._coordinates([atoms]))
-                self.members.append(_Member(place, atoms))
+                new = self._coordinates(structures)
+                solvers = new.solvers()
             except StructureError as error:
-                yield _failed(_Member(place, atoms), error)
+                yield _failed(_Member(*newcomers.pop(error.index)), error)
+                continue
+            self.members += [_Member(*newcomer) for newcomer in newcomers]
+            self._optimiser.add(new.rows, solvers)
+            self._rows = np.concatenate([self._rows, new.start()])
+            break
         self._finished = np.zeros(len(self.members), dtype=bool)
         if not self.members:
             return
-        self._optimiser.add(np.array([len(new.start()) for new in sound], dtype=np.int64))
-        self._rows = np.concatenate([self._rows, *(new.start() for new in sound)])
         self._moving = self._coordinates([member.atoms for member in self.members])
         self._potential = Potential(self.model, self._moving.many)
 
@@ -202,4 +205,6 @@ class _Batch:
 
 
 def _failed(member: _Member, error: Exception) -> Relaxed:
-    return Relaxed(member.place, member.atoms, False, member.steps, np.nan, np.nan, str(error))
+    # What is wrong after some steps is not the user's input, but where the model has led it.
+    fault = f"after {member.steps} steps: {error}" if member.steps else str(error)
+    return Relaxed(member.place, member.atoms, False, member.steps, np.nan, np.nan, fault)

@@ -6,7 +6,7 @@ import pytest
 from filelock import FileLock
 
 from molnet.simulate import predict_files
-from molnet.simulate.predict import default_output
+from molnet.simulate.inputs import default_output
 from tests.simulate.files import MakeModel, files, write
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
@@ -22,7 +22,9 @@ pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
     ],
 )
 def test_default_names(files: list[str], expected: str) -> None:
-    assert default_output([Path(name) for name in files]) == Path(expected)
+    assert default_output([Path(name) for name in files], "predicted", "predictions") == Path(
+        expected
+    )
 
 
 @pytest.mark.parametrize(
