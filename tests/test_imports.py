@@ -65,7 +65,7 @@ HOMES = {
     "vesin": {"graph"},
     "torch_geometric": {"datasets", "training"},
     "safetensors": {"models"},
-    "scipy": {"models", "training", "scripts"},
+    "scipy": {"models", "simulate", "training", "scripts"},
     "ctypes": {"kernels"},
     "subprocess": {"kernels"},
     "filelock": {"kernels", "simulate", "training"},

@@ -55,6 +55,8 @@ class Calculator(ASECalculator):
     is looked at for every new structure and every 20 calculations; a structure outside gives one
     warning (:class:`~molnet.models.OutsideDomainWarning`).
 
+    It can be pickled, for other processes. Copies share the model and cost next to nothing.
+
     Args:
         model: a model, or the folder of a saved one.
         device: where to compute, e.g. ``"cuda"``. By default a given model stays on its device,
@@ -135,6 +137,35 @@ class Calculator(ASECalculator):
         self.results = ase_results(self.model, prediction)
         if (name := energy_name(self.model)) is not None:  # dynamics need no zero of energy
             self.results["energy"] = self.results["free_energy"] = self.results[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the model, the last structure and its results; nothing compiled."""
+        state = self.__dict__.copy()
+        for name in ("frozen", "_state", "_weights", "_graph"):
+            del state[name]
+        return state | {"graph": self.graph.skin}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._weights = list(self.model.parameters())
+        self.frozen, self._state = FrozenModel(self.model), state_of(self._weights)
+        self.graph = MovingGraph(self.model.cutoff, state["graph"], self.model.device)
+        self._graph = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Calculator":
+        """Another calculator for another structure, which shares the model with this one."""
+        other = copy.copy(self)  # with the results of the last structure
+        other.atoms = copy.deepcopy(self.atoms, memo)
+        other.results = copy.deepcopy(self.results, memo)
+        other.parameters = copy.deepcopy(self.parameters, memo)
+        return other
+
+    def __copy__(self) -> "Calculator":
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        # A neighbour list of its own: two structures would take turns with a common one.
+        other.graph = MovingGraph(self.model.cutoff, self.graph.skin, self.model.device)
+        return other
 
     @property
     def domain_distances(self) -> NDArray[np.floating] | None:

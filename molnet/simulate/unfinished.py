@@ -89,7 +89,8 @@ class Unfinished:
         """Closes the files."""
         if self._reader is not None:
             self._reader.close()
-        self._writer.close()
+        with explained_place(self.folder):
+            self._writer.close()  # what a full disk had no room for is tried again
 
     def remove(self) -> None:
         """Removes the folder, when all is in the output."""

@@ -186,7 +186,7 @@ def test_input_is_streamed(make_model: MakeModel, monkeypatch: pytest.MonkeyPatc
         behind.append(read_frames)
         return predict(self, *arguments)
 
-    monkeypatch.setattr("molnet.simulate.predict.read_frames", counted)
+    monkeypatch.setattr("molnet.simulate.inputs.read_frames", counted)
     monkeypatch.setattr(FrozenModel, "predict", spy)
     predict_files(make_model(), write("in.xyz"), "out.csv", batch_size=10)
     assert behind == [11, 21, 31, 41, 50]
