@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from molnet.report.block import Block, sentences
 from molnet.report.charts import MANY_STEPS, thinned
-from molnet.report.tables import Value, shown
+from molnet.report.tables import Value, numeric, shown
 
 MOST_COORDINATES = 100_000
 """Of a trajectory; beyond, frames are left out."""
@@ -75,6 +75,11 @@ class Structures(_Viewer):
     def header(self) -> list[str]:
         """Names of the columns of the table."""
         return ["structure", *self.structures[0].facts]
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers."""
+        return numeric(self.cells)
 
     @property
     def cells(self) -> list[list[str]]:
@@ -189,6 +194,11 @@ class Modes(_Viewer):
             "grid": grid,
             "spectrum": spectrum,
         }
+
+    @property
+    def numeric(self) -> list[bool]:
+        """All columns hold numbers."""
+        return [True] * len(self.header)
 
     @property
     def cells(self) -> list[list[str]]:

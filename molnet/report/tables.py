@@ -27,9 +27,7 @@ class Table(Block):
     @property
     def numeric(self) -> list[bool]:
         """Which columns hold numbers, and stand to the right."""
-        return [
-            all(_is_number(row[column]) for row in self.rows) for column in range(len(self.header))
-        ]
+        return numeric(self.cells) or [False] * len(self.header)
 
     @property
     def cells(self) -> list[list[str]]:
@@ -74,9 +72,16 @@ def shown(value: object) -> str:
     return str(value)
 
 
-def _is_number(value: Value) -> bool:
-    if not isinstance(value, str):
-        return True
+def numeric(cells: Sequence[Sequence[str]]) -> list[bool]:
+    """Which columns of a table hold numbers alone.
+
+    >>> numeric([["H2O", "1,200"], ["CH4", "–"]])
+    [False, True]
+    """
+    return [all(map(_is_number, column)) for column in zip(*cells, strict=True)]
+
+
+def _is_number(value: str) -> bool:
     try:
         float(value.replace(",", "").replace("−", "-").split(" ± ")[0])
     except ValueError:

@@ -50,7 +50,7 @@ def error_section(
     """
     errors, unit = comparison.errors[quantity.name], quantity.shown_in
     text = (
-        f"{name} part: MAE {errors.mae:.4g} {unit}, RMSE {errors.rmse:.4g} {unit}, "
+        f"{_part(name)}: MAE {errors.mae:.4g} {unit}, RMSE {errors.rmse:.4g} {unit}, "
         f"{errors.count:,} values."
     )
     blocks: list[Block] = []
@@ -63,6 +63,10 @@ def error_section(
         each = comparison.errors[per_atom(quantity.name)]
         text += f" Per atom: MAE {each.mae:.4g} {each.unit}, RMSE {each.rmse:.4g} {each.unit}."
     return report.Section(_title(quantity), blocks, text)
+
+
+def _part(name: str) -> str:
+    return "All structures" if name == "all" else f"{name.capitalize()} part"
 
 
 def _title(quantity: Property) -> str:
@@ -184,14 +188,14 @@ def _by_column(
         if values.dtype.kind == "f":
             has &= np.isfinite(values)
         groups = _groups(values[has])
-        if len(groups) < 2:
-            continue
-        yield report.Bars(
-            {group: float(errors[has][places].mean()) for group, places in groups.items()},
-            _mean_error(quantity),
-            counts={group: len(places) for group, places in groups.items()},
-            caption=f"By {name}, mean over structures.",
-        )
+        bars = {group: float(errors[has][places].mean()) for group, places in groups.items()}
+        caption = f"By {name}, mean over structures."
+        if len(bars) > GROUPS:
+            caption += f" The {GROUPS} of {len(bars):,} with the largest errors."
+            bars = dict(sorted(bars.items(), key=lambda bar: -bar[1])[:GROUPS])
+        if len(bars) > 1:
+            counts = {group: len(groups[group]) for group in bars}
+            yield report.Bars(bars, _mean_error(quantity), counts=counts, caption=caption)
 
 
 def columns(part: GraphDataset, comparison: Comparison) -> dict[str, np.ndarray]:
@@ -223,16 +227,13 @@ def columns(part: GraphDataset, comparison: Comparison) -> dict[str, np.ndarray]
 
 
 def _groups(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Places of equal values, or of values in ranges with about the same number each."""
-    distinct, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    if len(distinct) <= GROUPS:
+    """Places of equal words or values, or of numbers in ranges with about as many each."""
+    distinct, which = np.unique(values, return_inverse=True)
+    if len(distinct) <= GROUPS or values.dtype.kind == "U":
         return {
             f"{value:.4g}" if value.dtype.kind == "f" else str(value): np.flatnonzero(which == i)
             for i, value in enumerate(distinct)
         }
-    if values.dtype.kind == "U":
-        most = np.sort(np.argsort(-counts, kind="stable")[:GROUPS])
-        return {str(distinct[i]): np.flatnonzero(which == i) for i in most}
     borders = np.unique(np.quantile(values, np.linspace(0, 1, RANGES + 1)[1:-1], method="nearest"))
     bins = np.searchsorted(borders, values, side="left")
     ranges = (np.flatnonzero(bins == i) for i in range(len(borders) + 1))
@@ -269,7 +270,7 @@ def _worst(
         if of.distances is not None:
             facts["distance to\ntraining set"] = f"{of.distances[place]:.2f}"
         values = None if of_atoms is None else of_atoms[rank]
-        structures.append(report.Structure(f"structure {index}", atoms, facts, values))
+        structures.append(report.Structure(str(index), atoms, facts, values))
     yield report.Structures(
         structures,
         f"{quantity.shown_in}, error of each atom's {quantity.name}",

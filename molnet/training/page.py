@@ -109,8 +109,9 @@ def _subtitle(folder: Path, model: Model) -> str:
 
 def _headline(results: Results) -> dict[str, str]:
     name, comparison = list(results.comparisons.items())[-1]
+    of = "" if name == "all" else f"{name} "
     return {
-        f"{name} MAE of {row.replace('_', ' ')}": f"{summary.mae:.3g} {summary.unit}"
+        f"{of}MAE of {row.replace('_', ' ')}": f"{summary.mae:.3g} {summary.unit}"
         for row, summary in comparison.errors.items()
         if summary.count
     }
@@ -125,7 +126,7 @@ def _errors(results: Results) -> report.Section:
         rows.append([name.replace("_", " "), summary.unit, *found, summary.rmse, summary.count])
     header = ["quantity", "unit", *(f"{part}\nMAE" for part in parts), f"{last}\nRMSE", "values"]
     domain = results.comparisons[last].domain
-    text = "" if domain is None else f"{last} part: {domain}."
+    text = "" if domain is None else f"{last.capitalize()} part: {domain}."
     return report.Section("Errors", [report.Table(header, rows)], text)
 
 

@@ -92,8 +92,6 @@ molnet.draw.structures = (place, data, figure) => {
     molnet.show(viewer, geometry, colour, label);
     if (values) {
       scale.replaceChildren("0", molnet.element("span", { className: "scale" }), `${format(most)} ${data.ofAtoms}`);
-    } else {
-      scale.replaceChildren(data.structures[number].name);
     }
   };
   const choose = molnet.choices(figure, (chosen) => {
@@ -104,7 +102,7 @@ molnet.draw.structures = (place, data, figure) => {
     viewer = made;
     show();
   });
-  place.append(scale);
+  if (data.structures.some((structure) => structure.values)) place.append(scale);
   choose(0);
 };
 
