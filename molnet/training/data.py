@@ -71,7 +71,9 @@ class DataModule(LightningDataModule):
         # once: it would leave out the validation of a shorter epoch, and batches of a longer one.
         trainer: Any = self.trainer
         if trainer is not None:
-            trainer.fit_loop.max_batches = trainer.val_check_batch = len(self._sampler)
+            loop, batches = trainer.fit_loop, len(self._sampler)
+            loop.max_batches = trainer.val_check_batch = batches
+            loop._combined_loader.limits = [batches]
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch, and how many of its batches are done."""

@@ -3,15 +3,20 @@
 import csv
 import io
 import logging
+import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig
+from pytorch_lightning import Trainer
 from rich.console import Console
 
 from molnet.training import progress
+from molnet.training.budget import Budget
+from molnet.training.interruption import RunInterrupted
 from molnet.training.progress import ErrorColumns
 from molnet.training.run import train
 
@@ -96,6 +101,31 @@ def test_short_epochs_give_way_and_the_last_one_has_a_line(
     train(settings("trainer.max_epochs=12"))
     lines = [record.getMessage() for record in caplog.records]
     assert [line.split()[0] for line in lines if re.match(r" +\d+ ", line)] == ["1", "12"]
+
+
+def test_an_interrupted_epoch_has_no_line_and_none_has_the_errors_of_another(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def press_in_the_third_epoch(self: Budget, trainer: Trainer, *args: object) -> None:
+        if trainer.current_epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def epochs() -> dict[str, list[str]]:
+        lines = [record.getMessage() for record in caplog.records]
+        rows = [line.removesuffix("best").split() for line in lines if re.match(r" +\d+ ", line)]
+        return {epoch: errors for epoch, _, *errors in rows}
+
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(Budget, "on_train_batch_end", press_in_the_third_epoch)
+        with pytest.raises(RunInterrupted) as interruption:
+            train(settings("trainer.max_epochs=6", "dataset.max_atoms=10"))
+    assert [*epochs()] == ["1", "2"]
+    resume = f"resume={interruption.value.checkpoint}"
+    train(settings("trainer.max_epochs=6", "dataset.max_atoms=10", resume))
+    assert [*epochs()] == ["1", "2", "3", "4", "5", "6"]
+    assert len({tuple(errors) for errors in epochs().values()}) == 6
 
 
 @pytest.mark.parametrize("width", [40, 80])

@@ -219,13 +219,16 @@ def test_learning_lowers_the_loss(settings: Settings, tmp_path: Path) -> None:
     assert float(rows[-1]["train/loss"]) < 0.5 * float(rows[0]["train/loss"])
 
 
+@pytest.mark.parametrize("seed", [0, 1])
 def test_every_epoch_is_validated_whatever_its_number_of_batches(
-    settings: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path, seed: int
 ) -> None:
-    train(settings("trainer.max_epochs=10", "dataset.max_atoms=10"))
+    train(settings("trainer.max_epochs=10", "dataset.max_atoms=10", f"seed={seed}"))
     rows = list(csv.DictReader((tmp_path / "run" / "history.csv").open()))
     batches = np.diff([0, *(int(row["step"]) for row in rows)])
+    first_is_longest = batches[0] == batches.max()
     assert len(set(batches)) > 1
+    assert first_is_longest == (seed == 0)
     assert len({row["validation/loss"] for row in rows}) == len(rows) == 10
 
 
