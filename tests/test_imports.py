@@ -70,6 +70,7 @@ HOMES = {
     "subprocess": {"kernels"},
     "filelock": {"kernels", "simulate", "training"},
     "pytorch_lightning": {"training"},
+    "torchmetrics": {"training"},
     "matplotlib": {"training"},
     "jinja2": {"report"},
     "markupsafe": {"report"},

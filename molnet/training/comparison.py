@@ -112,7 +112,7 @@ def compare(
                 writer.write(graph, predictions)
             shown.advance(graph.num_graphs)
     return Comparison(
-        errors.compute(),
+        errors.summaries(),
         by_element.compute(),
         {name: found for name, of in by_column.items() if len(found := of.compute()) > 1},
         {name: sample.pairs() for name, sample in samples.items()},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch
+from torchmetrics import Metric
 
 from molnet.graph.columns import Column
 from molnet.graph.elements import SYMBOLS
@@ -43,66 +44,49 @@ def summary_of(sums: Sequence[float], factor: float, unit: str) -> ErrorSummary:
     return ErrorSummary(mae, rmse, int(count), unit)
 
 
-class RunningErrors:
-    """Sums of the errors of one quantity, in float64.
-
-    Args:
-        factor: from the internal unit to ``unit``.
-        unit: in which the errors are reported.
-    """
-
-    def __init__(self, factor: float, unit: str) -> None:
-        self.factor = factor
-        self.unit = unit
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all errors."""
-        self._sums: Tensor | None = None  # of |x|, of x², and the number of x
-
-    def update(self, error: Tensor, labelled: Tensor) -> None:
-        """Add the errors where ``labelled``, a mask of the same shape."""
-        if error.device.type == "mps":  # has no float64
-            error, labelled = error.cpu(), labelled.cpu()
-        error = torch.where(labelled, error.detach(), 0.0).double()
-        sums = torch.stack([error.abs().sum(), error.square().sum(), labelled.sum().double()])
-        self._sums = sums if self._sums is None else self._sums + sums
-
-    def compute(self) -> ErrorSummary:
-        """The errors of everything added since the last :meth:`reset`."""
-        sums = (0.0, 0.0, 0.0) if self._sums is None else self._sums.tolist()
-        return summary_of(sums, self.factor, self.unit)
-
-
-class Errors:
+class Errors(Metric):
     """Errors of several properties over a part of a data set.
 
     Total energies have two rows, ``NAME`` and ``NAME_per_atom``: the second divides each
-    structure's error by its number of atoms.
+    structure's error by its number of atoms. Several processes add their errors up.
 
     Args:
         properties: those that are compared. Labels that are NaN do not count.
     """
 
+    full_state_update = False
+    sums: Tensor
+    """[rows, 3] float64: of |x|, of x², and the number of x."""
+
     def __init__(self, properties: Iterable[Property]) -> None:
+        super().__init__()
         self.properties = list(properties)
-        self.rows = {
-            name: RunningErrors(*of) for name, of in units_of_rows(self.properties).items()
-        }
+        self.units = units_of_rows(self.properties)
+        nothing = torch.zeros(len(self.units), 3, dtype=torch.float64)
+        self.add_state("sums", nothing, dist_reduce_fx="sum")
 
     def update(self, predictions: Mapping[str, Tensor], graph: Batch) -> None:
         """Add the errors of a batch's predictions against the labels that it carries."""
-        for name, _, error, labelled in error_rows(self.properties, predictions, graph):
-            self.rows[name].update(error, labelled)
+        rows = []
+        for _, _, error, labelled in error_rows(self.properties, predictions, graph):
+            if error.device.type == "mps":  # has no float64
+                error, labelled = error.cpu(), labelled.cpu()
+            error = torch.where(labelled, error, 0.0).double()
+            rows += [error.abs().sum(), error.square().sum(), labelled.sum().double()]
+        sums = torch.stack(rows).reshape(-1, 3)
+        self.sums = self.sums.to(sums.device) + sums
 
-    def compute(self) -> dict[str, ErrorSummary]:
-        """The errors of all rows since the last :meth:`reset`."""
-        return {name: row.compute() for name, row in self.rows.items()}
+    def compute(self) -> Tensor:
+        """The sums of all processes since the last ``reset``."""
+        return self.sums
 
-    def reset(self) -> None:
-        """Forget all errors."""
-        for row in self.rows.values():
-            row.reset()
+    def summaries(self) -> dict[str, ErrorSummary]:
+        """The errors of all rows since the last ``reset``."""
+        sums = self.compute() if self.update_called else self.sums  # without a warning
+        return {
+            name: summary_of(of_row, *self.units[name])
+            for name, of_row in zip(self.units, sums.tolist(), strict=True)
+        }
 
 
 class ErrorsByGroup:

@@ -124,7 +124,7 @@ class EpochSums:
         """Values to log by name, ``PART/loss`` and ``PART/NAME_mae (UNIT)``; start again."""
         sums = np.array(torch.as_tensor(self.terms).tolist())
         values = {f"{part}/loss": float((sums / np.maximum(self.counts, 1)).sum())}
-        for name, row in self.errors.compute().items():
+        for name, row in self.errors.summaries().items():
             values[f"{part}/{name}_mae ({row.unit})"] = row.mae
         self.terms = 0.0
         self.counts[:] = 0
