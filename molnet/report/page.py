@@ -23,6 +23,13 @@ from molnet.report.block import Block
 
 ASSETS = Path(__file__).parent / "assets"
 
+LICENCES = {
+    "d3.min.js": "d3.LICENSE",
+    "plot.umd.min.js": "plot.LICENSE",
+    "3Dmol-min.js": "3Dmol.LICENSE",
+}
+"""Of the libraries; a page that carries one of these carries its licence."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -74,6 +81,7 @@ def write(
         sections=sections,
         style=Markup(_asset("page.css")),  # noqa: S704 - molnet's own
         scripts=[Markup(script) for script in scripts.values()],  # noqa: S704 - likewise
+        licences=[_asset(LICENCES[name]) for name in scripts if name in LICENCES],
         hashes=" ".join(f"'{_hash(script)}'" for script in scripts.values()) or "'none'",
         written=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
         versions=(

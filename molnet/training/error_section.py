@@ -288,6 +288,6 @@ def _errors_of_atoms(
         graph = part[int(place)].to(model.device)
         with torch.no_grad():
             prediction = evaluated(graph)[quantity.name]
-        error = (prediction - graph[quantity.name]).double().reshape(len(prediction), -1)
-        found.append(factor * error.norm(dim=1).cpu().numpy())
+        error = (prediction - graph[quantity.name]).cpu().double().reshape(len(prediction), -1)
+        found.append(factor * error.norm(dim=1).numpy())
     return found

@@ -60,7 +60,7 @@ def evaluate(config: DictConfig, log_file: str | None = None) -> dict[str, Any]:
         results.add(name, part, in_order(part, dataset), in_full=True)
         metrics = results.write(model=str(Path(settings.model).absolute()), dataset=dataset.name)
         write_page(folder, lambda: evaluation_page(folder, metrics["model"], results, metrics))
-        log.info("written to %s", folder)
+        log.info("written to %s (report.html shows all of it in a browser)", folder)
     return metrics
 
 

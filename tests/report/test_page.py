@@ -57,6 +57,11 @@ def test_sections_without_blocks_are_left_out(page: Page) -> None:
     assert "nothing here" not in page.text
 
 
+def test_the_licences_of_the_libraries_are_there(page: Page) -> None:
+    for holder in ("University of Pittsburgh", "Observable, Inc.", "Mike Bostock"):
+        assert holder in page.text
+
+
 def test_size(page_file: Path) -> None:
     assert page_file.stat().st_size < 1_500_000
 
