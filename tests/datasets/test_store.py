@@ -117,8 +117,9 @@ def test_memory_does_not_grow_with_the_data(
     def peak(structures: int) -> int:
         tracemalloc.start()
         with StoreWriter(tmp_path / str(structures), ENERGY, {}) as writer:
-            for _ in range(structures):
-                writer.add(species, positions.copy(), labels={"energy": 0.0})
+            for index in range(structures):
+                columns = {"name": f"structure {index}"}
+                writer.add(species, positions.copy(), labels={"energy": 0.0}, columns=columns)
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return highest
