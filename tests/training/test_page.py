@@ -76,6 +76,56 @@ def test_evaluation_writes_its_page(finished: tuple[Path, dict[str, Any]], tmp_p
     assert "Learning curves" not in page.text
 
 
+@pytest.mark.parametrize(
+    ("target", "unit", "expected"),
+    [
+        ("charges", "e", "Partial charges"),
+        ("polarizability", "Å^3", "Polarizability tensor"),
+        ("homo", "eV", "homo: energy of the HOMO"),
+    ],
+)
+def test_every_kind_of_property_has_its_section(
+    target: str,
+    unit: str,
+    expected: str,
+    settings: Callable[..., DictConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run_module, "run_page", run_page)
+    config = settings(f"target={target}", "model.l_max=2", "trainer.max_epochs=1")
+    label = {"key": target, "unit": unit}
+    OmegaConf.update(config, f"dataset.labels.{target}", label, force_add=True)
+    train(config)
+    page = Page(tmp_path / "run" / "report.html")
+    assert expected in page.text
+    assert len([data for data in _drawn(page) if data.get("parity")]) == 1
+
+
+def test_structures_without_a_volume_have_no_stress_to_show(
+    crystals: Path,
+    settings: Callable[..., DictConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run_module, "run_page", run_page)
+    config = settings(
+        "target=energy_forces_stress",
+        f"dataset.path={crystals}",
+        "dataset.labels.stress.unit=eV/Å^3",
+        "dataset.train_size=6",
+        "dataset.validation_size=2",
+        "trainer.max_epochs=1",
+        "optimizer.lr=1e-5",
+    )
+    metrics = train(config)
+    page = Page(tmp_path / "run" / "report.html")
+    stress = [data for data in _drawn(page) if "stress" in str(data.get("xLabel"))]
+    assert len(stress[0]["x"]) == metrics["test"]["stress"]["count"]
+    viewers = [data for data in _drawn(page) if "ofAtoms" in data]
+    assert all(structure["cells"] for structure in viewers[-1]["structures"])
+
+
 def test_an_error_in_the_page_costs_no_results(
     settings: Callable[..., DictConfig],
     tmp_path: Path,
