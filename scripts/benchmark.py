@@ -3,6 +3,7 @@
     python scripts/benchmark.py train         one training step of the model
     python scripts/benchmark.py evaluate      its energies and forces
     python scripts/benchmark.py md            a step of molecular dynamics through ASE
+    python scripts/benchmark.py relax         relaxations, all at once and one by one through ASE
     python scripts/benchmark.py scaling       time and memory for thousands of atoms
     python scripts/benchmark.py convolution   the convolution
     python scripts/benchmark.py o3            the equivariant modules
@@ -32,6 +33,7 @@ from benchmarking.knots import Fit, fit_table, fits
 from benchmarking.o3 import o3_comparisons
 from benchmarking.peers import PEERS, MissingPeerError
 from benchmarking.plot import plot_fits, plot_growth, plot_timings
+from benchmarking.relaxation import Relaxations, relaxations
 from benchmarking.scaling import Growth, growth_table, scaling
 from benchmarking.steps import Batches, evaluating, thread_scaling, throughput, training
 from benchmarking.systems import Size, TooFewStructuresError, describe, read_structures, spread
@@ -43,7 +45,7 @@ from molnet.graph import from_atoms
 from molnet.graph.frames import StructureFileError
 from molnet.kernels.allocator import reuse_freed_memory
 
-Result = Timing | Growth | Fit
+Result = Timing | Growth | Fit | Relaxations
 Run = Callable[[argparse.Namespace], Sequence[Result]]
 Plot = Callable[[Sequence[Any], str, Path], None]
 
@@ -118,6 +120,18 @@ def make_parser() -> argparse.ArgumentParser:
     steps = argparse.ArgumentParser(add_help=False, parents=[_structures()])
     steps.add_argument("--steps", type=int, default=200)
     command("md", _run_md, "molecular dynamics of one molecule through ASE", steps)
+
+    rattled = argparse.ArgumentParser(add_help=False, parents=[_frames()])
+    rattled.add_argument("--model", default="organic", help="a bundled model, or a folder")
+    rattled.add_argument("--molecules", type=int, default=200)
+    rattled.add_argument("--rattle", type=float, default=0.07, help="Å")
+    rattled.add_argument("--fmax", type=float, default=0.01, help="eV/Å")
+    rattled.add_argument(
+        "--xtb", type=int, default=0, help="compare bond lengths of so many molecules with xTB's"
+    )
+    command(
+        "relax", _run_relax, "relaxations of rattled molecules, beside ASE's", rattled, _no_plot
+    )
 
     boxes = argparse.ArgumentParser(add_help=False, parents=[_model()])
     boxes.add_argument("--atoms", type=int, nargs="+", default=[1000, 10000], help="in a box")
@@ -231,6 +245,19 @@ def _run_md(options: argparse.Namespace) -> list[Timing]:
     timing = dynamics(_read(options), _size(options), DTYPES[options.dtype], options.steps)
     print(table([timing]))
     return [timing]
+
+
+def _run_relax(options: argparse.Namespace) -> list[Relaxations]:
+    name, structures = read_structures(options.frames, options.qm9)
+    chosen = spread(structures, options.molecules)
+    print(f"{name}, {len(chosen)} molecules", flush=True)
+    result = relaxations(chosen, options.model, options.rattle, options.fmax, options.xtb)
+    print(result)
+    return [result]
+
+
+def _no_plot(*_: object) -> None:
+    raise SystemExit("relaxations are not drawn: leave --plot out")
 
 
 def _run_scaling(options: argparse.Namespace) -> list[Growth]:

@@ -26,10 +26,11 @@ SMALL = {
     "train": [*MODEL, "--molecules", "1", "3"],
     "evaluate": [*MODEL, "--molecules", "1", "3"],
     "md": [*MODEL, "--steps", "3"],
+    "relax": ["--molecules", "4", "--fmax", "0.05"],
     "scaling": [*MODEL, "--atoms", "24", "--repeats", "1"],
     "knots": [*MODEL, "--knots", "64", "128", "256", "--networks", "2"],
 }
-ON_FRAMES = {"convolution", "train", "evaluate", "md"}
+ON_FRAMES = {"convolution", "train", "evaluate", "md", "relax"}
 PNG = b"\x89PNG"
 
 
@@ -81,6 +82,18 @@ def test_comparisons(
     assert [row["name"] for row in written["results"]] == [timing.name for timing in timings] != []
     assert all(row["medians"].keys() == {"molnet", "e3nn"} for row in written["results"])
     assert image.read_bytes().startswith(PNG)
+
+
+def test_relaxations_end_in_the_same_minima(
+    run: Callable[..., list], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "relaxations.json"
+    (result,) = run("relax", "--json", str(file))
+    assert result.molecules == 4
+    assert result.unconverged == result.unconverged_of_ase == 0
+    assert result.same_minimum == 4
+    assert "energies within 1 meV: 4 of 4" in capsys.readouterr().out
+    assert json.loads(file.read_text())["results"][0]["steps"] == result.steps > 0
 
 
 def test_turns_of_many_calls(on_path: None) -> None:
