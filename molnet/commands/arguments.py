@@ -139,11 +139,12 @@ def _flag(argument: str, rest: Any, known: set[str]) -> list[str]:
         if word.partition(".")[0] in known:
             raise ConfigError(
                 f"unknown flag {argument}: settings are written without dashes, "
-                f"{word}={value or 'VALUE'}"
+                f"{word}={value or next(rest, 'VALUE')}"
             )
+        hint = did_you_mean(flag, SHOWN)
         raise ConfigError(
-            f"unknown flag {argument}: {did_you_mean(flag, SHOWN)} A file of that name is written "
-            f"as ./{argument}"
+            f"unknown flag {argument}: {hint}{'' if hint.endswith('?') else '.'} A file of that "
+            f"name is written as ./{argument}"
         )
     if not FLAGS[flag]:
         return [argument]  # --help has its topic

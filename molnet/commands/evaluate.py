@@ -47,6 +47,12 @@ def model_and_data(names: list[str], given: set[str]) -> list[str]:
 
 def evaluate(config: "DictConfig") -> None:
     """Evaluate as the settings of ``conf/evaluate.yaml`` say."""
+    from omegaconf import OmegaConf
+
+    from molnet.training.errors import ConfigError
+
+    if OmegaConf.is_missing(config, "model"):
+        raise ConfigError("model is not set: molnet evaluate MODEL [FILE...]")
     with importing():
         from molnet.kernels.allocator import reuse_freed_memory
         from molnet.training.evaluate import evaluate

@@ -62,6 +62,8 @@ def explanation(error: Exception) -> str | None:
         return one_line(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return one_line(error)
+    if isinstance(error, FileExistsError) and error.filename:
+        return f"expected a folder, or the name of a new one; {error.filename} is a file"
     if isinstance(error, OSError) or _raised_by_package(error):
         return str(error)
     return None

@@ -13,6 +13,7 @@ between, or after a save that was killed there, finds under one of the two names
 the configuration belongs to.
 """
 
+import difflib
 import hashlib
 import json
 import os
@@ -29,7 +30,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 import molnet
-from molnet.bundled import resolve_model
+from molnet.bundled import bundled_models, resolve_model
 from molnet.graph.elements import ATOMIC_NUMBERS
 from molnet.models.kinds import NotImportedError
 from molnet.models.model import Model
@@ -142,10 +143,7 @@ def load_model(
         folder = folder / "model"
     for names in ((CONFIG,), (WEIGHTS, NEXT_WEIGHTS)):
         if not any((folder / name).is_file() for name in names):
-            raise FileNotFoundError(
-                f"expected a saved model in {folder}, but it has no {names[0]}. Give the folder "
-                "model/ of a run, or the run's own folder."
-            )
+            raise FileNotFoundError(_no_model(folder, names[0]))
     config, data = _read(folder)
     try:
         weights = load(data)
@@ -181,9 +179,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], bytes]:
                 data = (folder / name).read_bytes()
                 if hashlib.sha256(data).hexdigest() == config["weights_sha256"]:
                     return config, data
-    raise _damaged(
-        folder / WEIGHTS, f"its SHA-256 is not the one in {CONFIG}: it has changed, or another file"
-    )
+    raise _damaged(folder / WEIGHTS, f"its SHA-256 is not the one in {CONFIG}")
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -213,6 +209,16 @@ def _read_config(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise _damaged(path, str(error)) from error
     return config
+
+
+def _no_model(folder: Path, missing: str) -> str:
+    if folder.is_dir():
+        found = f"expected a saved model in {folder}, but it has no {missing}"
+    else:
+        found = f"there is no model {folder}, neither a folder nor one that comes with molnet"
+    nearest = difflib.get_close_matches(str(folder), bundled_models(), n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest and not folder.is_dir() else ""
+    return f"{found}. Give the folder model/ of a run, or the run's own folder.{hint}"
 
 
 def _build(folder: Path, config: dict[str, Any], numbers: int) -> Model:

@@ -139,11 +139,11 @@ def _count(files: Sequence[Path], reading: ReadingOptions) -> int | None:
     """
     total: int | None = 0
     for file in files:
+        count = count_frames(file, reading)
         try:
             check_ending(file, reading)
         except StructureFileError as error:
             logger.warning("%s", error)  # most often an editor left the line end out
-        count = count_frames(file, reading)
         total = None if total is None or count is None else total + count
     return total
 

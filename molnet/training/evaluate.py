@@ -112,11 +112,11 @@ def _check_column(part: GraphDataset, by: str | None) -> None:
 
 def _trained_on(run_folder: Path) -> DataSet:
     recorded = run_folder / "config.yaml"
-    choose = "Choose a data set with dataset=..."
+    choose = "Name labelled files, molnet evaluate MODEL FILE, or a data set, dataset=..."
     if not recorded.is_file():
         raise ConfigError(
-            f"{run_folder} does not record the data set that the model was trained on (no "
-            f"config.yaml). {choose}"
+            f"the data set that the model was trained on is not recorded: there is no {recorded}. "
+            f"{choose}"
         )
     try:
         dataset = recorded_settings(recorded).get("dataset")

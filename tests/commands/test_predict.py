@@ -76,9 +76,13 @@ def test_predicts_and_leaves_nothing_else_behind(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["model=run"], "input is not set"),
+        (["model=run"], "input is not set: molnet predict FILE"),
+        (["model=run", "in.xyz", "--output"], "without dashes, output=VALUE"),
+        (["model=run", "in.xyz", "-o"], "--resolve. A file of that name is written as ./-o"),
+        (["model=organik", "in.xyz"], "there is no model organik, neither a folder nor"),
+        (["model=organik", "in.xyz"], "Did you mean 'organic'?"),
         (["in.xyz", "input=in.xyz"], "given by input= already"),
-        (["model=run", "in.xyz", "--output", "a.csv"], "without dashes, output=VALUE"),
+        (["model=run", "in.xyz", "--output", "a.csv"], "without dashes, output=a.csv"),
         (["model=run", "in.xyz", "output"], "needs a value: output=VALUE"),
         (["model=run", "in.xyz", "--hlep"], "did you mean '--help'?"),
         (["model=run", "input=in.xyz", "batchsize=3"], "did you mean 'batch_size'"),

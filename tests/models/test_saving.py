@@ -87,7 +87,7 @@ def test_no_pickle_inside(folder: Path) -> None:
 
 
 def test_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
+    with pytest.raises(FileNotFoundError, match=r"there is no model"):
         load_model(tmp_path / "nothing")
 
 

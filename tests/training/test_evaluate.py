@@ -24,7 +24,7 @@ def run(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
 )
 def test_a_damaged_record_of_the_data_set_is_named(run: Path, data: bytes) -> None:
     (run / "config.yaml").write_bytes(data)
-    with pytest.raises(ConfigError, match=r"config\.yaml is damaged.*Choose a data set with"):
+    with pytest.raises(ConfigError, match=r"config\.yaml is damaged.*Name labelled files, "):
         evaluate(OmegaConf.create({"model": str(run), "run_folder": str(run / "e")}))
 
 

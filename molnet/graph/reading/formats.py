@@ -47,6 +47,9 @@ SUFFIXES = {
 ALIASES = {"xyz": "extxyz", "pdb": "proteindatabank", "poscar": "vasp", "lammps": "lammps-data"}
 """Other names of formats, beside ASE's own."""
 
+COMMON = ("extxyz", "cif", "vasp", "proteindatabank", "sdf", "lammps-data", "gen", "traj", "db")
+"""Formats that messages name."""
+
 LOOKED_AT = 4000
 """Characters of a file that show its format."""
 
@@ -105,7 +108,7 @@ def readable() -> list[str]:
 
 
 def _formats() -> str:
-    return f"Formats: {', '.join(readable())}."
+    return f"Formats: {', '.join(COMMON)}, and {len(readable()) - len(COMMON)} more of ASE."
 
 
 def _by_content(path: Path) -> str | None:
