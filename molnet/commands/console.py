@@ -1,6 +1,7 @@
 """The command ``molnet``: finds the module of a command and runs it."""
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -52,7 +53,10 @@ def _run(given: list[str]) -> None:
         command.main(given[1:])
     else:
         known = [*COMMANDS, "--help", "--version"]
-        print(f"error: unknown command {name}: {did_you_mean(name, known)}", file=sys.stderr)
+        hint = did_you_mean(name, known)
+        if os.path.exists(name):
+            hint = f"it is a file; molnet predict {shlex.quote(name)} predicts its properties"
+        print(f"error: unknown command {name}: {hint}", file=sys.stderr)
         sys.exit(1)
 
 
