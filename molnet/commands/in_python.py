@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from molnet.bundled import CONF
 from molnet.commands.arguments import known_keys, parse
 from molnet.commands.explained import explanation
-from molnet.commands.train import data
+from molnet.commands.train import data, with_network
 from molnet.models import Model, load_model
 from molnet.training.errors import ConfigError
 from molnet.training.folder import discard_empty_folders
@@ -141,7 +141,7 @@ def _overrides(
             overrides += map(readable, parsed.settings)
     overrides += _settings(settings)
     given = {override.partition("=")[0].lstrip("+~") for override in overrides}
-    return [*(data(files, given) if files else []), *overrides]
+    return with_network([*(data(files, given) if files else []), *overrides])
 
 
 def _settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Train a model.
 
     molnet train [FILE...] [dataset=...] [target=...] [model=...] [KEY=VALUE ...]
+    molnet train FILE... finetune=MODEL [KEY=VALUE ...]
     molnet train resume=RUN [KEY=VALUE ...]
     molnet train -m model.cutoff=4,5,6
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = None
     with explained():
         given = sys.argv[1:] if arguments is None else arguments
-        given = settings_of("train", given, data)
+        given = with_network(settings_of("train", given, data))
         if any(argument.startswith("resume=") for argument in given):
             with importing():
                 from molnet.training.resume import resumed_arguments
@@ -58,6 +59,15 @@ def data(files: list[str], given: set[str]) -> list[str]:
         raise ConfigError(f"{files[0]}: the structure files are given by dataset.path= already")
     path = f"dataset.path={as_list(files)}"
     return [path] if "dataset" in given else ["dataset=structures", path]
+
+
+def with_network(arguments: list[str]) -> list[str]:
+    """The same settings, in which a training that starts from a model has the network of that."""
+    given = dict(argument.partition("=")[::2] for argument in arguments)
+    starts = given.get("finetune", "null") not in ("null", "")
+    if not starts or "model" in given or given.get("resume", "auto") != "auto":
+        return arguments
+    return [*arguments, "model=parent"]
 
 
 def train(config: "DictConfig") -> None:

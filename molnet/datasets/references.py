@@ -85,7 +85,7 @@ def fit_reference_energies(
     if not property.extensive or property.per != "structure" or property.shape != ():
         raise ValueError(f"only extensive scalars have reference energies; {name!r} is not one")
 
-    species = _species_of(store, indices)
+    species = species_of(store, indices)
     symbols = [chemical_symbols[z] for z in species]
     absent = tuple(symbol for symbol in store.elements if symbol not in symbols)
     isolated = store.manifest["source"].get("isolated_atoms", {}).get(name, {})
@@ -100,7 +100,7 @@ def fit_reference_energies(
 
     squares = per_atom_squares = 0.0
     n, total, worst = 0, 0.0, (0.0, -1)
-    for part, counts, values in _compositions(store, indices, name, species):
+    for part, counts, values in compositions(store, indices, name, species):
         if not len(part):
             continue
         n += len(part)
@@ -204,7 +204,8 @@ def read_isolated_atoms(
     return energies
 
 
-def _species_of(store: ArrayStore, indices: np.ndarray) -> np.ndarray:
+def species_of(store: ArrayStore, indices: np.ndarray) -> np.ndarray:
+    """Atomic numbers that occur in these structures, ascending."""
     found = np.zeros(len(chemical_symbols), dtype=bool)
     for start in range(0, len(indices), CHUNK):
         rows, _ = rows_of(store.offsets, indices[start : start + CHUNK])
@@ -212,7 +213,7 @@ def _species_of(store: ArrayStore, indices: np.ndarray) -> np.ndarray:
     return np.flatnonzero(found)
 
 
-def _compositions(
+def compositions(
     store: ArrayStore, indices: np.ndarray, name: str, species: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Chunks of structures: indices [m], atoms of each species [m, Z], values [m]."""
@@ -246,19 +247,31 @@ def _fitted(
     if not known.all():
         rest = (
             (part, counts[:, ~known], values - counts @ energies)
-            for part, counts, values in _compositions(store, indices, name, species)
+            for part, counts, values in compositions(store, indices, name, species)
             if len(part)
         )
-        energies[~known], free = _least_squares(rest, name)
+        energies[~known], free = least_squares(rest, name)
         left_open = np.zeros((len(free), len(species)))
         left_open[:, ~known] = free
     return energies, left_open
 
 
-def _least_squares(
-    chunks: Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]], name: str
+def least_squares(
+    chunks: Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    name: str,
+    expected: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The solution nearest to one common energy per atom, and directions that it leaves open."""
+    """The energies of the atoms whose sums are nearest to values.
+
+    Args:
+        chunks: as :func:`compositions` gives them.
+        name: of the property.
+        expected: [Z], to which the solution is nearest where there are many; by default one
+            common energy per atom.
+
+    Returns:
+        The solution [Z], and directions [k, Z] that are left open.
+    """
     triangle: np.ndarray | None = None  # R of the QR decomposition of [counts | values] so far
     atoms = value_sum = 0.0
     for _, counts, values in chunks:
@@ -270,7 +283,7 @@ def _least_squares(
     if triangle is None:
         raise ValueError(no_label(name))
     matrix, right = triangle[:, :-1], triangle[:, -1]
-    common = np.full(matrix.shape[1], value_sum / max(atoms, 1))
+    common = np.full(matrix.shape[1], value_sum / max(atoms, 1)) if expected is None else expected
     u, singular, vt = np.linalg.svd(matrix, full_matrices=True)
     rank = int((singular > SMALLEST_SINGULAR_VALUE * singular[0]).sum())
     deviation = vt[:rank].T @ ((u[:, :rank].T @ (right - matrix @ common)) / singular[:rank])

@@ -18,3 +18,18 @@ COVALENT_RADII: NDArray[np.float64] = covalent_radii
 
 NOBLE_GASES: tuple[int, ...] = (2, 10, 18, 36, 54, 86)
 """Atomic numbers of elements that mostly do not bond."""
+
+
+def group_of(number: int) -> int | None:
+    """The group of the periodic table, 1 to 18; None for lanthanides and actinides.
+
+    >>> [group_of(ATOMIC_NUMBERS[symbol]) for symbol in ("H", "He", "S", "Fe", "Br", "Ce", "Au")]
+    [1, 18, 16, 8, 17, None, 11]
+    """
+    ends = (0, *NOBLE_GASES, 118)
+    period = next(index for index, end in enumerate(ends) if number <= end)
+    place, length = number - ends[period - 1], ends[period] - ends[period - 1]
+    if place <= 2 < length or number == 1:
+        return place
+    group = place + 18 - length
+    return group if group > 2 else None

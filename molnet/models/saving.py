@@ -18,7 +18,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -138,12 +138,7 @@ def load_model(
     """
     device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = None if dtype is None else floating_type(dtype)
-    folder = Path(os.path.expanduser(resolve_model(folder)))  # which leaves ~nobody as it is
-    if not (folder / CONFIG).is_file() and (folder / "model" / CONFIG).is_file():
-        folder = folder / "model"
-    for names in ((CONFIG,), (WEIGHTS, NEXT_WEIGHTS)):
-        if not any((folder / name).is_file() for name in names):
-            raise FileNotFoundError(_no_model(folder, names[0]))
+    folder = folder_of_model(folder)
     config, data = _read(folder)
     try:
         weights = load(data)
@@ -155,6 +150,44 @@ def load_model(
         raise _damaged(folder / WEIGHTS, problem)
     model.load_state_dict(weights)
     return model.to(device=device, dtype=dtype).eval()
+
+
+def folder_of_model(name: str | Path) -> Path:
+    """The folder that holds the files of a saved model.
+
+    Args:
+        name: as :func:`load_model` takes it.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no model in it.
+    """
+    folder = Path(os.path.expanduser(resolve_model(name)))  # which leaves ~nobody as it is
+    if not (folder / CONFIG).is_file() and (folder / "model" / CONFIG).is_file():
+        folder = folder / "model"
+    for names in ((CONFIG,), (WEIGHTS, NEXT_WEIGHTS)):
+        if not any((folder / name).is_file() for name in names):
+            raise FileNotFoundError(_no_model(folder, names[0]))
+    return folder
+
+
+def model_of(config: Mapping[str, Any]) -> Model:
+    """A model with fresh weights and the settings that ``Model.config`` has told.
+
+    Raises:
+        ValueError: the settings do not fit together.
+    """
+    return Model(
+        network=config["network"],
+        heads=config["heads"],
+        species=[ATOMIC_NUMBERS[symbol] for symbol in config["species"]],
+        statistics=config["statistics"],
+        properties={
+            name: Property(**(entry | {"shape": tuple(entry["shape"])}))
+            for name, entry in config["properties"].items()
+        },
+        provenance=config["provenance"],
+        domain=config.get("domain"),
+    )
 
 
 def floating_type(dtype: torch.dtype | str) -> torch.dtype:
@@ -233,18 +266,7 @@ def _build(folder: Path, config: dict[str, Any], numbers: int) -> Model:
             f"it describes a network of more than {needed:,} weights, {WEIGHTS} has {numbers:,}",
         )
     try:
-        model = Model(
-            network=config["network"],
-            heads=config["heads"],
-            species=[ATOMIC_NUMBERS[symbol] for symbol in config["species"]],
-            statistics=config["statistics"],
-            properties={
-                name: Property(**(entry | {"shape": tuple(entry["shape"])}))
-                for name, entry in config["properties"].items()
-            },
-            provenance=config["provenance"],
-            domain=domain,
-        )
+        model = model_of(config)
     except ValueError as error:
         raise _damaged(path, str(error)) from error
     return model.to(getattr(torch, config["dtype"]))

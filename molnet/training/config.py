@@ -140,6 +140,7 @@ class TrainConfig:
     callbacks: CallbacksConfig = MISSING
     logger: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
+    finetune: str | None = None
     resume: str | None = None
     run_folder: str = MISSING
 

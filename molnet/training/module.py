@@ -1,5 +1,6 @@
 """The Lightning module: a model with its loss and optimizer."""
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -86,8 +87,10 @@ class TrainingModule(LightningModule):
         self.log_dict(values)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the settings with the weights."""
+        """Keep the settings with the weights, and those of the model."""
         checkpoint["config"] = self.config
+        # As JSON has it: numbers of NumPy are none of the plain values that are loaded.
+        checkpoint["model"] = json.loads(json.dumps(self.model.config))
 
     def _step(self, batch: Batch, sums: "EpochSums") -> Tensor:
         predictions = self.model(batch)

@@ -41,6 +41,7 @@ FIXED = (
     "optimizer._target_",
     "trainer.dtype",
     "seed",
+    "finetune",
 )
 """Settings, or groups of settings, that must not change when a run is resumed."""
 

@@ -17,23 +17,20 @@ from pytorch_lightning import seed_everything
 
 from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.splits import Split, save_split
-from molnet.datasets.statistics import compute_statistics
 from molnet.models import Model
-from molnet.models.heads import Extensive
+from molnet.models.saving import model_of
 from molnet.training.calls import made
 from molnet.training.config import TrainConfig, checked_train
 from molnet.training.data import DataModule, in_order
 from molnet.training.data_checks import (
     check_charges,
     check_molecules,
-    notes_on_charges,
-    notes_on_duplicates,
-    notes_on_labels,
-    notes_on_symmetry,
 )
 from molnet.training.data_set_settings import plain_data_set
 from molnet.training.domain import store_domain
+from molnet.training.finetuning import with_network_of_parent
 from molnet.training.folder import RESULTS, claimed, kept_log
+from molnet.training.initial_model import initial_model
 from molnet.training.interruption import RunInterrupted, number_of
 from molnet.training.losses import Loss, LossTerm
 from molnet.training.missing import missing_settings_named
@@ -41,7 +38,7 @@ from molnet.training.module import TrainingDivergedError, TrainingModule
 from molnet.training.page import run_page, write_page
 from molnet.training.plots import plot_learning_curves
 from molnet.training.report import already_finished, describe_run, next_commands, written_files
-from molnet.training.results import Results, versions
+from molnet.training.results import Results
 from molnet.training.resume import (
     AUTO,
     check_resumable,
@@ -51,7 +48,7 @@ from molnet.training.resume import (
     given_arguments,
     read_checkpoint,
 )
-from molnet.training.sources import draw_split, training_elements
+from molnet.training.sources import draw_split
 from molnet.training.trainer import RunTrainer, make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
@@ -86,6 +83,7 @@ def train(
         RunInterrupted: Ctrl-C; holds the checkpoint to resume from.
     """
     started = time.monotonic()
+    config = with_network_of_parent(config)
     settings = checked_train(config)
     plain: Any = OmegaConf.to_container(config, resolve=True)
     plain["dataset"] = plain_data_set(settings.dataset, plain["dataset"]["_target_"])
@@ -103,7 +101,7 @@ def train(
                 if (metrics := finished(folder, checkpoint, settings)) is not None:
                     log.info("%s", already_finished(folder, settings.trainer))
                     return metrics
-            prepared = _prepare(settings, plain, folder)
+            prepared = _prepare(settings, plain, folder, checkpoint)
             if checkpoint is not None:
                 changes = check_resumable(checkpoint, plain)
                 plain["arguments"] = read_checkpoint(checkpoint)["config"].get("arguments", [])
@@ -144,7 +142,9 @@ def _must_lack(resume: str | None, checkpoint: Path | None, folder: Path) -> Seq
     return ("metrics.json",) if resume == AUTO else RESULTS
 
 
-def _prepare(settings: TrainConfig, plain: dict[str, Any], folder: Path) -> _Prepared:
+def _prepare(
+    settings: TrainConfig, plain: dict[str, Any], folder: Path, checkpoint: Path | None
+) -> _Prepared:
     if settings.trainer.threads is not None:
         torch.set_num_threads(settings.trainer.threads)
     seed_everything(settings.seed, verbose=False)
@@ -152,7 +152,12 @@ def _prepare(settings: TrainConfig, plain: dict[str, Any], folder: Path) -> _Pre
         run = make_trainer(settings, folder)
     data, split = _data(settings, plain["arguments"])
     plain["dataset_checksum"] = data.store.checksum
-    model = _model(settings, data)
+    if settings.finetune is not None and checkpoint is not None:
+        # What it started from is in the checkpoint, and need not be there any more.
+        model = model_of(read_checkpoint(checkpoint)["model"])
+        model.to(getattr(torch, settings.trainer.dtype))
+    else:
+        model = initial_model(settings, data)
     made(settings.optimizer, "optimizer", model.parameters())  # raises for bad settings
     module = TrainingModule(
         model, _loss(settings, model), instantiate(settings.optimizer), config=plain
@@ -247,50 +252,6 @@ def _data(settings: TrainConfig, arguments: Sequence[str]) -> tuple[DataModule, 
     for part in data.parts.values():
         check_molecules(part, settings.target.heads)
     return data, split
-
-
-def _model(settings: TrainConfig, data: DataModule) -> Model:
-    statistics = compute_statistics(data.parts["train"], settings.target.references)
-    starts = statistics.pop("starts")
-    heads = settings.target.heads
-    notes = [
-        *statistics.pop("notes"),
-        *notes_on_duplicates(data),
-        *notes_on_labels(data),
-        *notes_on_charges(data, heads),
-        *notes_on_symmetry(data, heads),
-    ]
-    for name, head in heads.items():
-        if head.get("relative"):
-            if forces := statistics["targets"].get("forces"):
-                statistics["targets"][name] = {"scale": forces["scale"]}
-            notes.append(
-                f"no energy is trained, only its derivatives, which leave the zero of the energy "
-                f"open. The energy is predicted as {name}; its zero is arbitrary for each "
-                "composition."
-            )
-    for note in notes:
-        log.info("note: %s", note)
-    model = Model(
-        vars(settings.model),
-        settings.target.heads,
-        training_elements(data),
-        statistics,
-        settings.target.declared(),
-        provenance={
-            "dataset": settings.dataset.name,
-            "level_of_theory": settings.dataset.level_of_theory,
-            "dataset_checksum": data.store.checksum,
-            "structures": {name: len(part) for name, part in data.parts.items()},
-            "seed": settings.seed,
-            "versions": versions(),
-        },
-    )
-    for name, per_atom in starts.items():
-        trained = model.heads[name]
-        if type(trained) is Extensive:
-            trained.start_from(per_atom)
-    return model.to(getattr(torch, settings.trainer.dtype))
 
 
 def _loss(settings: TrainConfig, model: Model) -> Loss:

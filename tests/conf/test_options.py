@@ -13,6 +13,7 @@ from molnet.bundled import CONF
 from molnet.models import Model
 from molnet.training.averaging import AveragedWeights
 from molnet.training.config import TrainConfig, checked_evaluate, checked_train
+from molnet.training.finetuning import with_network_of_parent
 from molnet.training.losses import LossTerm
 
 OPTIONS = sorted(
@@ -32,7 +33,9 @@ def composed(*overrides: str, name: str = "train") -> DictConfig:
 
 
 def checked(*overrides: str) -> TrainConfig:
-    config = composed(*overrides)
+    if "model=parent" in overrides:  # which the command adds
+        overrides = (*overrides, "finetune=organic")
+    config = with_network_of_parent(composed(*overrides))
     if OmegaConf.is_missing(config.dataset, "path"):
         config.dataset.path = "some.xyz"
     return checked_train(config)
@@ -59,7 +62,7 @@ def test_every_experiment_composes(experiment: str) -> None:
     [f"target={target}" for target in TARGETS] + [f"model={network}" for network in NETWORKS],
 )
 def test_every_target_and_network_makes_a_model_and_a_loss(options: str) -> None:
-    settings = checked(options, "model.channels=8")
+    settings = checked(options, *([] if "parent" in options else ["model.channels=8"]))
     statistics = {"mean_neighbours": 5.0, "targets": {}}
     model = Model(
         vars(settings.model), settings.target.heads, [1, 6], statistics, settings.target.declared()
