@@ -232,7 +232,7 @@ class _Build:
                         raise StructureFileError(f"{frame_name(file, frame)}: {error}") from error
                     if self.without_isolated_atoms and tally.is_reference(atoms, row["labels"]):
                         isolated.append((entry, frame, row))
-                    elif all(value is None for value in row["labels"].values()):
+                    elif row["labels"] and all(v is None for v in row["labels"].values()):
                         entry["left_out"].append(frame)
                         tally.unlabelled += 1
                     else:

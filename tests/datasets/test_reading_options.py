@@ -80,7 +80,7 @@ def test_units_that_a_database_declares(tmp_path: Path, caplog: pytest.LogCaptur
     schnetpack(path, _distance_unit="Bohr", _property_unit_dict=declared)
     with caplog.at_level(logging.INFO):
         store = open_structures(path, {name: {"key": name, "unit": ""} for name in declared})
-    assert "energy: 1 of 1 structures, 'energy' in Hartree" in caplog.text
+    assert "energy: 1 of 1 structures, key 'energy' in Hartree" in caplog.text
     assert np.allclose(store.positions, molecule("H2O").positions)
     assert store.labels["energy"].tolist() == pytest.approx([-76 * units.Hartree])
     assert np.allclose(store.labels["forces"], units.kcal / units.mol)
