@@ -162,11 +162,15 @@ class _Above:
         self._console.file.flush()
 
 
+def _is_terminal(stream: Any) -> bool:
+    return not getattr(stream, "closed", False) and bool(stream.isatty())
+
+
 def _redirect_logging(console: "Console") -> list[tuple["logging.StreamHandler[Any]", Any]]:
     """Let the handlers that write to a terminal write above the bar; what they wrote to before."""
     redirected: list[tuple[logging.StreamHandler[Any], Any]] = []
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream.isatty():
+        if isinstance(handler, logging.StreamHandler) and _is_terminal(handler.stream):
             redirected.append((handler, handler.setStream(_Above(console))))
     return redirected
 

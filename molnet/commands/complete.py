@@ -133,7 +133,9 @@ class Configuration:
         chosen = [value for key, value in self.given if key == group][:1]
         settings: dict[str, Any] = {}
         for option in chosen if chosen and chosen[0] in self.groups[group] else self.groups[group]:
-            settings |= self._option(group, option)
+            # "???" is yet to be said, and no value that an option gives.
+            own = self._option(group, option).items()
+            settings |= {key: v for key, v in own if v != "???" or key not in settings}
         return settings
 
     def _option(self, group: str, option: str) -> dict[str, Any]:

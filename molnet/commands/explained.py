@@ -4,6 +4,8 @@ A user's mistake ends a command with one message and exit status 1, Ctrl-C with 
 with 143. A bug in the program shows a traceback. ``HYDRA_FULL_ERROR=1`` shows every traceback.
 """
 
+import errno
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -62,7 +64,7 @@ def explanation(error: Exception) -> str | None:
         return one_line(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return one_line(error)
-    if isinstance(error, FileExistsError) and error.filename:
+    if isinstance(error, FileExistsError) and error.strerror == os.strerror(errno.EEXIST):
         return f"expected a folder, or the name of a new one; {error.filename} is a file"
     if isinstance(error, OSError) or _raised_by_package(error):
         return str(error)

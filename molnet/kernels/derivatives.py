@@ -66,7 +66,7 @@ class _Value(Function):
         inputs, kept, _ = _parts(ctx.saved_tensors, counts)
         wanted = wanted_gradients(ctx)
         to_x, trains = next(wanted), any(wanted)
-        if torch._C._are_functorch_transforms_active() or (trains and torch.is_grad_enabled()):
+        if _by_pytorch(g) or (trains and torch.is_grad_enabled()):
             with torch.enable_grad():
                 by = as_inputs(inputs)
                 return None, *differentiated(of.reference(*by), by, g)
@@ -86,7 +86,15 @@ class _Gradient(Function):
 
     @staticmethod
     def backward(ctx: Any, t: Tensor) -> tuple[Tensor | None, ...]:
-        (_, (count, num_kept)), tensors = ctx.given, ctx.saved_tensors
+        (of, (count, num_kept)), tensors = ctx.given, ctx.saved_tensors
+        if _by_pytorch((t,)):
+            inputs, _, g = _parts(tensors, ctx.given[1])
+            with torch.enable_grad():
+                variables = as_inputs([*inputs, *g])
+                inputs, g = variables[:count], variables[count:]
+                v = torch.autograd.grad(of.reference(*inputs), inputs[:1], g, create_graph=True)
+                found = differentiated(v, variables, (t,))
+            return None, None, *found[:count], *[None] * num_kept, *found[count:]
         by = _Tangent.apply(*ctx.given, next(wanted_gradients(ctx)), *tensors, t)
         return None, None, *by[:count], *[None] * num_kept, *by[count:]
 
@@ -113,6 +121,14 @@ class _Tangent(Function):
             results = torch.autograd.grad(v, by, t, create_graph=True, allow_unused=True)
             tensors = [*inputs, *[None] * len(kept), *g, t]
             return *[None] * 3, *differentiated(results, tensors, cotangents)
+
+
+def _by_pytorch(tensors: Tensors) -> bool:
+    """Whether a transform is at work whose tensors have no memory that kernels could read."""
+    return torch._C._are_functorch_transforms_active() or any(
+        torch._C._functorch.is_legacy_batchedtensor(tensor)  # of torch.autograd's vectorize=True
+        for tensor in tensors
+    )
 
 
 def _parts(tensors: Sequence[Any], counts: tuple[int, int]) -> tuple[Any, Any, Any]:

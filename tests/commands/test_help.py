@@ -55,7 +55,7 @@ def test_a_group_is_explained_with_the_values_that_follow_from_the_choices(
 ) -> None:
     arguments = ("-m", "dataset=qm9", "model.cutoff=4", "--help=model", "--help=trainer")
     text = help_of(capsys, monkeypatch, "train", *arguments)
-    assert "model=default|large|small" in text
+    assert "model=default|large|parent|small" in text
     assert "  model.cutoff=4    Radius of the neighbourhood in Å." in text.splitlines()
     assert "scheduler" not in text
 

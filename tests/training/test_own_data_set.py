@@ -234,7 +234,7 @@ def test_the_record_of_a_run_calls_nothing_but_data_sets(
     (folder / "run" / "model").symlink_to(finished[0] / "model")
     recorded.dataset = {"_target_": target, "command": "touch called", "args": "touch called"}
     OmegaConf.save(recorded, folder / "run" / "config.yaml")
-    with pytest.raises(ConfigError, match=rf"_target_={target}: expected .*Choose a data set"):
+    with pytest.raises(ConfigError, match=rf"_target_={target}: expected .*Name labelled files"):
         evaluate(evaluation(folder))
     assert not (folder / "called").exists()
 

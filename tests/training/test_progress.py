@@ -138,7 +138,7 @@ def test_a_bar_stands_below_and_nothing_is_left_of_it(
     train(settings("trainer.progress_bar=true", "trainer.max_epochs=3"))
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
-    drawn = [line for line in re.split(r"\x1b\[[?\d]*[A-Za-z]|[\r\n]", text) if "epoch" in line]
+    drawn = [line for line in re.split(r"\x1b\[[?\d]*[A-Za-z]|[\r\n]", text) if "% epoch" in line]
     assert any("epoch 2" in line and "left" in line for line in drawn)
     assert "100%" in drawn[-1]
     assert max(map(len, drawn)) <= width - 4

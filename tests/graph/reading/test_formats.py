@@ -72,7 +72,7 @@ def test_content_of_files_with_other_suffixes(
 
 
 def test_an_unknown_content_is_answered_with_the_formats(tmp_path: Path) -> None:
-    with pytest.raises(StructureFileError, match=r"a\.txt.*format=NAME.*cif, .*extxyz, .*vasp"):
+    with pytest.raises(StructureFileError, match=r"a\.txt.*format=NAME.*extxyz, cif, vasp"):
         format_in(tmp_path / "a.txt", "hello\nworld\n")
 
 
