@@ -2,7 +2,9 @@
 
 import json
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,13 +136,14 @@ def vibrations_of_files(
                     f"{own} holds vibrations already: choose another folder with output=FOLDER"
                 )
             try:
-                if fmax is not None:
-                    atoms = _relaxed(frozen.model, atoms, fmax, place)
-                chosen = _vibrating(atoms) if indices is None else indices
-                found = vibrations(frozen, atoms, chosen)
+                with _told_once(place):
+                    if fmax is not None:
+                        atoms = _relaxed(frozen.model, atoms, fmax, place)
+                    chosen = _vibrating(atoms) if indices is None else indices
+                    found = vibrations(frozen, atoms, chosen)
+                    force = _largest_force(frozen, atoms, found.indices)
             except (StructureError, PredictionError, IndexError) as error:
                 raise StructureFileError(f"{place}: {error}") from error
-            force = _largest_force(frozen, atoms, found.indices)
             if force > SHOWN_FORCE:
                 logger.warning(
                     "%s: the largest force is %.3f eV/Å, so this is no stationary point and its "
@@ -187,6 +190,16 @@ def write(result: VibrationsOfFile) -> None:
     (folder / "vibrations.json").write_text(
         json.dumps(content, ensure_ascii=False), encoding="utf-8"
     )
+
+
+@contextmanager
+def _told_once(place: str) -> Iterator[None]:
+    """Logs the warnings of this block, each once and with the structure's place."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        logger.warning("%s: %s", place, text)
 
 
 def _relaxed(model: Model, atoms: Atoms, fmax: float, place: str) -> Atoms:

@@ -1,5 +1,6 @@
 """Harmonic vibrations: frequencies, normal modes, infrared intensities, thermochemistry."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,15 +82,21 @@ class Vibrations:
             thermo = HarmonicThermo(self.quanta, self.energy)
             return float(thermo.get_helmholtz_energy(temperature, verbose=False))
         quanta = self.frequencies * units.invcm
-        gas = IdealGasThermo(
-            np.where(quanta > 0, quanta, 1j * np.abs(quanta)),
-            ("monatomic", "linear", "nonlinear")[_rotations(self.atoms) // 3 + (len(quanta) > 0)],
-            self.energy,
-            self.atoms,
-            symmetry,
-            spin,
-            ignore_imag_modes=True,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of the imaginary modes, which :attr:`imaginary` counts
+            gas = IdealGasThermo(
+                np.where(quanta > 0, quanta, 1j * np.abs(quanta)),
+                ("monatomic", "linear", "nonlinear")[
+                    _rotations(self.atoms) // 3 + (len(quanta) > 0)
+                ],
+                self.energy,
+                self.atoms,
+                symmetry,
+                spin,
+                ignore_imag_modes=True,
+            )
         return float(gas.get_gibbs_energy(temperature, pressure * 1e5, verbose=False))
 
     def moving(self, mode: int, frames: int = 20, amplitude: float = 0.3) -> list[Atoms]:
