@@ -14,7 +14,7 @@ import numpy as np
 import pdoc.render
 import pytest
 import yaml
-from ase.build import molecule
+from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 
 import molnet
@@ -50,6 +50,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ase.io.write(folder / "nmr.xyz", frames, format="extxyz")
     ase.io.write(folder / "structures.xyz", [molecule("H2O"), molecule("CH3OH")])
     ase.io.write(folder / "molecule.xyz", molecule("CH3OH"))
+    (folder / "crystals").mkdir()
+    ase.io.write(folder / "crystals" / "diamond.cif", bulk("C", "diamond", a=3.57))
     program = (
         "import molnet\n"
         "molnet.train('frames.xyz', 'trainer.max_steps=2', energy=('energy', 'eV'), "

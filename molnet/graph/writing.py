@@ -116,8 +116,16 @@ class Database(StructureWriter):
         self._database.__exit__(None, None, None)  # keeps what is there after an error as well
 
 
+PLAIN = (str, bool, int, float, complex, np.ndarray, np.generic, list, tuple, dict, type(None))
+"""What ASE's binary formats can hold; anything else, such as a spacegroup, becomes a text."""
+
+
 def _with_arrays_in_info(atoms: Atoms) -> Atoms:
     copy = atoms.copy()
+    copy.info = {
+        name: value if isinstance(value, PLAIN) else str(value)
+        for name, value in atoms.info.items()
+    }
     copy.calc = atoms.calc
     copy.info |= {name: array for name, array in atoms.arrays.items() if name not in KNOWN_ARRAYS}
     return copy

@@ -87,3 +87,15 @@ def test_compressed_extended_xyz(tmp_path: Path) -> None:
     file.write(water())
     file.close()
     assert ase.io.read(tmp_path / "out.xyz.gz", format="extxyz").info["name"] == "water"
+
+
+@pytest.mark.parametrize("suffix", ["traj", "db"])
+def test_a_spacegroup_of_a_cif_file_is_a_text(tmp_path: Path, suffix: str) -> None:
+    ase.io.write(tmp_path / "a.cif", bulk("C", "diamond", a=3.57))
+    atoms = ase.io.read(tmp_path / "a.cif")
+    assert not isinstance(atoms.info["spacegroup"], str)
+    writer = {"traj": Trajectory, "db": Database}[suffix](tmp_path / f"out.{suffix}", {})
+    writer.write(atoms)
+    writer.close()
+    (again,) = ase.io.iread(tmp_path / f"out.{suffix}", index=":")
+    np.testing.assert_allclose(again.positions, atoms.positions)
