@@ -11,20 +11,15 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
 from molnet.graph import StructureError
-from molnet.graph.frames import (
-    ReadingOptions,
-    StructureFileError,
-    frame_name,
-    read_frames,
-    resolve_paths,
-)
-from molnet.graph.plausibility import drop_placeholder_cell
+from molnet.graph.frames import ReadingOptions, StructureFileError, frame_name, resolve_paths
 from molnet.models import Model, PredictionError
 from molnet.models.domain import OutsideDomainWarning
 from molnet.progress import progress
 from molnet.simulate.dynamics import Dynamics, Ended
+from molnet.simulate.inputs import frames_of
 from molnet.simulate.integrators import Ensemble
 from molnet.simulate.recording import COLUMNS, Recording, RecordingError
 
@@ -152,8 +147,9 @@ def run_dynamics(
             )
         dynamics = _dynamics(model, structures, places, settings)
         recording.start({**asdict(settings), "names": names, "model": origin}, structures)
-        _tell_distances(dynamics, names)
-        recording.add(dynamics, names)
+        distances = dynamics.distances()
+        _tell_distances(distances, names)
+        recording.add(dynamics, names, distances)
         recording.save(dynamics)
         return _advance(dynamics, recording, names, settings)
 
@@ -219,10 +215,8 @@ def _structures(
     """All structures, where each was read, and their names."""
     structures, places, names = [], [], []
     for file in resolve_paths(input):
-        frames = list(read_frames(file, ReadingOptions()))
-        for number, atoms in enumerate(frames):
-            if note := drop_placeholder_cell(atoms, file):
-                logger.warning("%s: %s", frame_name(file, number), note)
+        frames = list(frames_of(file, ReadingOptions()))
+        for _, number, atoms in frames:
             for replica in range(replicas):
                 structures.append(atoms)
                 places.append(frame_name(file, number))
@@ -247,8 +241,7 @@ def _dynamics(
         raise StructureFileError(f"{places[error.index]}: {error}") from error
 
 
-def _tell_distances(dynamics: Dynamics, names: Sequence[str]) -> None:
-    distances = dynamics.distances()
+def _tell_distances(distances: NDArray[np.float64] | None, names: Sequence[str]) -> None:
     for name, distance in zip(names, () if distances is None else distances, strict=False):
         if distance > 1:
             warnings.warn(
@@ -270,8 +263,9 @@ def _advance(
             dynamics.step()
             shown.advance()
             if dynamics.done % settings.interval == 0 or dynamics.done == settings.steps:
-                recording.add(dynamics, names)
-                _end_distant(dynamics, settings.stop_distance)
+                distances = dynamics.distances()  # as much work as a step: once for all uses
+                recording.add(dynamics, names, distances)
+                _end_distant(dynamics, distances, settings.stop_distance)
                 if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
                     recording.save(dynamics)
                     saved = time.monotonic()
@@ -283,8 +277,9 @@ def _advance(
     return _summary(dynamics, recording, names, (dynamics.done - before) / seconds)
 
 
-def _end_distant(dynamics: Dynamics, limit: float | None) -> None:
-    distances = None if limit is None else dynamics.distances()
+def _end_distant(
+    dynamics: Dynamics, distances: NDArray[np.float64] | None, limit: float | None
+) -> None:
     if distances is None or limit is None:
         return
     for place, distance in zip(dynamics.running.tolist(), distances.tolist(), strict=True):

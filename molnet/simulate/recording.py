@@ -18,6 +18,7 @@ import ase.io
 import numpy as np
 from ase import Atoms, units
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 from molnet.simulate.dynamics import Dynamics
 
@@ -67,19 +68,24 @@ class Recording:
         # Written last: a folder with settings holds a run.
         _replace(self.folder / "settings.json", json.dumps(settings, indent=2).encode())
 
-    def add(self, dynamics: Dynamics, names: Sequence[str]) -> None:
+    def add(
+        self,
+        dynamics: Dynamics,
+        names: Sequence[str],
+        distances: NDArray[np.float64] | None,
+    ) -> None:
         """Adds the present structures and numbers.
 
         Args:
             dynamics: as they are now.
             names: of all structures.
+            distances: :meth:`Dynamics.distances` of those that run.
         """
         state, integrator = dynamics.state, dynamics.integrator
         kinetic = integrator.kinetic_energies(state.momenta)
         temperatures = integrator.temperatures(state.momenta)
         pressures = integrator.pressures(state) / units.GPa
         volumes = np.abs(np.linalg.det(state.cells))
-        distances = dynamics.distances()
         rows = []
         for row, place in enumerate(dynamics.running.tolist()):
             atoms = dynamics.atoms(place)

@@ -15,15 +15,9 @@ from ase.constraints import FixAtoms
 from numpy.typing import NDArray
 
 from molnet.graph import StructureError
-from molnet.graph.frames import (
-    ReadingOptions,
-    StructureFileError,
-    frame_name,
-    read_frames,
-    resolve_paths,
-)
-from molnet.graph.plausibility import drop_placeholder_cell
+from molnet.graph.frames import ReadingOptions, StructureFileError, frame_name, resolve_paths
 from molnet.models import FrozenModel, Model, PredictionError
+from molnet.simulate.inputs import frames_of
 from molnet.simulate.relaxation import relax
 from molnet.simulate.vibrations import Vibrations, vibrations
 
@@ -123,11 +117,9 @@ def vibrations_of_files(
     folder = Path(named if output is None else output)
     frozen = FrozenModel(model)
     for file in files:
-        frames = list(read_frames(file, ReadingOptions()))
-        for number, atoms in enumerate(frames):
+        frames = list(frames_of(file, ReadingOptions()))
+        for _, number, atoms in frames:
             place = frame_name(file, number)
-            if note := drop_placeholder_cell(atoms, file):
-                logger.warning("%s: %s", place, note)
             name = file.stem if len(frames) == 1 else f"{file.stem} {number}"
             alone = len(files) == len(frames) == 1
             own = folder if alone else folder / name.replace(" ", "-")
