@@ -5,11 +5,11 @@
 Without files or ``dataset`` the model is compared with the data set of its training.
 """
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from molnet.commands.importing import importing
+from molnet.commands.running import run_on_files
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -22,15 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: the command line without the names of program and command; by default the
             process's own.
     """
-    with importing():
-        from molnet.commands.arguments import settings_of
-        from molnet.commands.command_line import run_command
-        from molnet.commands.explained import explained
-
-    with explained():
-        given = sys.argv[1:] if arguments is None else arguments
-        given = settings_of("evaluate", given, model_and_data)
-    run_command("evaluate", evaluate, given)
+    run_on_files("evaluate", evaluate, arguments, model_and_data)
 
 
 def model_and_data(names: list[str], given: set[str]) -> list[str]:

@@ -5,13 +5,13 @@
 Files are plain arguments, ``input=[a.xyz,b.cif]``, or a glob in quotes, ``'input=runs/*.xyz'``.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molnet.bundled import name_of_bundled
 from molnet.commands.importing import importing
+from molnet.commands.running import run_on_files
 from molnet.inputs import resolve_paths
 
 if TYPE_CHECKING:
@@ -25,15 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: the command line without the names of program and command; by default the
             process's own.
     """
-    with importing():
-        from molnet.commands.arguments import settings_of
-        from molnet.commands.command_line import run_command
-        from molnet.commands.explained import explained
-
-    with explained():
-        given = sys.argv[1:] if arguments is None else arguments
-        given = settings_of("predict", given, inputs)
-    run_command("predict", predict, given)
+    run_on_files("predict", predict, arguments, inputs)
 
 
 def inputs(files: list[str], given: set[str]) -> list[str]:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from molnet.commands.importing import importing
 from molnet.commands.predict import inputs
-from molnet.training.interruption import ends_at_once, number_of, word_for
+from molnet.commands.running import run_on_files
+from molnet.training.interruption import number_of, word_for
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -46,20 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: the command line without the names of program and command; by default the
             process's own.
     """
-    with ends_at_once():
-        from molnet.commands.arguments import settings_of
-        from molnet.commands.command_line import run_command
-        from molnet.commands.explained import explained
-
-    with explained():
-        given = sys.argv[1:] if arguments is None else arguments
-        given = settings_of("relax", given, inputs)
-    run_command("relax", relax, given)
+    run_on_files("relax", relax, arguments, inputs)
 
 
 def relax(config: "DictConfig") -> None:
     """Relax as the settings of ``conf/relax.yaml`` say, and print a summary."""
-    with ends_at_once():
+    with importing():
         from molnet.graph.frames import ReadingOptions, resolve_paths
         from molnet.kernels.allocator import reuse_freed_memory
         from molnet.simulate.coordinates import CellMotion

@@ -3,15 +3,15 @@
 molnet vibrations FILE... [output=FOLDER] [KEY=VALUE ...]
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
+from molnet.commands.importing import importing
 from molnet.commands.predict import inputs
-from molnet.training.interruption import ends_at_once
+from molnet.commands.running import run_on_files
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -39,20 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: the command line without the names of program and command; by default the
             process's own.
     """
-    with ends_at_once():
-        from molnet.commands.arguments import settings_of
-        from molnet.commands.command_line import run_command
-        from molnet.commands.explained import explained
-
-    with explained():
-        given = list(sys.argv[1:] if arguments is None else arguments)
-        given = settings_of("vibrations", given, inputs)
-    run_command("vibrations", vibrations, given)
+    run_on_files("vibrations", vibrations, arguments, inputs)
 
 
 def vibrations(config: "DictConfig") -> None:
     """Find vibrations as the settings say, and print a table for each structure."""
-    with ends_at_once():
+    with importing():
         from molnet.commands.pages import page_of_vibrations
         from molnet.graph.frames import resolve_paths
         from molnet.kernels.allocator import reuse_freed_memory
