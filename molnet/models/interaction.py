@@ -93,7 +93,8 @@ class Interaction(nn.Module):
     Args:
         irreps_in: features coming in.
         irreps_harmonics: edge harmonics.
-        irreps_hidden: features to come out, as far as they can be reached.
+        irreps_messages: messages to sum, as far as they can be reached.
+        irreps_hidden: features to come out, as far as the messages have them.
         num_species: number of species.
         num_radial, radial_hidden: see :class:`RadialWeights`.
         correlation: degree of the products of the messages, see
@@ -108,6 +109,7 @@ class Interaction(nn.Module):
         self,
         irreps_in: Irreps,
         irreps_harmonics: Irreps,
+        irreps_messages: Irreps,
         irreps_hidden: Irreps,
         num_species: int,
         num_radial: int,
@@ -116,10 +118,11 @@ class Interaction(nn.Module):
     ) -> None:
         super().__init__()
         self.linear_in = Linear(irreps_in, irreps_in, layout="ir_mul")
-        self.convolution = Convolution(irreps_in, irreps_harmonics, irreps_hidden)
+        self.convolution = Convolution(irreps_in, irreps_harmonics, irreps_messages)
         self.radial = RadialWeights(num_radial, radial_hidden, self.convolution.weight_numel)
 
         reachable = {ir for _, ir in self.convolution.irreps_out}
+        messages = Irreps([(mul, ir) for mul, ir in irreps_messages if ir in reachable])
         kept = Irreps([(mul, ir) for mul, ir in irreps_hidden if ir in reachable])
         scalars = Irreps([(mul, ir) for mul, ir in kept if ir.l == 0])
         gated = Irreps([(mul, ir) for mul, ir in kept if ir.l > 0])
@@ -135,9 +138,10 @@ class Interaction(nn.Module):
         gathered, update = self.convolution.irreps_out, self.gate.irreps_in
         self.power: SymmetricPower | None = None
         if correlation > 1:
-            self.power = SymmetricPower(num_species, kept, kept, correlation)
+            self.power = SymmetricPower(num_species, messages, kept, correlation)
             self.linear_power = Linear(kept, update, layout="ir_mul")
-        self.linear_out = Linear(gathered, update if self.power is None else kept, layout="ir_mul")
+        sent = update if self.power is None else messages
+        self.linear_out = Linear(gathered, sent, layout="ir_mul")
         self.self_connection = SpeciesLinear(num_species, irreps_in, self.gate.irreps_in)
         self.irreps_out = self.gate.irreps_out
         outgoing = [ir for _, ir in self.irreps_out]

@@ -19,7 +19,7 @@ from molnet.graph import (
     volumes,
 )
 from molnet.graph.container import Graph
-from molnet.graph.elements import SYMBOLS
+from molnet.graph.elements import COVALENT_RADII, SYMBOLS
 from molnet.graph.reading.errors import StructureFileError
 from molnet.graph.structure import Atoms
 from molnet.kernels import BoundProgram, Keeps, as_source, close, net_inflow
@@ -29,12 +29,13 @@ from molnet.models.domain import DISTANCE, DISTANCES, Domain
 from molnet.models.finite import PredictionError, check_finite
 from molnet.models.frozen import FrozenModel
 from molnet.models.given import structures_given
-from molnet.models.head import Head
+from molnet.models.head import Head, sum_over_structures
 from molnet.models.heads import Extensive
 from molnet.models.kinds import head_class
 from molnet.models.network import Features, Network
-from molnet.models.settings import OF_ENERGY, complete_statistics
+from molnet.models.settings import LATER, OF_ENERGY, complete_statistics
 from molnet.models.total_charge import TotalCharges
+from molnet.nn.repulsion import Repulsion
 from molnet.properties import Property, get_property
 
 Prediction = dict[str, NDArray[Any]]
@@ -59,7 +60,8 @@ class Model(nn.Module):
 
     Args:
         network: settings of :class:`~molnet.models.network.Network` (``channels``, ``l_max`` ...);
-            what is left out has the default that is stated there.
+            what is left out has the default that is stated there. With ``repulsion: true`` the
+            energy with forces contains the :class:`~molnet.nn.Repulsion` of the nuclei.
         heads: for each predicted property its ``kind`` (a key of
             :data:`~molnet.models.heads.HEADS`, or MODULE.CLASS of a head of one's own, whose module
             is imported) and that head's options. An ``extensive`` energy may
@@ -96,7 +98,7 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         self.species = sorted({int(number) for number in species})
-        network = {**NETWORK_DEFAULTS, **network}
+        network = {**LATER, **NETWORK_DEFAULTS, **network}
         network["radial_hidden"] = list(network["radial_hidden"])
         self._settings = copy.deepcopy(
             {"network": network, "heads": {k: dict(v) for k, v in heads.items()}}
@@ -115,7 +117,7 @@ class Model(nn.Module):
         self.network = Network(
             len(self.species),
             float(statistics["mean_neighbours"]),
-            **network,
+            **{key: value for key, value in network.items() if key != "repulsion"},
             l_out=max(kinds[name].l_required(**options[name]) for name in heads),
         )
         self.heads = nn.ModuleDict(
@@ -129,6 +131,14 @@ class Model(nn.Module):
                 for name in heads
             }
         )
+        self.repulsion: Repulsion | None = None
+        if network["repulsion"]:
+            if self.energy is None:
+                raise ValueError(
+                    "repulsion: true is part of an energy with forces, and no head predicts one. "
+                    "Choose such a target, or leave the repulsion out."
+                )
+            self.repulsion = Repulsion(self.species, COVALENT_RADII[self.species].tolist())
         self.compositions = Compositions.of(statistics.get("targets", {}), heads)
         known = statistics.get("total_charges")
         self.total_charges = TotalCharges(
@@ -325,7 +335,12 @@ class Model(nn.Module):
             name: total if head is energy else head(features, graph)
             for name, head in self.heads.items()
         }
-        return outputs | measured, pull_back(of_scalars)
+        gradients = pull_back(of_scalars)
+        if self.repulsion is not None:
+            pairs, of_vectors = self.repulsion.with_gradient(species, vectors, senders, receivers)
+            outputs[self.energy] = total + sum_over_structures(pairs.to(total.dtype), graph)
+            gradients = gradients + of_vectors
+        return outputs | measured, gradients
 
     def _differentiated(
         self, graph: Graph, species: Tensor, vectors: Tensor, bound: BoundProgram | None
@@ -336,6 +351,12 @@ class Model(nn.Module):
             vectors = as_source(vectors)
         features = self.network(species, vectors, *graph.edge_index, bound)
         outputs = self._predictions(graph, features)
+        if self.repulsion is not None:
+            pairs = self.repulsion(species, vectors, *graph.edge_index)
+            total = outputs[cast(str, self.energy)]
+            outputs[cast(str, self.energy)] = total + sum_over_structures(
+                pairs.to(total.dtype), graph
+            )
         (gradients,) = torch.autograd.grad(
             outputs[cast(str, self.energy)].sum(),
             vectors,

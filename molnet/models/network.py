@@ -47,7 +47,8 @@ class Network(nn.Module):
             neighbours are divided.
         cutoff: radius of the graph in Å.
         channels: multiplicity C of every irrep.
-        l_max: highest degree of features and harmonics.
+        l_max: highest degree of harmonics and messages.
+        l_features: highest degree of the features between layers; None for ``l_max``.
         num_layers: number of interactions T.
         parity: keep both parities of each degree (twice the features), or only those of the
             harmonics, ``0e + 1o + 2e + ...``.
@@ -72,6 +73,7 @@ class Network(nn.Module):
         cutoff: float = 5.0,
         channels: int = 64,
         l_max: int = 2,
+        l_features: int | None = None,
         num_layers: int = 3,
         parity: bool = False,
         num_radial: int = 8,
@@ -90,12 +92,21 @@ class Network(nn.Module):
                 f"the targets need features of degree {l_out}, but the network stops at "
                 f"l_max={l_max}: set model.l_max={l_out} or more"
             )
+        between = l_max if l_features is None else l_features
+        if between > l_max:
+            raise ValueError(f"expected l_features <= l_max, got {l_features} > {l_max}")
         if num_layers < 1 or channels < 1:
             raise ValueError(
                 f"expected num_layers >= 1 and channels >= 1, got {num_layers} and {channels}"
             )
         irreps_harmonics = Irreps.spherical_harmonics(l_max)
         parities = (1, -1) if parity else (1,)
+
+        def irreps_to(highest: int) -> Irreps:
+            degrees = range(highest + 1)
+            kinds = [Irrep(l, sign * (-1) ** l) for l in degrees for sign in parities]
+            return Irreps([(channels, ir) for ir in kinds]).sort().irreps
+
         self.spline = None if num_knots is None else CubicSpline(cutoff, num_knots)
         hidden_widths = list(radial_hidden)
         support = cutoff if self.spline is None else self.spline.support
@@ -111,21 +122,13 @@ class Network(nn.Module):
         self.interactions = nn.ModuleList()
         irreps = Irreps([(channels, Irrep(0, 1))])
         for layer in range(num_layers):
-            last = layer == num_layers - 1
-            hidden = (
-                Irreps(
-                    [
-                        (channels, Irrep(l, sign * (-1) ** l))
-                        for l in range((l_out if last else l_max) + 1)
-                        for sign in parities
-                    ]
-                )
-                .sort()
-                .irreps
-            )
+            hidden = irreps_to(l_out if layer == num_layers - 1 else between)
+            # Products of messages of any degree have lower ones among them.
+            messages = hidden if correlation == 1 else irreps_to(l_max)
             interaction = Interaction(
                 irreps,
                 irreps_harmonics,
+                messages,
                 hidden,
                 num_species,
                 num_radial,

@@ -54,6 +54,7 @@ NETWORK: dict[str, Number] = {
     "cutoff": Number(0.1, 100.0, whole=False),
     "channels": Number(1, 4096),
     "l_max": Number(0, 8),
+    "l_features": Number(0, 8),
     "num_layers": Number(1, 64),
     "num_radial": Number(1, 512),
     "envelope_power": Number(2, 100),
@@ -62,7 +63,11 @@ NETWORK: dict[str, Number] = {
 }
 """The numbers among the settings of :class:`molnet.models.network.Network`."""
 
-FLAGS = ("parity", "trainable_basis")
+MAY_BE_NULL = ("num_knots", "l_features")
+LATER = {"l_features": None, "repulsion": False}
+"""Settings that models of earlier versions lack, and what these models are."""
+
+FLAGS = ("parity", "trainable_basis", "repulsion")
 CHOICES: dict[str, tuple[str, ...]] = {
     "radial_basis": tuple(BASES),
     "envelope": tuple(ENVELOPES),
@@ -81,21 +86,30 @@ POSITIVE = Number(1e-300, 1e300, whole=False)
 
 
 def check_network(settings: Mapping[str, Any]) -> None:
-    """Check the settings of a network, each of which must be there.
+    """Check the settings of a network, each of which must be there but for :data:`LATER` ones.
 
     Raises:
         ValueError: ``KEY: expected ..., got ...``.
     """
-    check_keys("", settings, [*NETWORK, *FLAGS, *CHOICES, "radial_hidden"])
+    known = [*NETWORK, *FLAGS, *CHOICES, "radial_hidden"]
+    check_keys("", settings, [key for key in known if key not in LATER], list(LATER))
+    settings = {**LATER, **settings}
     for key, numbers in NETWORK.items():
         value = settings[key]
-        if key == "num_knots" and value is None:
+        if key in MAY_BE_NULL and value is None:
             continue
         expect(numbers.holds(value), key, str(numbers), value)
     for key in FLAGS:
         expect(type(settings[key]) is bool, key, "true or false", settings[key])
-    for key, known in CHOICES.items():
-        expect(settings[key] in known, key, " or ".join(known), settings[key])
+    for key, words in CHOICES.items():
+        expect(settings[key] in words, key, " or ".join(words), settings[key])
+    highest = settings["l_features"]
+    expect(
+        highest is None or highest <= settings["l_max"],
+        "l_features",
+        f"at most l_max={settings['l_max']}, the degree of the messages",
+        highest,
+    )
     hidden = settings["radial_hidden"]
     expect(
         isinstance(hidden, list) and len(hidden) <= MOST_HIDDEN and all(map(HIDDEN.holds, hidden)),

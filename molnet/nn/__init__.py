@@ -19,6 +19,7 @@ from molnet.nn.radial import (
     soft_one_hot_linspace,
     soft_unit_step,
 )
+from molnet.nn.repulsion import Repulsion
 from molnet.nn.symmetric_power import SymmetricPower
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "NormActivation",
     "PolynomialEnvelope",
     "RMSNorm",
+    "Repulsion",
     "SmoothFiniteBasis",
     "SymmetricPower",
     "bessel",

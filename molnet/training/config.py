@@ -91,6 +91,7 @@ class NetworkConfig:
     cutoff: float = MISSING
     channels: int = MISSING
     l_max: int = MISSING
+    l_features: int | None = MISSING
     num_layers: int = MISSING
     parity: bool = MISSING
     num_radial: int = MISSING
@@ -101,6 +102,7 @@ class NetworkConfig:
     trainable_basis: bool = MISSING
     num_knots: int | None = MISSING
     correlation: int = MISSING
+    repulsion: bool = MISSING
 
 
 @dataclass

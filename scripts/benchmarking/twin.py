@@ -227,6 +227,8 @@ def _check(model: Model) -> None:
             ("num_knots", settings.get("num_knots", 64), None),
             ("parity", settings.get("parity", False), False),
             ("correlation", settings.get("correlation", 1), 1),
+            ("l_features", settings.get("l_features"), None),
+            ("repulsion", settings.get("repulsion", False), False),
             ("radial_basis", settings.get("radial_basis", "bessel"), "bessel"),
             ("envelope", settings.get("envelope", "polynomial"), "polynomial"),
             ("trainable_basis", settings.get("trainable_basis", False), False),

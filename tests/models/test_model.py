@@ -128,3 +128,34 @@ def test_results_can_be_differentiated_by_positions() -> None:
 def test_batches_of_nothing_are_refused(size: int) -> None:
     with pytest.raises(ValueError, match=f"batch_size >= 1, received {size}"):
         make({"u0": {"kind": "extensive"}}).predict([molecule("H2O")], batch_size=size)
+
+
+def test_repulsion_is_part_of_energy_and_forces() -> None:
+    heads = {"energy": {"kind": "extensive", "forces": True}}
+    torch.manual_seed(0)
+    without = make(heads).double()
+    torch.manual_seed(0)
+    model = make(heads, repulsion=True).double()
+    near = Atoms("OH", [[0, 0, 0], [0, 0, 0.3]])
+    far = molecule("H2O")
+    (plain, same), (repelled, as_before) = without.predict([near, far]), model.predict([near, far])
+    assert repelled["energy"] > plain["energy"] + 10
+    assert repelled["forces"][1, 2] > plain["forces"][1, 2] + 100
+    assert as_before["energy"] == same["energy"]
+
+    graph = from_atoms([near], 4.0, torch.float64)
+    trained = model.train()(graph)
+    assert np.allclose(trained["forces"].detach().numpy(), repelled["forces"], atol=1e-9)
+    step = 1e-5
+    energies = [
+        model.predict(Atoms("OH", [[0, 0, 0], [0, 0, 0.3 + shift]]))["energy"]
+        for shift in (-step, step)
+    ]
+    assert repelled["forces"][1, 2] == pytest.approx(
+        -(energies[1] - energies[0]) / (2 * step), rel=1e-6
+    )
+
+
+def test_repulsion_needs_an_energy_with_forces() -> None:
+    with pytest.raises(ValueError, match="energy with forces"):
+        make({"u0": {"kind": "extensive"}}, repulsion=True)

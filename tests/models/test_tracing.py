@@ -326,6 +326,7 @@ def test_what_escapes_the_trace_is_found_by_comparison(caplog: pytest.LogCapture
         {"radial_basis": "gaussian", "envelope": "cosine"},
         {"radial_basis": "gaussian", "trainable_basis": True},
         {"correlation": 3},
+        {"correlation": 2, "l_features": 0},
     ],
 )
 def test_other_networks_are_compiled_and_saved(settings: dict, tmp_path: Path) -> None:
