@@ -16,6 +16,8 @@ from molnet.training.schedule import Schedule
 class LearningRate(Callback):
     """Sets the learning rate before every step to a factor times the optimizer's own.
 
+    The module learns how far the run has come, too.
+
     Args:
         schedule: gives the factor.
         budget: knows how far the run has come.
@@ -29,7 +31,8 @@ class LearningRate(Callback):
         self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
     ) -> None:
         """Set the rate of the coming step."""
-        factor = self.schedule.factor(trainer.global_step, self.budget.progress)
+        progress = cast(TrainingModule, pl_module).progress = self.budget.progress
+        factor = self.schedule.factor(trainer.global_step, progress)
         for optimizer in trainer.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = factor * optimizer.defaults["lr"]

@@ -45,6 +45,7 @@ class LossConfig:
     weight: float = 1.0
     per_atom: bool = False
     function: str = "huber"
+    final_weight: float | None = None
 
 
 @dataclass

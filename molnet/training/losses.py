@@ -36,14 +36,16 @@ class LossTerm:
     .. math:: L = w \,\Bigl\langle f\Bigl(\frac{\hat y - y}{s\,n}\Bigr) \Bigr\rangle
 
     averaged over the components of all labels in the batch. A label that is NaN, such as the stress
-    of a molecule, does not count.
+    of a molecule, does not count. A weight may move during a run, :math:`w_0^{1-t} w_1^t` at a
+    fraction t of the run, so that forces are learned first and energies after them.
 
     Args:
         property: what is compared.
         scale: spread s of the property in the training set, in its internal unit.
-        weight: the weight w.
+        weight: the weight w, or where the run starts from.
         per_atom: whether the error of a structure is divided by its number of atoms n.
         function: the function f, a key of :data:`FUNCTIONS`.
+        final_weight: the weight at the end of the run; None for the same.
     """
 
     property: Property
@@ -51,12 +53,18 @@ class LossTerm:
     weight: float = 1.0
     per_atom: bool = False
     function: str = "huber"
+    final_weight: float | None = None
 
     def __post_init__(self) -> None:
         name = self.property.name
         if self.function not in FUNCTIONS:
             raise ValueError(
                 f"loss of {name}: expected function={'|'.join(FUNCTIONS)}, got {self.function!r}"
+            )
+        if self.final_weight is not None and not min(self.weight, self.final_weight) > 0:
+            raise ValueError(
+                f"loss of {name}: expected positive weights where final_weight is given, got "
+                f"weight={self.weight} and final_weight={self.final_weight}"
             )
         if self.per_atom and self.property.per == "atom":
             raise ValueError(f"loss of {name}: per_atom is meant for properties of structures")
@@ -66,11 +74,19 @@ class LossTerm:
                 f"Do the training labels of {name} vary?"
             )
 
+    def weight_at(self, progress: float) -> float:
+        """The weight at a fraction of the run, from 0 to 1."""
+        if self.final_weight is None:
+            return self.weight
+        return self.weight ** (1 - progress) * self.final_weight**progress
+
     def __call__(self, prediction: Tensor, graph: Batch) -> Tensor:
         """The weighted term; ``prediction`` has the shape of ``graph[property.name]``."""
         return self.with_count(prediction, graph)[0]
 
-    def with_count(self, prediction: Tensor, graph: Batch) -> tuple[Tensor, int]:
+    def with_count(
+        self, prediction: Tensor, graph: Batch, progress: float = 1.0
+    ) -> tuple[Tensor, int]:
         """The weighted term, and over how many components it is averaged."""
         label = graph[self.property.name]
         error = (prediction - label) / self.scale
@@ -80,7 +96,7 @@ class LossTerm:
         if bool(missing.any()):
             error = error[~missing]
         mean = FUNCTIONS[self.function](error).sum() / max(error.numel(), 1)
-        return self.weight * mean.to(graph.pos.dtype), error.numel()
+        return self.weight_at(progress) * mean.to(graph.pos.dtype), error.numel()
 
 
 @dataclass(frozen=True)
@@ -94,9 +110,16 @@ class Loss:
         return self.parts(predictions, graph)[0].sum()
 
     def parts(
-        self, predictions: Mapping[str, Tensor], graph: Batch
+        self, predictions: Mapping[str, Tensor], graph: Batch, progress: float = 1.0
     ) -> tuple[Tensor, tuple[int, ...]]:
-        """The weighted terms [T] of a batch, and how many components each is averaged over."""
-        found = [term.with_count(predictions[term.property.name], graph) for term in self.terms]
+        """The weighted terms [T] of a batch, and how many components each is averaged over.
+
+        Args:
+            predictions, graph: as the model takes and gives them.
+            progress: fraction of the run that is over; validations compare by the final weights.
+        """
+        found = [
+            term.with_count(predictions[term.property.name], graph, progress) for term in self.terms
+        ]
         terms, counts = zip(*found, strict=True)
         return torch.stack(terms), counts

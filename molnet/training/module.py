@@ -30,6 +30,9 @@ class TrainingModule(LightningModule):
         loss: of a batch's predictions.
         optimizer: makes the optimizer of the model's parameters.
         config: the run's settings as plain values; kept in the checkpoints.
+
+    Attributes:
+        progress: fraction of the run that is over, on which the weights of the loss depend.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class TrainingModule(LightningModule):
         self.model = model
         self.loss = loss
         self.config = config or {}
+        self.progress = 0.0
         self._make_optimizer = optimizer
         properties = [term.property for term in loss.terms]
         self.training_sums = EpochSums(properties)
@@ -60,7 +64,7 @@ class TrainingModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a training batch."""
-        loss = self._step(batch, self.training_sums)
+        loss = self._step(batch, self.training_sums, self.progress)
         if not torch.isfinite(loss):
             raise TrainingDivergedError(
                 f"the loss is {loss.item()} at step {self.global_step + 1}, in epoch "
@@ -92,9 +96,9 @@ class TrainingModule(LightningModule):
         # As JSON has it: numbers of NumPy are none of the plain values that are loaded.
         checkpoint["model"] = json.loads(json.dumps(self.model.config))
 
-    def _step(self, batch: Batch, sums: "EpochSums") -> Tensor:
+    def _step(self, batch: Batch, sums: "EpochSums", progress: float = 1.0) -> Tensor:
         predictions = self.model(batch)
-        terms, counts = self.loss.parts(predictions, batch)
+        terms, counts = self.loss.parts(predictions, batch, progress)
         sums.update(terms.detach(), counts, predictions, batch)
         return terms.sum()
 

@@ -77,7 +77,8 @@ def _describe_labels(
         line = f"label       {name} in {unit}, scale {found['scale']:.4g} {unit}"
         if "mean" in found:
             line += f", mean {found['mean']:.4g} {unit}"
-        lines.append(f"{line}, loss weight {term.weight:g}")
+        to = "" if term.final_weight is None else f" to {term.final_weight:g}"
+        lines.append(f"{line}, loss weight {term.weight:g}{to}")
         if "references" in found:
             values = ", ".join(f"{s} {value:.4f}" for s, value in found["references"].items())
             lines.append(f"references  of {name} per atom in {unit}: {values}")

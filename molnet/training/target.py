@@ -44,6 +44,11 @@ def check_target(target: TargetConfig) -> None:
             raise ConfigError(
                 f"target.losses.{name}.weight={loss.weight}: expected a number, 0 or more"
             )
+        if loss.final_weight is not None and not (loss.weight > 0 and loss.final_weight > 0):
+            raise ConfigError(
+                f"target.losses.{name}: expected weight and final_weight above 0, got "
+                f"{loss.weight:g} and {loss.final_weight:g}"
+            )
     if not target.losses:
         raise ConfigError("target.losses is empty: give the weight of at least one property")
     for name, head in target.heads.items():

@@ -1,5 +1,6 @@
 """The loss against its formula."""
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Batch
@@ -73,6 +74,20 @@ def test_loss_adds_its_terms() -> None:
     torch.testing.assert_close(Loss(terms)(predictions, labels), torch.tensor(7.0).double())
 
 
+def test_weights_move_during_the_run() -> None:
+    labels = graph(energy=torch.zeros(2).double(), forces=torch.zeros(5, 3).double())
+    predictions = {"energy": torch.ones(2).double(), "forces": torch.ones(5, 3).double()}
+    loss = Loss(
+        [
+            LossTerm(get_property("energy"), 1.0, 0.1, function="mae", final_weight=10.0),
+            LossTerm(get_property("forces"), 1.0, 5.0, function="mae"),
+        ]
+    )
+    found = [loss.parts(predictions, labels, progress)[0].tolist() for progress in (0.0, 0.5, 1.0)]
+    np.testing.assert_allclose(found, [[0.1, 5.0], [1.0, 5.0], [10.0, 5.0]], rtol=1e-6)
+    assert loss(predictions, labels).item() == pytest.approx(15.0)  # validations: the last weights
+
+
 @pytest.mark.parametrize(
     ("property", "options", "message"),
     [
@@ -80,6 +95,7 @@ def test_loss_adds_its_terms() -> None:
         ("energy", {"scale": float("nan")}, "positive scale"),
         ("energy", {"scale": 1.0, "function": "mea"}, "mae"),
         ("forces", {"scale": 1.0, "per_atom": True}, "structures"),
+        ("forces", {"scale": 1.0, "weight": 0.0, "final_weight": 1.0}, "positive weights"),
     ],
 )
 def test_impossible_terms_are_refused(property: str, options: dict, message: str) -> None:
