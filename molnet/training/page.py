@@ -175,8 +175,10 @@ def _data(model: Model, results: Results) -> dict[str, object]:
         if isinstance(entry, dict) and "unit" in entry:
             facts[f"{label} in the files"] = f"{entry.get('key')} in {entry['unit']}"
     if files := source.get("files"):
-        shown = [str(file["path"]) for file in files[:5] if isinstance(file, dict)]
-        more = f" and {len(files) - 5:,} more" if len(files) > 5 else ""
+        # Names and checksums, or a list of what is known of each.
+        names = list(files) if isinstance(files, dict) else [file["path"] for file in files]
+        shown = [str(name) for name in names[:5]]
+        more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
         facts["files"] = ", ".join(shown) + more
     for name, compared in results.parts.items():
         facts[f"compared: {name} part"] = f"{len(compared):,} structures"

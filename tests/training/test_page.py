@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,15 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from molnet import report
+from molnet.datasets import qm9
 from molnet.training import run as run_module
 from molnet.training.error_section import _groups
 from molnet.training.evaluate import evaluate
 from molnet.training.page import run_page
 from molnet.training.run import train
 from tests.report.harness import Page
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +173,22 @@ def test_columns_are_grouped_by_value_or_in_ranges() -> None:
 
 def _drawn(page: Page) -> list[dict[str, Any]]:
     return [json.loads(script) for script in page.scripts if script.startswith('{"')]
+
+
+@pytest.mark.slow
+def test_the_page_of_all_properties_of_qm9(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if qm9._package_folder() is None:
+        pytest.skip('needs qm9pack: pip install -e ".[qm9]"')
+    monkeypatch.chdir(tmp_path)
+    options = ["trainer=default", "trainer.max_epochs=1", "model=small", "callbacks.ema_decay=null"]
+    sizes = [f"dataset.{part}_size=60" for part in ("train", "validation", "test")]
+    run = [sys.executable, str(ROOT / "scripts" / "train.py"), f"hydra.run.dir={tmp_path / 'run'}"]
+    done = subprocess.run(
+        [*run, "dataset=qm9", "target=qm9", *options, *sizes],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Please report this error" not in done.stdout
+    page = Page(tmp_path / "run" / "report.html")
+    assert len([data for data in _drawn(page) if data.get("parity")]) == 12
