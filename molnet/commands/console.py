@@ -18,6 +18,7 @@ COMMANDS = {
     "relax": "relax structures in files, and their cells",
     "md": "molecular dynamics of structures in files",
     "vibrations": "harmonic vibrations and free energies of structures in files",
+    "scan": "energies along a distance, an angle or a torsion",
     "models": "the models that come with molnet",
     "completion": "the Tab key: source <(molnet completion bash), or zsh, fish",
 }

@@ -10,6 +10,7 @@ import numpy as np
 from molnet import report
 from molnet.simulate.molecular_dynamics import DynamicsSummary
 from molnet.simulate.recording import COLUMNS, Recording
+from molnet.simulate.scan_files import ScanOfFile
 from molnet.simulate.vibration_files import VibrationsOfFile
 
 MOST_TRAJECTORIES = 6
@@ -94,4 +95,55 @@ def page_of_vibrations(result: VibrationsOfFile) -> Path:
         sections,
         headline,
         found.atoms.get_chemical_formula(),
+    )
+
+
+def page_of_scan(result: ScanOfFile) -> Path:
+    """Writes ``report.html`` into the folder of one structure's scan."""
+    scan, label = result.scan, result.scan.coordinate.label
+    sound = [place for place, point in enumerate(scan.points) if point.fault is None]
+    order = sorted(sound, key=lambda place: scan.values[place])
+    energies, relative = scan.energies, scan.relative
+    frames = [scan.points[place].atoms for place in order]
+    values = scan.values[order]
+    curves = {"relative energy (kJ/mol)": relative[order]}
+    meV = 1000 * (energies - np.nanmin(energies))
+    every: list[list[str | float]] = [
+        [f"{scan.values[p]:.6g}", f"{energies[p]:.4f}", f"{meV[p]:.1f}", f"{relative[p]:.2f}"]
+        for p in order
+    ]
+    extrema: list[list[str | float]] = [
+        [result.at(place), f"{energies[place]:.4f}", f"{relative[place]:.2f}", what]
+        for places, what in zip(scan.extrema(), ("minimum", "maximum"), strict=True)
+        for place in places
+    ]
+    sections = [
+        report.Section(
+            result.title,
+            [report.Trajectory(frames, values, curves, label)],
+            "A click on a curve shows the structure there.",
+        ),
+        report.Section(
+            "Minima and maxima",
+            [report.Table([scan.coordinate.kind, "energy (eV)", "kJ/mol", ""], extrema)],
+            "Of the points; between them the energy may be a little lower or higher.",
+        ),
+        report.Section(
+            "Points", [report.Table([label, "energy (eV)", "meV", "kJ/mol"], every)], folded=True
+        ),
+    ]
+    if result.remarks:
+        remarks = [[remark] for remark in result.remarks]
+        sections.insert(0, report.Section("To be looked at", [report.Table(["what"], remarks)]))
+    headline = {
+        "points": f"{len(scan.points)}",
+        "lowest": f"at {result.at(int(np.nanargmin(energies)))}",
+        "highest": f"{np.nanmax(relative):.2f} kJ/mol at {result.at(int(np.nanargmax(energies)))}",
+    }
+    return report.write(
+        result.folder / "report.html",
+        f"Scan of {result.name}",
+        sections,
+        headline,
+        result.given.get_chemical_formula(),
     )

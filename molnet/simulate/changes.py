@@ -5,8 +5,8 @@ from ase import Atoms
 from ase.build.rotate import rotation_matrix_from_points
 from numpy.typing import NDArray
 
-from molnet.graph.elements import COVALENT_RADII, SYMBOLS
-from molnet.graph.neighbours_of_many import find_neighbours_of_many
+from molnet.graph.elements import SYMBOLS
+from molnet.simulate.bonds import bonds_within
 
 BOND, NO_BOND = 1.25, 1.45
 """In sums of covalent radii: closer than the first is a bond, farther than the second is none. What
@@ -31,29 +31,12 @@ def displacements(start: Atoms, end: Atoms) -> NDArray[np.float64]:
 
 def bond_changes(start: Atoms, end: Atoms) -> list[str]:
     """Bonds that were broken or formed, as ``"C3-H8 broken"``, atoms counted from 0."""
-    before, after = _within(start, BOND), _within(end, BOND)
-    broken = before - _within(end, NO_BOND) if before - after else set()
-    formed = after - _within(start, NO_BOND) if after - before else set()
+    before, after = bonds_within(start, BOND), bonds_within(end, BOND)
+    broken = before - bonds_within(end, NO_BOND) if before - after else set()
+    formed = after - bonds_within(start, NO_BOND) if after - before else set()
     numbers = start.numbers
     return [
         f"{SYMBOLS[numbers[i]]}{i}-{SYMBOLS[numbers[j]]}{j} {what}"
         for bonds, what in ((broken, "broken"), (formed, "formed"))
         for i, j, *_ in sorted(bonds)
     ]
-
-
-def _within(atoms: Atoms, limit: float) -> set[tuple[int, ...]]:
-    """Pairs of atoms, with the images of the second, within so many sums of covalent radii."""
-    radii = COVALENT_RADII[atoms.numbers]
-    found = find_neighbours_of_many(
-        atoms.positions,
-        np.array([len(atoms)]),
-        atoms.cell.array[None],
-        atoms.pbc[None],
-        max(2 * limit * float(radii.max()), 0.1),
-    )
-    i, j = found.receivers, found.senders
-    vectors = atoms.positions[j] - atoms.positions[i] + found.shifts @ atoms.cell.array
-    close = np.linalg.norm(vectors, axis=1) < limit * (radii[i] + radii[j])
-    rows = np.column_stack([i, j, found.shifts])[close & (i < j)]
-    return set(map(tuple, rows.tolist()))

@@ -39,7 +39,7 @@ class Relaxed:
 
 
 def relax(
-    model: Model,
+    model: Model | FrozenModel,
     structures: Iterable[Atoms],
     *,
     fmax: float = 0.01,
@@ -75,7 +75,8 @@ def relax(
             f"expected fmax > 0, smax > 0, steps >= 0 and max_atoms >= 1, received {fmax}, {smax}, "
             f"{steps} and {max_atoms}"
         )
-    batch = _Batch(FrozenModel(model), cell, pressure * units.GPa)
+    frozen = model if isinstance(model, FrozenModel) else FrozenModel(model)
+    batch = _Batch(frozen, cell, pressure * units.GPa)
     waiting = enumerate(structures)
     newcomer = next(waiting, None)
     while newcomer is not None or batch.members:

@@ -24,6 +24,7 @@ LOWEST = {
     "trainer.gradient_clip": 0,
     "interval": 1,
     "replicas": 1,
+    "max_steps": 0,
     "callbacks.checkpoint_minutes": 0,
     "callbacks.early_stopping_patience": 0,
 }

@@ -1,0 +1,286 @@
+"""Scans of structures from files: tables, structures and warnings."""
+
+import csv
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from molnet.graph import StructureError
+from molnet.graph.frames import ReadingOptions, StructureFileError, frame_name, resolve_paths
+from molnet.models import (
+    FrozenModel,
+    Model,
+    OutsideDomainWarning,
+    PredictionError,
+    UnseenChargeWarning,
+)
+from molnet.models.domain import DISTANCES, Outside
+from molnet.progress import progress
+from molnet.simulate.changes import bond_changes
+from molnet.simulate.inputs import frames_of
+from molnet.simulate.internal_coordinate import CoordinateError, InternalCoordinate
+from molnet.simulate.scan import Scan, scan
+from molnet.simulate.writing import explained_place
+
+logger = logging.getLogger(__name__)
+
+MOST_POINTS = 10_000
+SHOWN = 3
+"""How many points of a kind are named."""
+
+
+@dataclass(frozen=True)
+class ScanSettings:
+    """What is changed, and how the rest follows.
+
+    Attributes:
+        coordinate: two, three or four atoms, counted from 0.
+        start: Å or degrees, of the first point; None: the structure's own.
+        stop: of the last point; None: a full turn of a torsion.
+        steps: between points; there is one point more.
+        relax: whether all else is relaxed.
+        fmax, max_steps: eV/Å and steps, see :func:`molnet.simulate.scan.scan`.
+        max_atoms: most atoms that are evaluated at once.
+    """
+
+    coordinate: InternalCoordinate
+    start: float | None = None
+    stop: float | None = None
+    steps: int = 36
+    relax: bool = True
+    fmax: float = 0.01
+    max_steps: int = 500
+    max_atoms: int = 4000
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps < MOST_POINTS:
+            raise ValueError(
+                f"expected steps from 1 to {MOST_POINTS - 1} between the points, received "
+                f"steps={self.steps}"
+            )
+        if self.stop is None and self.coordinate.kind != "torsion":
+            raise ValueError(
+                f"to is not set: give to=VALUE, the last {self.coordinate.kind} in "
+                f"{self.coordinate.unit}"
+            )
+
+    def values(self, atoms: Atoms) -> NDArray[np.float64]:
+        """[steps + 1], Å or degrees.
+
+        Raises:
+            CoordinateError: the first and the last are the same.
+        """
+        start = self.coordinate.value(atoms) if self.start is None else self.start
+        stop = start + 360.0 if self.stop is None else self.stop
+        if start == stop:
+            raise CoordinateError(f"expected different ends, received from={start:g} to={stop:g}")
+        return np.linspace(start, stop, self.steps + 1)
+
+
+@dataclass(frozen=True)
+class ScanOfFile:
+    """The scan of one structure, and what was written. ``str(result)`` is a table for people.
+
+    Attributes:
+        name: of the structure.
+        given: the structure.
+        scan: its points.
+        outside: points outside of the model's domain.
+        bonds: points whose bonds are others than those of the structure, with what changed.
+        folder: where points and numbers are.
+    """
+
+    name: str
+    given: Atoms
+    scan: Scan
+    outside: Outside
+    bonds: list[str]
+    folder: Path
+
+    def at(self, point: int) -> str:
+        """The place of a point, such as ``120°``."""
+        unit = self.scan.coordinate.unit
+        return f"{self.scan.values[point]:.6g}{'°' if unit == '°' else f' {unit}'}"
+
+    @property
+    def title(self) -> str:
+        """Such as ``torsion C0-C1-O2-H8, relaxed``."""
+        how = "relaxed" if self.scan.relaxed else "rigid"
+        return f"{self.scan.coordinate.name(self.given)}, {how}"
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is not as it should be, and what is worth a look."""
+        remarks = []
+        for what, points in (
+            ("not relaxed to fmax", [p for p in self._sound() if not self._is_relaxed(p)]),
+            ("without an energy", [p for p in range(len(self.scan.values)) if self._fault(p)]),
+        ):
+            if points:
+                first = points[0]
+                reason = self._fault(first) or (
+                    f"{self.scan.points[first].force:.3g} eV/Å left after "
+                    f"{self.scan.points[first].steps} steps"
+                )
+                named = ", ".join(map(self.at, points[:SHOWN])) + ", ..." * (len(points) > SHOWN)
+                remarks.append(f"{what}: {len(points)} ({named}); at {self.at(first)}: {reason}")
+        if self.bonds:
+            more = f"; ... and {len(self.bonds) - SHOWN} more" if len(self.bonds) > SHOWN else ""
+            remarks.append(f"other bonds than at the start: {'; '.join(self.bonds[:SHOWN])}{more}")
+        if self.outside.count:
+            remarks.append(f"warning: {self.outside}")
+        return remarks
+
+    def __str__(self) -> str:
+        scan = self.scan
+        label = scan.coordinate.label
+        width = max(len(label), 12)
+        lines = [
+            f"{self.name} ({self.given.get_chemical_formula()}): {self.title}",
+            f"{label:>{width}}     energy (eV)  relative (meV)  (kJ/mol)",
+        ]
+        relative = scan.relative
+        lowest = np.nanmin(scan.energies)
+        minima, maxima = scan.extrema()
+        digits = 3 if scan.coordinate.kind == "distance" else 2
+        marks = {**dict.fromkeys(minima, "  minimum"), **dict.fromkeys(maxima, "  maximum")}
+        for point, energy in enumerate(scan.energies):
+            if np.isnan(energy):
+                lines.append(f"{scan.values[point]:{width}.{digits}f}               -")
+                continue
+            lines.append(
+                f"{scan.values[point]:{width}.{digits}f}  {energy:14.4f}  "
+                f"{1000 * (energy - lowest):14.1f}  {relative[point]:8.2f}{marks.get(point, '')}"
+            )
+        if scan.taken:
+            noun = "point was" if scan.taken == 1 else "points were"
+            lines.append(f"{scan.taken} {noun} lower from a neighbour's structure")
+        return "\n".join([*lines, *self.remarks, f"written to {self.folder}"])
+
+    def _fault(self, point: int) -> str | None:
+        return self.scan.points[point].fault
+
+    def _sound(self) -> list[int]:
+        return [point for point in range(len(self.scan.values)) if self._fault(point) is None]
+
+    def _is_relaxed(self, point: int) -> bool:
+        return self.scan.points[point].converged or not self.scan.relaxed
+
+
+def scan_files(
+    model: Model,
+    input: str | Path | Sequence[str | Path],
+    settings: ScanSettings,
+    output: str | Path | None = None,
+) -> Iterator[ScanOfFile]:
+    """Scans every structure of one or several files along the same coordinate.
+
+    Each structure has a folder with ``scan.extxyz`` (the points with energies and forces) and
+    ``scan.csv``.
+
+    Args:
+        model: with an energy and forces.
+        input: a file that ASE reads, a glob, or several.
+        settings: the coordinate and its values.
+        output: the folder; by default ``NAME.scan`` in the working folder. The folders of several
+            structures lie in it.
+
+    Raises:
+        StructureFileError: a structure cannot be read or evaluated, or does not have the
+            coordinate; the message has file and frame.
+        ValueError: settings that are not possible, or an output that holds a scan already.
+        OSError: the output cannot be written.
+    """
+    files = resolve_paths(input)
+    named = f"{files[0].name.partition('.')[0]}.scan" if len(files) == 1 else "scans"
+    folder = Path(named if output is None else output)
+    frozen = FrozenModel(model)
+    for file in files:
+        frames = list(frames_of(file, ReadingOptions()))
+        for _, number, atoms in frames:
+            name = file.stem if len(frames) == 1 else f"{file.stem} {number}"
+            alone = len(files) == len(frames) == 1
+            own = folder if alone else folder / name.replace(" ", "-")
+            if (own / "scan.csv").exists():
+                raise ValueError(
+                    f"{own} holds a scan already: choose another folder with output=FOLDER"
+                )
+            try:
+                result = _scanned(frozen, name, atoms, settings, own)
+            except (StructureError, PredictionError, CoordinateError) as error:
+                raise StructureFileError(f"{frame_name(file, number)}: {error}") from error
+            write(result)
+            yield result
+
+
+def _scanned(
+    model: FrozenModel, name: str, atoms: Atoms, settings: ScanSettings, folder: Path
+) -> ScanOfFile:
+    coordinate = settings.coordinate
+    coordinate.check(atoms)
+    values = settings.values(atoms)
+    with progress("scanning", len(values), "points") as shown:
+        found = scan(
+            model,
+            atoms,
+            coordinate,
+            values,
+            relaxed=settings.relax,
+            fmax=settings.fmax,
+            steps=settings.max_steps,
+            max_atoms=settings.max_atoms,
+            advance=shown.advance,
+        )
+    sound = [place for place, point in enumerate(found.points) if point.fault is None]
+    if not sound:
+        raise StructureError(str(found.points[0].fault))
+    outside = Outside()
+    bonds: list[str] = []
+    result = ScanOfFile(name, atoms, found, outside, bonds, folder)
+    with warnings.catch_warnings():
+        for kind in (UnseenChargeWarning, OutsideDomainWarning):
+            warnings.simplefilter("ignore", kind)  # told by points
+        predictions = model.predict([found.structures[p] for p in sound], 64, lambda *_: None)
+    for place, prediction in zip(sound, predictions, strict=True):
+        if DISTANCES in prediction:
+            outside.add(result.at(place), prediction[DISTANCES], atoms.numbers)
+        if changes := bond_changes(atoms, found.structures[place]):
+            bonds.append(f"{result.at(place)}: {', '.join(changes[:SHOWN])}")
+    return result
+
+
+def write(result: ScanOfFile) -> None:
+    """Writes the folder of one structure, with ``scan.csv`` last."""
+    found = result.scan
+    structures = []
+    for value, point in zip(found.values, found.points, strict=True):
+        if point.fault is None:
+            atoms = point.atoms.copy()
+            atoms.calc = point.atoms.calc
+            atoms.info |= {found.coordinate.kind: float(value), "converged": point.converged}
+            structures.append(atoms)
+    path = result.folder / "scan.extxyz"
+    with explained_place(path):
+        result.folder.mkdir(parents=True, exist_ok=True)
+        ase.io.write(path, structures)
+        with (result.folder / "scan.csv").open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(
+                [
+                    *(found.coordinate.label, "energy (eV)", "relative energy (kJ/mol)"),
+                    *("largest force (eV/Å)", "steps", "converged"),
+                ]
+            )
+            for value, energy, relative, point in zip(
+                found.values, found.energies, found.relative, found.points, strict=True
+            ):
+                numbers = [f"{energy:.6f}", f"{relative:.4f}", f"{point.force:.5f}"]
+                known = [""] * 3 if point.fault else numbers
+                table.writerow([f"{value:.6f}", *known, point.steps, point.converged])
