@@ -181,7 +181,7 @@ def test_the_page_of_all_properties_of_qm9(tmp_path: Path, monkeypatch: pytest.M
         pytest.skip('needs qm9pack: pip install -e ".[qm9]"')
     monkeypatch.chdir(tmp_path)
     options = ["trainer=default", "trainer.max_epochs=1", "model=small", "callbacks.ema_decay=null"]
-    sizes = [f"dataset.{part}_size=60" for part in ("train", "validation", "test")]
+    sizes = [f"dataset.{part}_size=300" for part in ("train", "validation", "test")]
     run = [sys.executable, str(ROOT / "scripts" / "train.py"), f"hydra.run.dir={tmp_path / 'run'}"]
     done = subprocess.run(
         [*run, "dataset=qm9", "target=qm9", *options, *sizes],
