@@ -33,7 +33,7 @@ from molnet.models.head import Head, sum_over_structures
 from molnet.models.heads import Extensive
 from molnet.models.kinds import head_class
 from molnet.models.network import Features, Network
-from molnet.models.settings import LATER, OF_ENERGY, complete_statistics
+from molnet.models.settings import OF_ENERGY, complete_statistics
 from molnet.models.total_charge import TotalCharges
 from molnet.nn.repulsion import Repulsion
 from molnet.properties import Property, get_property
@@ -98,7 +98,7 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         self.species = sorted({int(number) for number in species})
-        network = {**LATER, **NETWORK_DEFAULTS, **network}
+        network = {"repulsion": False, **NETWORK_DEFAULTS, **network}
         network["radial_hidden"] = list(network["radial_hidden"])
         self._settings = copy.deepcopy(
             {"network": network, "heads": {k: dict(v) for k, v in heads.items()}}

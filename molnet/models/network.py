@@ -25,6 +25,9 @@ from molnet.nn.spline import CubicSpline
 from molnet.o3.irreps import Irrep, Irreps
 from molnet.o3.spherical_harmonics import SphericalHarmonics
 
+AGGREGATIONS = {"root": 0.5, "mean": 1.0}
+"""Powers of the mean number of neighbours by which sums over neighbours may be divided."""
+
 
 class Features(NamedTuple):
     """What the network knows of each node.
@@ -43,8 +46,7 @@ class Network(nn.Module):
 
     Args:
         num_species: number of species S.
-        mean_neighbours: average number of neighbours in the training set, by which the sums over
-            neighbours are divided.
+        mean_neighbours: average number n of neighbours in the training set.
         cutoff: radius of the graph in Å.
         channels: multiplicity C of every irrep.
         l_max: highest degree of harmonics and messages.
@@ -61,6 +63,8 @@ class Network(nn.Module):
         num_knots: knots at which the radial networks are evaluated; a cubic spline through them is
             the radial function. None evaluates the networks on every edge instead: many times
             slower, and the reference for the spline.
+        aggregation: what sums over neighbours are divided by, a key of :data:`AGGREGATIONS`:
+            "root" for √n, which keeps the variance of messages that are independent, "mean" for n.
         correlation: degree of the products of messages in every interaction; 1 for none.
         l_out: highest degree that the last layer has to provide.
     """
@@ -74,7 +78,7 @@ class Network(nn.Module):
         channels: int = 64,
         l_max: int = 2,
         l_features: int | None = None,
-        num_layers: int = 3,
+        num_layers: int = 2,
         parity: bool = False,
         num_radial: int = 8,
         radial_hidden: Sequence[int] = (64, 64),
@@ -83,7 +87,8 @@ class Network(nn.Module):
         envelope: str = "polynomial",
         trainable_basis: bool = False,
         num_knots: int | None = 64,
-        correlation: int = 1,
+        aggregation: str = "root",
+        correlation: int = 2,
         l_out: int = 0,
     ) -> None:
         super().__init__()
@@ -113,6 +118,7 @@ class Network(nn.Module):
         self.bessel = BASES[radial_basis](support, num_radial, trainable_basis)
         self.envelope = ENVELOPES[envelope](support, envelope_power)
         self.mean_neighbours = mean_neighbours
+        self.divisor = mean_neighbours ** AGGREGATIONS[aggregation]
         self.num_species, self.l_max, self.cutoff = num_species, l_max, cutoff
         self.kept = Keeper()
         self.harmonics = SphericalHarmonics(
@@ -333,6 +339,6 @@ class Network(nn.Module):
         return [Weights(basis, table, rows) for table in tables]
 
     def radial_basis(self, distances: Tensor) -> tuple[Tensor, Tensor]:
-        """Bessel functions ``[P, n]``; envelope over the number of neighbours, ``[P, 1]``."""
-        envelope = self.envelope(distances) / self.mean_neighbours
+        """Radial functions ``[P, n]``; envelope over what sums are divided by, ``[P, 1]``."""
+        envelope = self.envelope(distances) / self.divisor
         return self.bessel(distances), envelope.unsqueeze(-1)

@@ -35,7 +35,7 @@ from molnet.graph.elements import ATOMIC_NUMBERS
 from molnet.models.kinds import NotImportedError
 from molnet.models.model import Model
 from molnet.models.schema import check_config
-from molnet.models.settings import fewest_weights
+from molnet.models.settings import LATER, fewest_weights
 from molnet.properties import Property
 from molnet.stored import (
     check_seal,
@@ -177,7 +177,7 @@ def model_of(config: Mapping[str, Any]) -> Model:
         ValueError: the settings do not fit together.
     """
     return Model(
-        network=config["network"],
+        network={**LATER, **config["network"]},
         heads=config["heads"],
         species=[ATOMIC_NUMBERS[symbol] for symbol in config["species"]],
         statistics=config["statistics"],

@@ -64,13 +64,14 @@ NETWORK: dict[str, Number] = {
 """The numbers among the settings of :class:`molnet.models.network.Network`."""
 
 MAY_BE_NULL = ("num_knots", "l_features")
-LATER = {"l_features": None, "repulsion": False}
+LATER = {"l_features": None, "repulsion": False, "aggregation": "mean"}
 """Settings that models of earlier versions lack, and what these models are."""
 
 FLAGS = ("parity", "trainable_basis", "repulsion")
 CHOICES: dict[str, tuple[str, ...]] = {
     "radial_basis": tuple(BASES),
     "envelope": tuple(ENVELOPES),
+    "aggregation": ("root", "mean"),
 }
 """The settings of a network that are yes or no, and those that are one of several words."""
 

@@ -102,6 +102,7 @@ class NetworkConfig:
     envelope: str = MISSING
     trainable_basis: bool = MISSING
     num_knots: int | None = MISSING
+    aggregation: str = MISSING
     correlation: int = MISSING
     repulsion: bool = MISSING
 

@@ -37,7 +37,7 @@ class TwinLayer(nn.Module):
         irreps_harmonics: of the edges.
         irreps_hidden: features of the output, as far as they can be reached.
         num_species: S.
-        mean_neighbours: the sum over neighbours is divided by it.
+        divisor: the sum over neighbours is divided by it.
         radial: widths of the radial MLP, without the last one.
     """
 
@@ -47,12 +47,12 @@ class TwinLayer(nn.Module):
         irreps_harmonics: o3.Irreps,
         irreps_hidden: o3.Irreps,
         num_species: int,
-        mean_neighbours: float,
+        divisor: float,
         radial: list[int],
     ) -> None:
         super().__init__()
         self.irreps_in = irreps_in
-        self.mean_neighbours = mean_neighbours
+        self.divisor = divisor
         scalars = o3.Irreps([(mul, ir) for mul, ir in irreps_hidden if ir.l == 0])
         gated = o3.Irreps([(mul, ir) for mul, ir in irreps_hidden if ir.l > 0])
         gates = o3.Irreps([(mul, "0e") for mul, _ in gated])
@@ -97,7 +97,7 @@ class TwinLayer(nn.Module):
         sent = self.linear_in(x).index_select(0, senders)
         messages = self.product(sent, harmonics, self.radial(basis))  # (E, ...)
         total = messages.new_zeros(x.shape[0], messages.shape[1]).index_add(0, receivers, messages)
-        update = self.linear_out(total / self.mean_neighbours)
+        update = self.linear_out(total / self.divisor)
         return self.gate(update + self.self_connection(x, species))
 
     @torch.no_grad()
@@ -157,7 +157,7 @@ class Twin(nn.Module):
                 irreps_harmonics,
                 o3.Irreps(str(ours.irreps_out)),
                 network.num_species,
-                network.mean_neighbours,
+                network.divisor,
                 ours.radial.mlp.hs[:-1],
             )
             layer.copy_weights(ours)

@@ -26,8 +26,8 @@ HEADS = {"energy": {"kind": "extensive", "forces": True}, "homo": {"kind": "inte
 NETWORK = {"cutoff": 4.0, "channels": 4, "l_max": 2, "num_layers": 2, "radial_hidden": [8]}
 
 
-def make_model() -> Model:
-    return Model(NETWORK, HEADS, [1, 6, 8], {"mean_neighbours": 5.0}).double()
+def make_model(**network: object) -> Model:
+    return Model(NETWORK | network, HEADS, [1, 6, 8], {"mean_neighbours": 5.0}).double()
 
 
 def results(model: Model, evaluate: Callable | None = None, grad: bool = False) -> list[Tensor]:
@@ -160,7 +160,7 @@ class TrainableBasis(nn.Module):
 
 CHANGES: dict[str, Callable[[Model], None]] = {
     "basis": replaced("bessel", lambda old: TrainableBasis(old.num)),
-    "number of neighbours": lambda model: setattr(model.network, "mean_neighbours", 7.0),
+    "number of neighbours": lambda model: setattr(model.network, "divisor", 7.0),
     "weights": replaced("interactions.1.linear_in.weight", lambda w: nn.Parameter(2 * w)),
     "another linear map": replaced(
         "interactions.0.linear_out",
@@ -243,7 +243,7 @@ class Residual(Interaction):
 
 
 def test_a_layer_of_known_steps_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = make_model()
+    model = make_model(correlation=1)
     for layer in model.network.interactions:
         layer.__class__ = OwnLayer
     assert model.network.why_not_compiled() is None
