@@ -79,7 +79,12 @@ class Extensive(Head):
         bias would take many epochs to reach.
         """
         with torch.no_grad():
-            self._layers[1].bias.fill_(per_atom / self.scale)
+            self.offset.fill_(per_atom / self.scale)
+
+    @property
+    def offset(self) -> nn.Parameter:
+        """What all atoms have in common, in units of the scale."""
+        return self._layers[1].bias
 
     @property
     def _layers(self) -> tuple[nn.Linear, nn.Linear]:

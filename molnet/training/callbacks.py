@@ -9,7 +9,7 @@ from typing import Any, cast
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from molnet.training.budget import Budget
-from molnet.training.module import TrainingModule
+from molnet.training.module import RATE, TrainingModule
 from molnet.training.schedule import Schedule
 
 
@@ -35,7 +35,7 @@ class LearningRate(Callback):
         factor = self.schedule.factor(trainer.global_step, progress)
         for optimizer in trainer.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = factor * optimizer.defaults["lr"]
+                group["lr"] = factor * optimizer.defaults["lr"] * group.get(RATE, 1.0)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let the schedule see the validation loss."""

@@ -2,17 +2,18 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch_geometric.data import Batch
 
 from molnet.models import Model
+from molnet.models.parameters import roles
 from molnet.properties import Property
 from molnet.training.losses import Loss
 from molnet.training.metrics import Errors
@@ -28,7 +29,7 @@ class TrainingModule(LightningModule):
     Args:
         model: the model that is trained.
         loss: of a batch's predictions.
-        optimizer: makes the optimizer of the model's parameters.
+        optimizer: makes the optimizer of groups of the model's parameters.
         config: the run's settings as plain values; kept in the checkpoints.
 
     Attributes:
@@ -39,7 +40,7 @@ class TrainingModule(LightningModule):
         self,
         model: Model,
         loss: Loss,
-        optimizer: Callable[[Iterator[nn.Parameter]], Optimizer],
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
         config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -54,7 +55,7 @@ class TrainingModule(LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """One optimizer for all parameters; the learning rate is set by a callback."""
-        return self._make_optimizer(self.model.parameters())
+        return self._make_optimizer(parameter_groups(self.model))
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
@@ -101,6 +102,28 @@ class TrainingModule(LightningModule):
         terms, counts = self.loss.parts(predictions, batch, progress)
         sums.update(terms.detach(), counts, predictions, batch)
         return terms.sum()
+
+
+RATE = "rate"
+"""Key of a group of parameters: a factor on its learning rate."""
+
+OFFSET_RATE = 0.05
+"""Rate of the bias that the energies of all atoms share, where forces are trained.
+
+Forces do not depend on this bias. An optimizer that divides by the size of gradients would move the
+bias as fast as all other weights, and the whole energy would swing around its labels.
+"""
+
+
+def parameter_groups(model: Model) -> list[dict[str, Any]]:
+    """The parameters in groups: what decays, what does not, and the offset of the energy."""
+    maps, others, offset = roles(model)
+    groups: list[dict[str, Any]] = [
+        {"params": maps},
+        {"params": others, "weight_decay": 0.0},
+        {"params": offset, "weight_decay": 0.0, RATE: OFFSET_RATE},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 class EpochSums:

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 import torch
 
+from molnet.models import Model
 from molnet.training import callbacks as module
 from molnet.training.budget import Budget
 from molnet.training.callbacks import DataWait, LearningRate
+from molnet.training.module import OFFSET_RATE, parameter_groups
 from molnet.training.schedule import Constant
 
 
@@ -45,5 +47,18 @@ def test_the_rate_is_a_factor_times_the_configured_one() -> None:
     optimizer.param_groups[0]["lr"] = 0.123  # as a checkpoint may leave it
     callback = LearningRate(Constant(warmup_steps=100), Budget(max_steps=10))
     trainer: Any = SimpleNamespace(global_step=200, optimizers=[optimizer])
-    callback.on_train_batch_start(trainer, None)  # type: ignore[arg-type]
+    callback.on_train_batch_start(trainer, SimpleNamespace())  # type: ignore[arg-type]
     assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_the_offset_of_the_energy_is_slower_and_decay_spares_what_is_no_map() -> None:
+    network = {"cutoff": 4.0, "channels": 4, "l_max": 1, "num_layers": 1, "radial_hidden": [8]}
+    heads = {"energy": {"kind": "extensive", "forces": True}}
+    model = Model(network, heads, [1, 8], {"mean_neighbours": 2.0})
+    optimizer = torch.optim.AdamW(parameter_groups(model), lr=1e-2, weight_decay=1e-3)
+    trainer = SimpleNamespace(global_step=100, optimizers=[optimizer])
+    LearningRate(Constant(100), Budget(max_steps=200)).on_train_batch_start(
+        trainer, SimpleNamespace(progress=0.0)
+    )
+    rates = [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
+    assert rates == [(1e-2, 1e-3), (1e-2, 0.0), (1e-2 * OFFSET_RATE, 0.0)]
