@@ -63,21 +63,19 @@ def find_neighbours_of_many(
     order: list[NDArray[np.int64]] = []  # structures in the order of the search
     found: list[Neighbours] = []
     edge_counts = np.zeros(len(counts), dtype=np.int64)
-    for block in _blocks(np.flatnonzero(compared), counts):
+    one_by_one = np.flatnonzero(~compared)[:, None]
+    for block in (*_blocks(np.flatnonzero(compared), counts), *one_by_one):
         try:
-            edges, edge_counts[block] = _compare(positions, first[block], counts[block], cutoff)
+            if compared[block[0]]:
+                edges, edge_counts[block] = _compare(positions, first[block], counts[block], cutoff)
+            else:
+                (index,) = block
+                atoms = slice(first[index], first[index] + counts[index])
+                edges = find_neighbours(positions[atoms], cells[index], pbc[index], cutoff)
+                edge_counts[index] = len(edges.senders)
         except StructureError as error:
             raise StructureError(str(error), int(block[error.index])) from None
         order.append(block)
-        found.append(edges)
-    for index in np.flatnonzero(~compared):
-        atoms = slice(first[index], first[index] + counts[index])
-        try:
-            edges = find_neighbours(positions[atoms], cells[index], pbc[index], cutoff)
-        except StructureError as error:
-            raise StructureError(str(error), int(index)) from None
-        edge_counts[index] = len(edges.senders)
-        order.append(np.array([index]))
         found.append(edges)
 
     rows = _rows(edge_counts, np.concatenate(order))

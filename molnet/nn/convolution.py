@@ -49,40 +49,42 @@ class Convolution(nn.Module):
             )
         kept = {ir for _, ir in Irreps(irreps_kept)}
 
+        harmonics = list(zip(self.irreps_harmonics, self.irreps_harmonics.slices(), strict=True))
         couplings = [
-            (source, harmonic, ir_out)
+            (source, ir_out, ir_harmonic.l, rows.start)
             for source, (_, ir_in) in enumerate(self.irreps_in)
-            for harmonic, (_, ir_harmonic) in enumerate(self.irreps_harmonics)
+            for (_, ir_harmonic), rows in harmonics
             for ir_out in ir_in * ir_harmonic
             if ir_out in kept
         ]
-        reached: list[Irrep] = sorted({ir_out for _, _, ir_out in couplings})
+        reached: list[Irrep] = sorted({ir_out for _, ir_out, _, _ in couplings})
         self.plan = Plan(
             inputs=tuple(Block(ir.dim, mul) for mul, ir in self.irreps_in),
             output_dims=tuple(ir.dim for ir in reached),
             paths=tuple(
-                Path(source, reached.index(ir_out), self.irreps_harmonics[harmonic].ir.l == 0)
-                for source, harmonic, ir_out in couplings
+                Path(source, reached.index(ir_out), degree, harmonic)
+                for source, ir_out, degree, harmonic in couplings
             ),
         )
         self.irreps_out = Irreps(
             [(block.mul, ir) for block, ir in zip(self.plan.outputs, reached, strict=True)]
         )
         self.weight_numel = self.plan.weight_size
-        self.constants = Constants([self._coupling_matrix(couplings)])
+        self.constants = Constants([self._coupling_matrix()])
 
-    def _coupling_matrix(self, couplings: list[tuple[int, int, Irrep]]) -> Tensor:
+    def _coupling_matrix(self) -> Tensor:
         """The constant that turns harmonics into the matrices of all paths."""
-        matrix = torch.zeros(self.irreps_harmonics.dim, self.plan.matrix_size, dtype=torch.float64)
-        rows = self.irreps_harmonics.slices()
-        for (source, harmonic, ir_out), offset, size in zip(
-            couplings, self.plan.matrix_offsets, self.plan.matrix_sizes, strict=True
+        plan = self.plan
+        matrix = torch.zeros(self.irreps_harmonics.dim, plan.matrix_size, dtype=torch.float64)
+        for path, offset, size in zip(
+            plan.paths, plan.matrix_offsets, plan.matrix_sizes, strict=True
         ):
-            l_in, l_harmonic = self.irreps_in[source].ir.l, self.irreps_harmonics[harmonic].ir.l
-            tensor = wigner_3j(l_in, l_harmonic, ir_out.l, dtype=torch.float64)  # [i, j, k]
-            block = math.sqrt(ir_out.dim) * tensor.permute(1, 2, 0)  # [j, k, i]
+            dim_in, dim_out = plan.inputs[path.source].dim, plan.output_dims[path.target]
+            tensor = wigner_3j(dim_in // 2, path.degree, dim_out // 2, dtype=torch.float64)
+            block = math.sqrt(dim_out) * tensor.permute(1, 2, 0)  # [j, k, i]
+            rows = slice(path.harmonic, path.harmonic + 2 * path.degree + 1)
             # For l = 0 the block is a multiple of the identity: its first number tells.
-            matrix[rows[harmonic], offset : offset + size] = block.flatten(1)[:, :size]
+            matrix[rows, offset : offset + size] = block.flatten(1)[:, :size]
         return matrix
 
     def as_step(self) -> Convolving:

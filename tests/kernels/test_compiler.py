@@ -16,9 +16,9 @@ PROGRAM = """
 import logging, torch
 logging.basicConfig(format="%(message)s")
 from molnet.kernels import Block, Edges, Path, Plan, Weights, backend, convolve
-plan = Plan((Block(3, 2),), (1,), (Path(0, 0),))
+plan = Plan((Block(3, 2),), (1,), (Path(0, 0, 1, 0),))
 edges = Edges.of(torch.tensor([1, 0]), torch.tensor([0, 1]), 2)
-Y, C = torch.ones(2, 1), torch.ones(1, 3)
+Y, C = torch.ones(2, 3), torch.eye(3)
 out = convolve(torch.ones(2, 6), Y, C, Weights.of_edges(torch.ones(2, 2)), edges, plan)
 assert out.tolist() == [[3.0, 3.0], [3.0, 3.0]], out
 from molnet.nn import Gate

@@ -40,7 +40,6 @@ class ConvolutionStruct(ctypes.Structure):
         ("harmonics", ctypes.c_int64),
         ("threads", ctypes.c_int64),
         ("onto", ctypes.c_int64),
-        ("harmonics_of", ctypes.c_void_p),  # the kernels find it out
     )
 
     @classmethod
@@ -87,7 +86,7 @@ def run(
 
 @cache
 def _path_table(plan: Plan) -> tuple[NDArray[np.int64], int]:
-    """``Path`` of the C++ source for each path, ``[paths, 9]``, and where it is."""
+    """``Path`` of the C++ source for each path, ``[paths, 10]``, and where it is."""
     x_starts = _starts([block.size for block in plan.inputs])
     out_starts = _starts([block.size for block in plan.outputs])
     filled = [0] * len(plan.outputs)
@@ -101,7 +100,7 @@ def _path_table(plan: Plan) -> tuple[NDArray[np.int64], int]:
         filled[path.target] += channels
         x = x_starts[path.source]
         table.append(
-            (dim_in, dim_out, channels, x, out, stride, matrix, weight, int(path.isotropic))
+            (dim_in, dim_out, channels, x, out, stride, matrix, weight, path.degree, path.harmonic)
         )
     array = np.array(table, dtype=np.int64)
     return array, array.ctypes.data

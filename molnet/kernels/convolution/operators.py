@@ -69,7 +69,7 @@ def to_schema(arguments: Sequence[Any]) -> list[Any]:
     lists = [
         [number for block in plan.inputs for number in block],
         list(plan.output_dims),
-        [int(number) for path in plan.paths for number in path],
+        [number for path in plan.paths for number in path],
     ]
     return [*arguments[:place], *lists, *arguments[place + 1 :]]
 
@@ -86,10 +86,7 @@ def _plan(inputs: tuple[int, ...], output_dims: tuple[int, ...], paths: tuple[in
     return Plan(
         tuple(Block(*pair) for pair in zip(inputs[::2], inputs[1::2], strict=True)),
         output_dims,
-        tuple(
-            Path(source, target, bool(isotropic))
-            for source, target, isotropic in zip(paths[::3], paths[1::3], paths[2::3], strict=True)
-        ),
+        tuple(Path(*paths[start : start + 4]) for start in range(0, len(paths), 4)),
     )
 
 

@@ -5,9 +5,12 @@ multiplicity ``mul`` is a block of ``dim * mul`` numbers, seen as ``[dim, mul]``
 
 A *path* takes input block ``i`` to output block ``o``. On every edge it owns
 
-- one matrix ``M[k, i]`` of ``dim_out × dim_in`` numbers (Clebsch–Gordan coefficients times
-  spherical harmonics), the same for all channels, and
+- one matrix ``M[k, i]`` of ``dim_out × dim_in`` numbers (Clebsch–Gordan coefficients times the
+  spherical harmonics of one degree), the same for all channels, and
 - one row ``w[c]`` of ``mul_in`` weights.
+
+Up to a factor the three degrees of a path determine its coefficients, and this factor is fixed:
+√(2l₃ + 1) times Wigner's 3j symbols. Kernels therefore know a coupling by its degrees.
 
 The matrix of an *isotropic* path, that of the harmonic of l = 0, is a multiple of the identity: one
 number.
@@ -33,11 +36,22 @@ class Block(NamedTuple):
 
 
 class Path(NamedTuple):
-    """A coupling of input block ``source`` to output block ``target`` (indices of blocks)."""
+    """A coupling of input block ``source`` to output block ``target`` (indices of blocks).
+
+    Attributes:
+        degree: l of the harmonics that it takes.
+        harmonic: index of the first of them.
+    """
 
     source: int
     target: int
-    isotropic: bool = False
+    degree: int
+    harmonic: int
+
+    @property
+    def isotropic(self) -> bool:
+        """Whether the matrix is a multiple of the identity."""
+        return self.degree == 0
 
 
 @dataclass(frozen=True)
@@ -59,9 +73,9 @@ class Plan:
         if list(self.paths) != sorted(self.paths, key=lambda path: path.source):
             raise ValueError(f"paths must be sorted by their input block, got {self.paths}")
         for path in self.paths:
-            dims = self.inputs[path.source].dim, self.output_dims[path.target]
-            if path.isotropic and dims[0] != dims[1]:
-                raise ValueError(f"expected equal dimensions for the isotropic {path}, got {dims}")
+            l_in, l_out = self.inputs[path.source].dim // 2, self.output_dims[path.target] // 2
+            if not abs(l_in - path.degree) <= l_out <= l_in + path.degree:
+                raise ValueError(f"l = {l_in} and {path.degree} do not couple to {l_out}: {path}")
 
     @cached_property
     def outputs(self) -> tuple[Block, ...]:

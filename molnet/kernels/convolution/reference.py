@@ -23,7 +23,7 @@ def convolve(
         x: node features ``[N, plan.input_size]``, channels contiguous.
         harmonics: Y, ``[E, H]``.
         coupling: C, ``[H, plan.matrix_size]``, each path's matrix row-major in ``(k, i)``, or
-            the one number of an isotropic path; a constant.
+            the one number of an isotropic path; the constants that the plan's degrees name.
         weights: ``w``, of ``plan.weight_size`` numbers on each edge.
         edges: E edges between N nodes, sorted by receiver.
         plan: the irreps and paths.

@@ -53,12 +53,16 @@ struct Path {
     int64_t dim_in, dim_out, channels;
     int64_t x, out, out_stride;  // stride: from one component of the output to the next
     int64_t matrix, weight;
-    int64_t isotropic;  // whether the matrix is a multiple of the identity, given by one number
-};
+    int64_t degree, harmonic;  // l of its harmonics, and the first of them
 
-// Indices first .. last - 1.
-struct Span {
-    int64_t first, last;
+    bool couples(int64_t l_in, int64_t l_harmonic, int64_t l_out) const {
+        return dim_in == 2 * l_in + 1 && degree == l_harmonic && dim_out == 2 * l_out + 1;
+    }
+
+    // Whether the matrix is a multiple of the identity, given by one number.
+    bool isotropic() const { return degree == 0; }
+
+    int64_t matrix_size() const { return isotropic() ? 1 : dim_in * dim_out; }
 };
 
 // Sizes of rows, the edges in order of receivers, and for each sender its edges.
@@ -73,8 +77,7 @@ struct Convolution {
     const int64_t* rows;             // [E], first row of the table for each edge
     const Real* coupling;            // C, [harmonics, matrix]
     int64_t harmonics, threads;
-    int64_t onto;              // whether gradients of Y and B are added to what is there
-    const Span* harmonics_of;  // those that a vector of a matrix depends on; the kernels find them
+    int64_t onto;  // whether gradients of Y and B are added to what is there
 };
 
 // Functions of edge vectors: edge_basis.cpp.

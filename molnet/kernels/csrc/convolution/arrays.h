@@ -12,6 +12,11 @@
 struct DirectPath;
 struct Bundle;
 
+// Indices first .. last - 1.
+struct Span {
+    int64_t first, last;
+};
+
 // Every array that a sweep may read or write. Of the gradients, gY, gB and gT are null where nobody
 // wants them; so is the tangent u where it is zero.
 struct Arrays {
@@ -23,15 +28,15 @@ struct Arrays {
     // place in the order of the sweep is `start`; rows are `s.matrix` apart.
     int64_t start;
     Real *M, *m, *gM;
+    const Span* harmonics_of;  // those that a vector of a matrix depends on
     // What the edges at hand have on the path at hand: weights, their tangents and gradients,
     // [edges][channels]; and room for [dim_in][channels] that one edge sends.
     Real *w, *v, *gw, *gv, *sent;
-    // Paths that are not among those of `s`, and a kernel for each form: see direct.h.
+    // Paths that are not among those of `s`: see direct.h.
     const DirectPath* direct;
     int64_t directs;
     const Bundle* bundle;  // of more of them
     int64_t bundles;
-    void (*const* run_direct)(const Arrays&, const DirectPath&, int64_t);
 };
 
 namespace {

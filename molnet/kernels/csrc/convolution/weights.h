@@ -9,10 +9,11 @@
 namespace {
 
 // M = Y C for some edges, vector by vector of C: a few rows of that stay in registers for all edges.
-void couple(const Convolution& s, const Real* Y, const int64_t* edges, int64_t count, Real* M) {
+void couple(const Arrays& of, const Real* Y, const int64_t* edges, int64_t count, Real* M) {
     constexpr int AT_ONCE = 12;
+    const Convolution& s = of.s;
     for (int64_t q = 0; q < s.matrix; q += WIDTH) {
-        const Span span = s.harmonics_of[q / WIDTH];
+        const Span span = of.harmonics_of[q / WIDTH];
         // At least once: what depends on no harmonic is set to zero.
         for (int64_t h = span.first; h == span.first || h < span.last; h += AT_ONCE)
             with_count<AT_ONCE>(span.last - h, [&](auto rows) {

@@ -58,7 +58,7 @@ template <class Kind>
 Kernel kernel_for(const Path& p) {
     static constexpr auto kernels = of_paths<Kind>(std::make_index_sequence<DEGREES * DEGREES>());
     static constexpr auto isotropic = of_isotropic_paths<Kind>(std::make_index_sequence<DEGREES>());
-    return p.isotropic ? isotropic[p.dim_in / 2] : kernels[(p.dim_in / 2) * DEGREES + p.dim_out / 2];
+    return p.isotropic() ? isotropic[p.dim_in / 2] : kernels[(p.dim_in / 2) * DEGREES + p.dim_out / 2];
 }
 
 constexpr int64_t LINE = 64 / sizeof(Real);  // numbers in a cache line
@@ -71,8 +71,8 @@ void over_direct_paths(const Arrays& of, int64_t first, int64_t last) {
         // Every path adds to a few lines of a row; they are on their way here before the first one does.
         if (of.out && node + 1 < last)
             for (int64_t i = 0; i < of.s.out; i += LINE) __builtin_prefetch(of.out + (node + 1) * of.s.out + i, 1);
-        for (const DirectPath* path = of.direct; path < of.direct + of.directs; ++path)
-            of.run_direct[path->kernel](of, *path, node);
+        for (const DirectPath* direct = of.direct; direct < of.direct + of.directs; ++direct)
+            direct->run(of, direct->path, node);
     }
 }
 
@@ -106,8 +106,8 @@ void sweep(Arrays of, const int64_t* starts, const int64_t* order, int64_t first
         const int64_t* edges = order + starts[first];
         const int64_t count = starts[end] - starts[first];
         of.start = starts[first];
-        couple(of.s, of.Y, edges, count, of.M);
-        if (TANGENTS) couple(of.s, of.y, edges, count, of.m);
+        couple(of, of.Y, edges, count, of.M);
+        if (TANGENTS) couple(of, of.y, edges, count, of.m);
         for (int64_t i = 0; i < of.s.paths; ++i) {
             const Path& p = of.s.path[i];
             of.w = w, of.v = v, of.gw = gw, of.gv = gv;
@@ -153,32 +153,34 @@ void with_tables(Arrays of, Body body) {
 
     std::vector<Path> rest;
     std::vector<DirectPath> directs;
-    of.s.table_stride = s.weight;
-    of.run_direct = s.terms == SPLINE_TERMS ? Kind::direct(of) : nullptr;
-    if (of.run_direct) {
-        for (int64_t i = 0; i < s.paths; ++i) {
-            if (const auto path = direct_path(s, s.path[i]))
-                directs.push_back(*path);
-            else
-                rest.push_back(s.path[i]);
+    of.s.matrix = 0, of.s.table_stride = s.weight;
+    for (const Path* path = s.path; path < s.path + s.paths; ++path) {
+        if (const DirectKernel run = s.terms == SPLINE_TERMS ? Kind::direct(of, *path) : nullptr) {
+            directs.push_back({*path, run});
+        } else {
+            rest.push_back(*path);
+            of.s.matrix += path->matrix_size();
         }
-        of.direct = directs.data(), of.directs = directs.size();
-        of.s.path = rest.data(), of.s.paths = rest.size();
-        if (rest.empty()) return body(of);
     }
+    of.direct = directs.data(), of.directs = directs.size();
+    of.s.path = rest.data(), of.s.paths = rest.size();
+    if (rest.empty()) return body(of);
 
-    const int64_t matrix = padded_line(s.matrix);
-    const Numbers coupling(s.harmonics * matrix);
-    for (int64_t h = 0; h < s.harmonics; ++h)
-        std::copy_n(s.coupling + h * s.matrix, s.matrix, coupling.data() + h * matrix);
-    std::vector<Span> harmonics_of(matrix / WIDTH, {s.harmonics, 0});
-    for (int64_t h = 0; h < s.harmonics; ++h)
-        for (int64_t q = 0; q < s.matrix; ++q)
-            if (coupling.data()[h * matrix + q] != 0) {
-                Span& span = harmonics_of[q / WIDTH];
-                span.first = std::min(span.first, h), span.last = h + 1;
-            }
-    of.s.coupling = coupling.data(), of.s.matrix = matrix, of.s.harmonics_of = harmonics_of.data();
+    of.s.matrix = padded_line(of.s.matrix);
+    const Numbers coupling(s.harmonics * of.s.matrix);
+    std::vector<Span> harmonics_of(of.s.matrix / WIDTH, {s.harmonics, 0});
+    int64_t next = 0;
+    for (Path& path : rest) {
+        const int64_t last = path.harmonic + 2 * path.degree + 1, size = path.matrix_size();
+        for (int64_t h = path.harmonic; h < last; ++h)
+            std::copy_n(s.coupling + h * s.matrix + path.matrix, size, coupling.data() + h * of.s.matrix + next);
+        for (int64_t q = next / WIDTH; q <= (next + size - 1) / WIDTH; ++q) {
+            Span& span = harmonics_of[q];
+            span.first = std::min(span.first, path.harmonic), span.last = std::max(span.last, last);
+        }
+        path.matrix = next, next += size;
+    }
+    of.s.coupling = coupling.data(), of.harmonics_of = harmonics_of.data();
 
     // Not worth it where few edges read the table, least of all where each has a row of its own.
     if (s.terms == 1 || s.edges < 8 * s.table_rows) return body(of);

@@ -1,25 +1,6 @@
 #include "convolution/direct/senders.h"
 
-namespace {
-
-template <class Form, int CHANNELS>
-struct ToVectors {
-    static constexpr DirectKernel value = send<false, true, false, Form, CHANNELS>;
-};
-
-template <class Form, int CHANNELS>
-struct ToTable {
-    static constexpr DirectKernel value = send<false, false, true, Form, CHANNELS>;
-};
-
-template <class Form, int CHANNELS>
-struct ToBoth {
-    static constexpr DirectKernel value = send<false, true, true, Form, CHANNELS>;
-};
-
-}  // namespace
-
-const DirectKernel* direct_backward(const Arrays& of) {
-    if (of.gY && of.gB) return of.gT ? DirectKernels<ToBoth, Forms>::all : DirectKernels<ToVectors, Forms>::all;
-    return of.gT && !of.gY && !of.gB ? DirectKernels<ToTable, Forms>::all : nullptr;
+DirectKernel direct_backward(const Arrays& of, const Path& p) {
+    if (of.gY && of.gB) return of.gT ? sending<false, true, true>(p) : sending<false, true, false>(p);
+    return of.gT && !of.gY && !of.gB ? sending<false, false, true>(p) : nullptr;
 }

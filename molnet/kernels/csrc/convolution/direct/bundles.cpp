@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <type_traits>
 
 #include "convolution/direct.h"
 #include "convolution/direct/bundles.h"
@@ -26,6 +25,8 @@ struct Source {
     Real B[SPLINE_TERMS];
     int64_t row;
 };
+
+}  // namespace
 
 // Some receivers, their edges, and the sources of weights that differ.
 class Receivers {
@@ -90,6 +91,8 @@ class Receivers {
     }
 };
 
+namespace {
+
 // w = B T for all paths and the vector of channels that starts at c.
 template <int PATHS>
 INLINE void interpolate(
@@ -137,63 +140,40 @@ void receive(const Arrays& of, const Bundle& bundle, const Receivers& receivers,
     }
 }
 
-using Kernel = void (*)(const Arrays&, const Bundle&, const Receivers&, Real*);
-
-// By l of what they start from.
-constexpr Kernel KERNELS[] = {receive<FromScalars, 0>, receive<FromVectors, 0>, receive<FromMatrices, 0>};
-constexpr Kernel KERNELS_OF_KNOWN_CHANNELS[] = {
-    receive<FromScalars, KNOWN_CHANNELS>, receive<FromVectors, KNOWN_CHANNELS>, receive<FromMatrices, KNOWN_CHANNELS>};
-
-Kernel kernel_of(const Bundle& bundle) {
-    const Path& path = bundle.paths.front().path;
-    return (path.channels == KNOWN_CHANNELS ? KERNELS_OF_KNOWN_CHANNELS : KERNELS)[path.dim_in / 2];
-}
-
 // The same by the kernels of single paths.
 void one_by_one(const Arrays& of, const Bundle& bundle, int64_t first, int64_t last) {
-    for (const DirectPath& path : bundle.paths)
-        for (int64_t node = first; node < last; ++node) of.run_direct[path.kernel](of, path, node);
-}
-
-template <class... All>
-constexpr int64_t length(List<All...>) {
-    return sizeof...(All);
-}
-
-// Index of a form in the list of all.
-template <class Form, class... All>
-constexpr int64_t index_of(List<All...>) {
-    constexpr bool is_it[] = {std::is_same_v<Form, All>...};
-    int64_t index = 0;
-    while (!is_it[index]) ++index;
-    return index;
+    for (const DirectPath& direct : bundle.paths)
+        for (int64_t node = first; node < last; ++node) direct.run(of, direct.path, node);
 }
 
 // The bundle of some paths from one irrep, if they are those of a kind, in its order.
 template <class Kind, class... Form>
 std::optional<Bundle> bundle_of(List<Form...>, const std::vector<DirectPath>& paths) {
     if (paths.size() != sizeof...(Form)) return {};
-    Bundle bundle{paths, {}, {}};
-    const DirectPath* path = paths.data();
+    const bool known = paths.front().path.channels == KNOWN_CHANNELS;
+    Bundle bundle{paths, {}, {}, known ? receive<Kind, KNOWN_CHANNELS> : receive<Kind, 0>};
     const Real* scale = Kind::SCALES;
-    const auto is_of = [&](int64_t form, int64_t harmonic) {
-        if (path->kernel % length(Forms{}) != form || path->harmonic != harmonic) return false;
-        for (int64_t k = 0; k < path->path.dim_out; ++k) {
-            bundle.outputs.push_back(path->path.out + k * path->path.out_stride);
-            bundle.factors.push_back(path->factor * *scale);
+    auto is_of = [&, direct = paths.begin()](auto form) mutable {
+        const Path& path = direct++->path;
+        if (!path.couples(form.IN, form.HARMONIC, form.OUT) || path.harmonic != form.HARMONIC * form.HARMONIC)
+            return false;
+        for (int64_t k = 0; k < path.dim_out; ++k) {
+            bundle.outputs.push_back(path.out + k * path.out_stride);
+            bundle.factors.push_back(form.FACTOR * *scale);
         }
-        ++path, ++scale;
+        ++scale;
         return true;
     };
-    if (!(is_of(index_of<Form>(Forms{}), Form::HARMONIC * Form::HARMONIC) && ...)) return {};
+    if (!(is_of(Form{}) && ...)) return {};
     return bundle;
 }
 
+// The bundle of the first kind that fits.
+template <class... Kind>
 std::optional<Bundle> bundle_of(const std::vector<DirectPath>& paths) {
-    const int64_t dim = paths.front().path.dim_in;
-    if (dim == 1) return bundle_of<FromScalars>(FromScalars::Paths{}, paths);
-    if (dim == 3) return bundle_of<FromVectors>(FromVectors::Paths{}, paths);
-    return bundle_of<FromMatrices>(FromMatrices::Paths{}, paths);
+    std::optional<Bundle> bundle;
+    ((bundle = bundle_of<Kind>(typename Kind::Paths{}, paths)) || ...);
+    return bundle;
 }
 
 }  // namespace
@@ -202,8 +182,9 @@ std::vector<Bundle> take_bundles(std::vector<DirectPath>& paths) {
     std::vector<Bundle> bundles;
     std::vector<DirectPath> rest;
     for (auto first = paths.begin(); first != paths.end();) {
-        const auto last = std::find_if(first, paths.end(), [&](const DirectPath& p) { return p.path.x != first->path.x; });
-        if (const auto bundle = bundle_of({first, last}))
+        const auto is_of_another = [&](const DirectPath& p) { return p.path.x != first->path.x; };
+        const auto last = std::find_if(first, paths.end(), is_of_another);
+        if (const auto bundle = bundle_of<FromScalars, FromVectors, FromMatrices>({first, last}))
             bundles.push_back(*bundle);
         else
             rest.insert(rest.end(), first, last);
@@ -223,7 +204,7 @@ void receive_bundles(const Arrays& of, int64_t first, int64_t last) {
         const bool directed = receivers.set(node, last);
         for (const Bundle* bundle = of.bundle; bundle < of.bundle + of.bundles; ++bundle) {
             if (directed)
-                kernel_of(*bundle)(of, *bundle, receivers, weights.data());
+                bundle->run(of, *bundle, receivers, weights.data());
             else
                 one_by_one(of, *bundle, node, receivers.last);
         }

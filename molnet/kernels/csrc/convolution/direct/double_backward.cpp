@@ -1,14 +1,5 @@
 #include "convolution/direct/senders.h"
 
-namespace {
-
-template <class Form, int CHANNELS>
-struct ToTable {
-    static constexpr DirectKernel value = send<true, false, true, Form, CHANNELS>;
-};
-
-}  // namespace
-
-const DirectKernel* direct_double_backward(const Arrays& of) {
-    return of.gT && !of.u && !of.gY && !of.gB ? DirectKernels<ToTable, Forms>::all : nullptr;
+DirectKernel direct_double_backward(const Arrays& of, const Path& p) {
+    return of.gT && !of.u && !of.gY && !of.gB ? sending<true, false, true>(p) : nullptr;
 }

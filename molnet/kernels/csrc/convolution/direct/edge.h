@@ -23,22 +23,22 @@ struct OnEdge {
     Number B[SPLINE_TERMS];  // times the factor of the form
     const Real* T;
 
-    INLINE OnEdge(const Arrays& arrays, const DirectPath& direct, int64_t edge)
-        : of(arrays), path(direct.path), T(of.T + of.s.rows[edge] * of.s.table_stride + path.weight) {
-        const int64_t place = edge * of.s.harmonics + direct.harmonic;
+    INLINE OnEdge(const Arrays& arrays, const Path& p, int64_t edge)
+        : of(arrays), path(p), T(of.T + of.s.rows[edge] * of.s.table_stride + path.weight) {
+        const int64_t place = edge * of.s.harmonics + path.harmonic;
         UNROLL
         for (int j = 0; j < HARMONICS; ++j) Y[j] = number(of.Y, of.y, place + j);
         UNROLL
-        for (int t = 0; t < SPLINE_TERMS; ++t) B[t] = direct.factor * number(of.B, of.b, edge * SPLINE_TERMS + t);
+        for (int t = 0; t < SPLINE_TERMS; ++t) B[t] = Form::FACTOR * number(of.B, of.b, edge * SPLINE_TERMS + t);
     }
 
     // One edge or two from there on.
     template <int N>
-    static INLINE std::array<OnEdge, N> some(const Arrays& of, const DirectPath& direct, int64_t first) {
+    static INLINE std::array<OnEdge, N> some(const Arrays& of, const Path& path, int64_t first) {
         if constexpr (N == 1)
-            return {OnEdge(of, direct, first)};
+            return {OnEdge(of, path, first)};
         else
-            return {OnEdge(of, direct, first), OnEdge(of, direct, first + 1)};
+            return {OnEdge(of, path, first), OnEdge(of, path, first + 1)};
     }
 
     // w = B T
@@ -80,13 +80,20 @@ struct OnEdge {
     }
 };
 
-// `Kernel<Form, CHANNELS>::value` for every form: for any channels in whole vectors, then for the known number.
-template <template <class, int> class Kernel, class Forms>
-struct DirectKernels;
-
-template <template <class, int> class Kernel, class... Form>
-struct DirectKernels<Kernel, List<Form...>> {
-    static constexpr DirectKernel all[] = {Kernel<Form, 0>::value..., Kernel<Form, KNOWN_CHANNELS>::value...};
-};
+// `kernel(form, Count<channels>)` for the form of a path, if there is one: for the known number of channels, or for any
+// in whole vectors.
+template <class Kernel, class... Form>
+DirectKernel direct_kernel(const Path& p, Kernel kernel, List<Form...>) {
+    DirectKernel found = nullptr;
+    const auto consider = [&](auto form) {
+        if (!p.couples(form.IN, form.HARMONIC, form.OUT)) return;
+        if (p.channels == KNOWN_CHANNELS)
+            found = kernel(form, Count<KNOWN_CHANNELS>{});
+        else if (p.channels % WIDTH == 0)
+            found = kernel(form, Count<0>{});
+    };
+    (consider(Form{}), ...);
+    return found;
+}
 
 }  // namespace

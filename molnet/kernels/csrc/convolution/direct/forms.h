@@ -7,10 +7,11 @@
 //     [  c1          2 r c2    c3        ],    r = 1 / sqrt(3)
 //     [  c0          c3        c4 - r c2 ]
 //
-// and every coupling of the three is a multiple of one of the forms below. A form has `send`, which adds
-// the message w f(x, Y) to the output, and `differentiate`, which adds the derivatives of w g·f(x, Y) by
-// x and, if they are asked for, by Y, and returns that by w. Arguments are vectors of channels and, for the
-// harmonics Y, numbers, with or without a change.
+// and every coupling of the three is one of the forms below, which its three l name, times FACTOR. A form has
+// `send`, which adds the message w f(x, Y) to the output, and `differentiate`, which adds the derivatives of
+// w g·f(x, Y) by x and, if they are asked for, by Y, and returns that by w. Arguments are vectors of channels
+// and, for the harmonics Y, numbers, with or without a change. AT_ONCE is how many edges a receiver takes in
+// at once: two where there is little to compute.
 
 #pragma once
 
@@ -39,17 +40,22 @@ INLINE void add_pair(To* to, const Components<A, 3>& a, const Components<A, 3>& 
 }
 
 template <class To, class A, class B>
-INLINE void add_pair(To* to, const Components<A, 3>& a, const Components<B, 3>& b) {
+INLINE void add_coupled(To* to, const Components<A, 3>& a, const Components<B, 3>& b) {
     add_pair(to, a, thirds(a), b);
 }
 
 // A matrix times a vector, likewise.
 template <class To, class A, class B>
-INLINE void add_contraction(To* to, const Components<A, 5>& c, const Components<B, 3>& a) {
+INLINE void add_coupled(To* to, const Components<A, 5>& c, const Components<B, 3>& a) {
     const A r = ROOT_OF_THIRD * c[2];
     add(to[0], c[0], a[2]), add(to[0], c[1], a[1]), add(to[0], -(r + c[4]), a[0]);
     add(to[1], c[1], a[0]), add(to[1], c[3], a[2]), add(to[1], r + r, a[1]);
     add(to[2], c[0], a[0]), add(to[2], c[3], a[1]), add(to[2], c[4] - r, a[2]);
+}
+
+template <class To, class A, class B>
+INLINE void add_coupled(To* to, const Components<A, 3>& a, const Components<B, 5>& c) {
+    add_coupled(to, c, a);
 }
 
 // The same where it is the vector whose thirds are known.
@@ -63,7 +69,7 @@ INLINE void add_contraction(
 
 // The symmetric product of two matrices without its trace, up to a factor, likewise.
 template <class To, class A, class B>
-INLINE void add_product(To* to, const Components<A, 5>& c, const Components<B, 5>& d) {
+INLINE void add_coupled(To* to, const Components<A, 5>& c, const Components<B, 5>& d) {
     const Components<A, 5> h = times(Real(0.5), c), s = times(HALF_ROOT_OF_3, c);
     add(to[0], s[1], d[3]), add(to[0], s[3], d[1]), add(to[0], -c[0], d[2]), add(to[0], -c[2], d[0]);
     add(to[1], s[0], d[3]), add(to[1], s[3], d[0]), add(to[1], -s[1], d[4]), add(to[1], -s[4], d[1]);
@@ -75,16 +81,12 @@ INLINE void add_product(To* to, const Components<A, 5>& c, const Components<B, 5
     add(to[4], s[3], d[3]), add(to[4], -s[1], d[1]), add(to[4], -c[2], d[4]), add(to[4], -c[4], d[2]);
 }
 
-template <int IN_, int HARMONIC_, int OUT_>
-struct Degrees {
-    static constexpr int IN = IN_, HARMONIC = HARMONIC_, OUT = OUT_;
-    static constexpr int AT_ONCE = 1;  // edges that a receiver takes in at once: two where there is little to compute
-};
-
 // f = Y x, with the harmonic of l = 0
 template <int L>
-struct Isotropic : Degrees<L, 0, L> {
-    static constexpr int AT_ONCE = 2;
+struct Isotropic {
+    static constexpr int IN = L, HARMONIC = 0, OUT = L, AT_ONCE = 2;
+    static constexpr Real FACTOR = 1;
+
     template <class W, class X, class Y>
     static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
         add_times(out, w * y[0], x);
@@ -101,8 +103,10 @@ struct Isotropic : Degrees<L, 0, L> {
 
 // f = x Y, with x of l = 0
 template <int L>
-struct Raising : Degrees<0, L, L> {
-    static constexpr int AT_ONCE = 2;
+struct Raising {
+    static constexpr int IN = 0, HARMONIC = L, OUT = L, AT_ONCE = 2;
+    static constexpr Real FACTOR = 1;
+
     template <class W, class X, class Y>
     static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
         add_times(out, w * x[0], y);
@@ -119,8 +123,10 @@ struct Raising : Degrees<0, L, L> {
 
 // f = Y·x
 template <int L>
-struct Contracting : Degrees<L, L, 0> {
-    static constexpr int AT_ONCE = L < 2 ? 2 : 1;
+struct Contracting {
+    static constexpr int IN = L, HARMONIC = L, OUT = 0, AT_ONCE = L < 2 ? 2 : 1;
+    static constexpr Real FACTOR = Real(L == 1 ? 0.57735026918962576451 : 0.44721359549995793928);  // 1 / sqrt(2l + 1)
+
     template <class W, class X, class Y>
     static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
         add(*out, w, dot(y, x));
@@ -135,91 +141,34 @@ struct Contracting : Degrees<L, L, 0> {
     }
 };
 
-// What the forms without l = 0 have in common: with h the gradient of g·f by x, that of w g·f by x is w h and
-// that by w is h·x. A form adds h (`by_x`) and the gradient by Y (`by_Y`) to what is there.
-template <class Form, int IN, int HARMONIC, int OUT>
-struct Bilinear : Degrees<IN, HARMONIC, OUT> {
+// Forms without l = 0: sums of products of a component each of x, Y and g. Whichever two are given, `add_coupled` of
+// their dimensions adds the derivative by the third.
+template <int IN_, int HARMONIC_, int OUT_>
+struct Coupling {
+    static constexpr int IN = IN_, HARMONIC = HARMONIC_, OUT = OUT_, AT_ONCE = 1;
+    static constexpr Real FACTOR = IN + HARMONIC + OUT == 6 ? Real(0.53452248382484876937)   // sqrt(2 / 7)
+                                   : OUT == 2               ? Real(0.70710678118654752440)   // sqrt(1 / 2)
+                                                            : Real(0.54772255750516611346);  // sqrt(3 / 10)
+
+    template <class W, class X, class Y>
+    static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
+        add_coupled(out, y, times(w, x));
+    }
+
     template <bool OF_Y, class W, class X, class Y, class G>
     static INLINE auto differentiate(const W& w, const X& x, const Y& y, const G& g, Vector* gx, Vector* gY) {
-        if constexpr (OF_Y) Form::by_Y(gY, w, x, g);
+        if constexpr (OF_Y) add_coupled(gY, times(w, x), g);
         Components<decltype(g[0] * y[0]), 2 * IN + 1> h{};
-        Form::by_x(h.at, y, g);
+        add_coupled(h.at, y, g);
         add_times(gx, w, h);
         return dot(x, h);
     }
 };
 
-// f = pair(Y, x)
-struct Pairing : Bilinear<Pairing, 1, 1, 2> {
-    template <class W, class X, class Y>
-    static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
-        add_pair(out, y, times(w, x));
-    }
-
-    template <class To, class Y, class G>
-    static INLINE void by_x(To* h, const Y& y, const G& g) {
-        add_contraction(h, g, y);
-    }
-
-    template <class W, class X, class G>
-    static INLINE void by_Y(Vector* gY, const W& w, const X& x, const G& g) {
-        add_contraction(gY, g, times(w, x));
-    }
-};
-
-// f = Y x, with a matrix Y and a vector x
-struct ByMatrix : Bilinear<ByMatrix, 1, 2, 1> {
-    template <class W, class X, class Y>
-    static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
-        add_contraction(out, y, times(w, x));
-    }
-
-    template <class To, class Y, class G>
-    static INLINE void by_x(To* h, const Y& y, const G& g) {
-        add_contraction(h, y, g);
-    }
-
-    template <class W, class X, class G>
-    static INLINE void by_Y(Vector* gY, const W& w, const X& x, const G& g) {
-        add_pair(gY, times(w, x), g);
-    }
-};
-
-// f = x Y, with a matrix x and a vector Y
-struct OnVector : Bilinear<OnVector, 2, 1, 1> {
-    template <class W, class X, class Y>
-    static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
-        add_contraction(out, times(w, x), y);
-    }
-
-    template <class To, class Y, class G>
-    static INLINE void by_x(To* h, const Y& y, const G& g) {
-        add_pair(h, y, g);
-    }
-
-    template <class W, class X, class G>
-    static INLINE void by_Y(Vector* gY, const W& w, const X& x, const G& g) {
-        add_contraction(gY, x, times(w, g));
-    }
-};
-
-// f = product(Y, x)
-struct Multiplying : Bilinear<Multiplying, 2, 2, 2> {
-    template <class W, class X, class Y>
-    static INLINE void send(const W& w, const X& x, const Y& y, Vector* out) {
-        add_product(out, y, times(w, x));
-    }
-
-    template <class To, class Y, class G>
-    static INLINE void by_x(To* h, const Y& y, const G& g) {
-        add_product(h, y, g);
-    }
-
-    template <class W, class X, class G>
-    static INLINE void by_Y(Vector* gY, const W& w, const X& x, const G& g) {
-        add_product(gY, times(w, x), g);
-    }
-};
+using Pairing = Coupling<1, 1, 2>;
+using ByMatrix = Coupling<1, 2, 1>;
+using OnVector = Coupling<2, 1, 1>;
+using Multiplying = Coupling<2, 2, 2>;
 
 template <class... Form>
 struct List {};

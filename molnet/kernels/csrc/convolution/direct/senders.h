@@ -9,15 +9,14 @@ namespace {
 // Adds the derivatives of w g·f over the edges of a sender.
 // VECTORS, TABLE: whether those by Y and B, and by T are asked for.
 template <bool MOVES, bool VECTORS, bool TABLE, class Form, int CHANNELS>
-void send(const Arrays& of, const DirectPath& direct, int64_t node) {
+void send(const Arrays& of, const Path& path, int64_t node) {
     using Edge = OnEdge<MOVES, Form, CHANNELS>;
     constexpr int I = Edge::IN, J = Edge::HARMONICS, K = Edge::OUT;
-    const Path& path = direct.path;
     const int64_t channels = Edge::channels(path), stride = path.out_stride, sender = node * of.s.x;
     Real* const gx_row = of.gx + sender + path.x;
     for (int64_t n = of.s.sender_starts[node]; n < of.s.sender_starts[node + 1]; ++n) {
         const int64_t e = of.s.by_sender[n];
-        const Edge edge(of, direct, e);
+        const Edge edge(of, path, e);
         const Real* const g_row = of.g + of.s.receivers[e] * of.s.out + path.out;
         Vector sums[padded(J + SPLINE_TERMS)] = {};  // derivatives by Y and B
         Edge::over_channels(path, [&](int64_t c) {
@@ -46,11 +45,19 @@ void send(const Arrays& of, const DirectPath& direct, int64_t node) {
         if constexpr (VECTORS) {
             Real to[padded(J + SPLINE_TERMS)];
             store_totals<J + SPLINE_TERMS>(sums, to);
-            Real* const gY = of.gY + e * of.s.harmonics + direct.harmonic;
+            Real* const gY = of.gY + e * of.s.harmonics + path.harmonic;
             for (int j = 0; j < J; ++j) gY[j] += to[j];
-            for (int t = 0; t < SPLINE_TERMS; ++t) of.gB[e * SPLINE_TERMS + t] += direct.factor * to[J + t];
+            for (int t = 0; t < SPLINE_TERMS; ++t) of.gB[e * SPLINE_TERMS + t] += Form::FACTOR * to[J + t];
         }
     }
+}
+
+template <bool MOVES, bool VECTORS, bool TABLE>
+DirectKernel sending(const Path& p) {
+    const auto kernel = [](auto form, auto channels) -> DirectKernel {
+        return send<MOVES, VECTORS, TABLE, decltype(form), channels.value>;
+    };
+    return direct_kernel(p, kernel, Forms{});
 }
 
 }  // namespace
