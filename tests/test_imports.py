@@ -67,7 +67,7 @@ HOMES = {
     "safetensors": {"models"},
     "scipy": {"models", "simulate", "training", "scripts"},
     "ctypes": {"kernels"},
-    "subprocess": {"kernels"},
+    "subprocess": {"kernels", "training"},
     "filelock": {"kernels", "simulate", "training"},
     "pytorch_lightning": {"training"},
     "torchmetrics": {"training"},

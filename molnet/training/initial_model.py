@@ -17,9 +17,9 @@ from molnet.training.data_checks import (
     notes_on_symmetry,
 )
 from molnet.training.finetuning import Parent
-from molnet.training.results import versions
 from molnet.training.sources import training_elements
 from molnet.training.start import described, notes_on, started_from
+from molnet.training.versions import versions
 
 log = logging.getLogger(__name__)
 

@@ -2,18 +2,13 @@
 
 import json
 import logging
-import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy
-import pytorch_lightning
-import torch
 from torch_geometric.data import Batch
 
-import molnet
 from molnet.datasets.dataset import GraphDataset
 from molnet.models import Model
 from molnet.stored import read_object
@@ -21,6 +16,7 @@ from molnet.training.comparison import Comparison, compare
 from molnet.training.metrics import ErrorSummary
 from molnet.training.plots import plot_parity
 from molnet.training.report import error_table, group_table
+from molnet.training.versions import versions
 
 log = logging.getLogger(__name__)
 
@@ -125,14 +121,3 @@ def read_metrics(folder: Path) -> dict[str, Any] | None:
     except ValueError as error:
         log.warning("%s is damaged (%s) and is written again.", path, error)
         return None
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computed the results."""
-    return {
-        "molnet": molnet.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "pytorch_lightning": pytorch_lightning.__version__,
-        "numpy": numpy.__version__,
-    }
