@@ -19,6 +19,7 @@ COMMANDS = {
     "md": "molecular dynamics of structures in files",
     "vibrations": "harmonic vibrations and free energies of structures in files",
     "scan": "energies along a distance, an angle or a torsion",
+    "neb": "minimum-energy path and barrier between two structures",
     "models": "the models that come with molnet",
     "completion": "the Tab key: source <(molnet completion bash), or zsh, fish",
 }

@@ -9,7 +9,10 @@ import numpy as np
 
 from molnet import report
 from molnet.simulate.molecular_dynamics import DynamicsSummary
+from molnet.simulate.neb_files import KJ_PER_MOL, PathOfFiles
 from molnet.simulate.recording import COLUMNS, Recording
+from molnet.simulate.relax_files import RelaxationSettings
+from molnet.simulate.relaxation_summary import FEW, RelaxationSummary, Remarkable
 from molnet.simulate.scan_files import ScanOfFile
 from molnet.simulate.vibration_files import VibrationsOfFile
 
@@ -147,3 +150,145 @@ def page_of_scan(result: ScanOfFile) -> Path:
         headline,
         result.given.get_chemical_formula(),
     )
+
+
+def page_of_path(result: PathOfFiles) -> Path:
+    """Writes ``report.html`` into the folder of a path between two structures."""
+    path = result.path
+    lengths, energies = path.lengths, path.energies
+    along, smooth = path.curve()
+    relative = (energies - energies[0]) * KJ_PER_MOL
+    trajectory = report.Trajectory(
+        path.images,
+        along,
+        {"relative energy (kJ/mol)": (smooth - energies[0]) * KJ_PER_MOL},
+        "path (Å)",
+        frames_at=lengths,
+        caption="The line goes through energies and slopes of the images.",
+    )
+    images: list[list[str | float]] = [
+        [place, f"{lengths[place]:.3f}", f"{energies[place]:.4f}", f"{relative[place]:.2f}"]
+        for place in range(len(energies))
+    ]
+    facts = {
+        "barrier": f"{path.barrier:.4f} eV",
+        "barrier back": f"{path.barrier_back:.4f} eV",
+        "reaction energy": f"{path.reaction_energy:.4f} eV",
+        "highest image": f"{path.highest}",
+        "its vibrations": result.saddle_point or "not known",
+        "bonds": ", ".join(result.bonds) or "the same at both ends",
+        "convergence": result.convergence,
+    }
+    sections = [
+        report.Section("Path", [trajectory], "A click on the curve shows the structure there."),
+        report.Section("Barrier", [report.Facts(facts)]),
+        report.Section(
+            "Images",
+            [report.Table(["image", "path (Å)", "energy (eV)", "kJ/mol"], images)],
+            folded=True,
+        ),
+    ]
+    if result.saddle is not None:
+        found = result.saddle
+        modes = report.Modes(
+            found.atoms, found.frequencies, found.modes, found.intensities, found.indices
+        )
+        text = "The imaginary mode leads over the barrier."
+        sections.insert(2, report.Section("Vibrations of the highest image", [modes], text))
+    remarks = [*([] if path.converged else [result.convergence]), *result.remarks]
+    if remarks:
+        table = report.Table(["what"], [[remark] for remark in remarks])
+        sections.insert(0, report.Section("To be looked at", [table]))
+    headline = {
+        "barrier": f"{path.barrier * KJ_PER_MOL:.2f} kJ/mol",
+        "barrier back": f"{path.barrier_back * KJ_PER_MOL:.2f} kJ/mol",
+        "reaction energy": f"{path.reaction_energy * KJ_PER_MOL:.2f} kJ/mol",
+        "converged": "yes" if path.converged else "no",
+    }
+    return report.write(
+        result.folder / "report.html",
+        f"Path from {result.title}",
+        sections,
+        headline,
+        path.images[0].get_chemical_formula(),
+    )
+
+
+def page_of_relaxation(summary: RelaxationSummary, settings: RelaxationSettings) -> Path:
+    """Writes a page beside the relaxed structures, ``NAME.html`` for ``NAME.extxyz``.
+
+    Args:
+        summary: of the relaxation.
+        settings: how the structures were relaxed.
+    """
+    suspects = [
+        report.Structure(
+            one.name,
+            one.end,
+            {
+                "why": "; ".join(one.reasons),
+                "steps": one.relaxed.steps,
+                "force (eV/Å)": f"{one.relaxed.force:.3g}",
+                "gained (eV)": f"{one.gain:.4f}",
+            },
+        )
+        for one in summary.remarkable
+        if one.reasons
+    ]
+    sections = [
+        report.Section(
+            "To be looked at",
+            [report.Structures(suspects)] if suspects else [],
+            "A click on a row shows the structure as it is at the end.",
+        )
+    ]
+    if summary.of > FEW:
+        sections.append(
+            report.Section("All structures", list(_courses(summary)), "Those that have ended stay.")
+        )
+    else:
+        sections += [_course(one) for one in summary.remarkable if one.relaxed.energies]
+    told = {"settings": vars(settings), "seconds": f"{summary.seconds:.1f}"}
+    sections.append(report.Section("Settings", [report.Facts(told)], folded=True))
+    headline = {
+        "converged": f"{summary.converged} of {summary.structures}",
+        "steps": f"{summary.steps.mean:.0f} on average",
+        "energy gained": f"{summary.gains.mean:.4f} eV on average",
+        "to be looked at": f"{len(suspects)}",
+    }
+    output = summary.output.with_suffix("") if summary.output.suffix == ".gz" else summary.output
+    title = f"Relaxation, {output.name}"
+    return report.write(output.with_suffix(".html"), title, sections, headline)
+
+
+def _course(one: Remarkable) -> report.Section:
+    """Energy and force of one structure over its steps, and the structure at each."""
+    curves = {
+        "energy above the end (eV)": np.array(one.relaxed.energies) - one.relaxed.energies[-1],
+        "largest force (eV/Å)": np.array(one.relaxed.forces),
+    }
+    steps = np.arange(len(one.relaxed.energies))
+    frames, at = one.relaxed.frames, steps
+    if not frames:  # relaxed before an interruption
+        frames, at = [one.start, one.end], steps[[0, -1]]
+    return report.Section(one.name, [report.Trajectory(frames, steps, curves, "step", at)])
+
+
+def _courses(summary: RelaxationSummary) -> Iterator[report.Lines]:
+    """Energies and forces of many structures over the steps, by rank."""
+    for label, of_all in (
+        ("energy above the end (eV)", summary.energies),
+        ("largest force (eV/Å)", summary.forces),
+    ):
+        length = max(map(len, of_all), default=0)
+        if not length:
+            continue
+        rows = np.array([[*values, *[values[-1]] * (length - len(values))] for values in of_all])
+        if label.startswith("energy"):
+            rows -= rows[:, -1:]
+        ranks = {"half": 0.5, "nine of ten": 0.9, "all": 1.0}
+        series = {
+            f"{name} are below": np.where(row > 0, row, np.nan)
+            for name, row in zip(ranks, np.quantile(rows, [*ranks.values()], axis=0), strict=True)
+        }
+        yield report.Lines(np.arange(length), series, "step", label, log=True)

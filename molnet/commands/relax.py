@@ -54,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def relax(config: "DictConfig") -> None:
     """Relax as the settings of ``conf/relax.yaml`` say, and print a summary."""
     with importing():
+        from molnet.commands.pages import page_of_relaxation
         from molnet.graph.frames import ReadingOptions, resolve_paths
         from molnet.kernels.allocator import reuse_freed_memory
         from molnet.simulate.coordinates import CellMotion
@@ -79,19 +80,19 @@ def relax(config: "DictConfig") -> None:
     )
     reuse_freed_memory()
     with _interruption_explained(Path(output)):
-        print(
-            relax_files(
-                model_folder("model", settings.model),
-                input,
-                output,
-                how,
-                max_atoms=settings.max_atoms,
-                resume=settings.resume,
-                device=settings.device,
-                dtype=settings.dtype,
-                reading=reading,
-            )
+        summary = relax_files(
+            model_folder("model", settings.model),
+            input,
+            output,
+            how,
+            max_atoms=settings.max_atoms,
+            resume=settings.resume,
+            device=settings.device,
+            dtype=settings.dtype,
+            reading=reading,
         )
+        print(summary)
+        print(f"to look at: {page_of_relaxation(summary, how)}")
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 import hashlib
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from molnet.simulate.coordinates import CellMotion
 from molnet.simulate.inputs import default_output, frames_of
 from molnet.simulate.output import open_predictions, reserved, writer_for
 from molnet.simulate.relaxation import Relaxed, relax
-from molnet.simulate.relaxation_summary import RelaxationSummary
+from molnet.simulate.relaxation_summary import FEW, RelaxationSummary
 from molnet.simulate.unfinished import Unfinished
 from molnet.simulate.writing import Frame, PredictionWriter, StructuresWriter
 
@@ -130,17 +130,22 @@ def _relax(
     with progress("relaxing", number, "structures") as shown:
         shown.advance(known)
         options = asdict(settings)
-        for relaxed in relax(model, structures(), **options, max_atoms=max_atoms):
-            unfinished.add(_at(relaxed, waiting[relaxed.place]))
+        frames: dict[int, list[Atoms]] = {}
+        for relaxed in relax(
+            model, structures(), **options, max_atoms=max_atoms, frames=number <= FEW
+        ):
+            place = waiting[relaxed.place]
+            unfinished.add(_at(relaxed, place))
+            frames[place] = relaxed.frames
             shown.advance()
-    summary = RelaxationSummary(output, known, time.perf_counter() - started)
+    summary = RelaxationSummary(output, known, time.perf_counter() - started, number)
     _refuse_if_all_failed(files, reading, unfinished)
     with open_predictions(output, model) as writer, progress("writing", number, "") as shown:
         frozen = FrozenModel(model)
         rest = enumerate(_frames(files, reading))
-        while frames := list(islice(rest, STRUCTURES_AT_ONCE)):
-            _write(frozen, frames, unfinished, writer, summary)
-            shown.advance(len(frames))
+        while written := list(islice(rest, STRUCTURES_AT_ONCE)):
+            _write(frozen, written, unfinished, frames, writer, summary)
+            shown.advance(len(written))
     unfinished.remove()
     return summary
 
@@ -149,11 +154,14 @@ def _write(
     model: FrozenModel,
     frames: Iterable[tuple[int, Frame]],
     unfinished: Unfinished,
+    steps: Mapping[int, list[Atoms]],
     writer: PredictionWriter,
     summary: RelaxationSummary,
 ) -> None:
     """Writes structures with all predictions of the model, in the order of the input."""
-    results = [(frame, unfinished[place]) for place, frame in frames]
+    results = [
+        (frame, replace(unfinished[place], frames=steps.get(place, []))) for place, frame in frames
+    ]
     sound = [(frame, relaxed) for frame, relaxed in results if relaxed.fault is None]
     starts = [frame.atoms for frame, _ in sound]
     ends = [_relaxed_atoms(frame.atoms, relaxed) for frame, relaxed in sound]
@@ -167,7 +175,7 @@ def _write(
             atoms = frame.atoms.copy()
             atoms.info |= {"converged": False, "steps": relaxed.steps, "fault": relaxed.fault}
             writer.write(Frame(frame.path, frame.number, atoms), {})
-            summary.add_fault(frame_name(frame.path, frame.number), relaxed)
+            summary.add_fault(frame_name(frame.path, frame.number), relaxed, atoms)
             continue
         start, end, before, after = next(rows)
         end.info |= {"converged": relaxed.converged, "steps": relaxed.steps}
@@ -187,7 +195,7 @@ def _relaxed_atoms(given: Atoms, relaxed: Relaxed) -> Atoms:
 
 
 def _at(relaxed: Relaxed, place: int) -> Relaxed:
-    return Relaxed(**{**vars(relaxed), "place": place})
+    return replace(relaxed, place=place)
 
 
 def _frames(files: Sequence[Path], reading: ReadingOptions) -> Iterator[Frame]:

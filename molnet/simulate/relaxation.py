@@ -1,18 +1,21 @@
 """Relaxation of many structures at once: one evaluation of the model per step for all of them."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.stress import full_3x3_to_voigt_6_stress
+from numpy.typing import NDArray
 
 from molnet.graph import StructureError
 from molnet.models import FrozenModel, Model, PredictionError
 from molnet.simulate.coordinates import CellMotion, Coordinates
 from molnet.simulate.lbfgs import LBFGS
 from molnet.simulate.many import Evaluation, Many, Potential
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,10 @@ class Relaxed:
         force: the largest force on an atom, in eV/Å.
         stress: the largest component of the stress that would still move the cell, in GPa.
         fault: why the structure could not be relaxed; None if it could.
+        energies: eV, of each evaluation (enthalpies, for cells that move). A step that raised it
+            was taken back.
+        forces: eV/Å, likewise the largest force on an atom.
+        frames: likewise the structures, if they were asked for.
     """
 
     place: int
@@ -36,6 +43,9 @@ class Relaxed:
     force: float
     stress: float
     fault: str | None = None
+    energies: list[float] = field(default_factory=list)
+    forces: list[float] = field(default_factory=list)
+    frames: list[Atoms] = field(default_factory=list)
 
 
 def relax(
@@ -48,6 +58,7 @@ def relax(
     cell: CellMotion = "fixed",
     pressure: float = 0.0,
     max_atoms: int = 4000,
+    frames: bool = False,
 ) -> Iterator[Relaxed]:
     """Relaxes structures to minima of the energy, or of the enthalpy E + p V, by L-BFGS.
 
@@ -63,6 +74,7 @@ def relax(
             ``full``: neither.
         pressure: p in GPa, for cells that move.
         max_atoms: most atoms that are evaluated at once; a larger structure is a batch of its own.
+        frames: keep the structures of all steps.
 
     Yields:
         Each structure as it finishes, which is not in the order in which they were given.
@@ -76,7 +88,7 @@ def relax(
             f"{steps} and {max_atoms}"
         )
     frozen = model if isinstance(model, FrozenModel) else FrozenModel(model)
-    batch = _Batch(frozen, cell, pressure * units.GPa)
+    batch = _Batch(frozen, cell, pressure * units.GPa, frames)
     waiting = enumerate(structures)
     newcomer = next(waiting, None)
     while newcomer is not None or batch.members:
@@ -98,6 +110,9 @@ class _Member:
     place: int
     atoms: Atoms
     steps: int = 0
+    energies: list[float] = field(default_factory=list)
+    forces: list[float] = field(default_factory=list)
+    frames: list[Atoms] = field(default_factory=list)
 
 
 class _Batch:
@@ -106,8 +121,8 @@ class _Batch:
     Those that have finished stay in the arrays, without moving, until :meth:`change`.
     """
 
-    def __init__(self, model: FrozenModel, cell: CellMotion, pressure: float) -> None:
-        self.model, self.cell, self.pressure = model, cell, pressure
+    def __init__(self, model: FrozenModel, cell: CellMotion, pressure: float, frames: bool) -> None:
+        self.model, self.cell, self.pressure, self.frames = model, cell, pressure, frames
         self.members: list[_Member] = []
         self._finished = np.zeros(0, dtype=bool)
         self._faulty = False
@@ -164,6 +179,7 @@ class _Batch:
             self._faulty = True  # its atoms cannot even be evaluated at rest
             return
         energies, downhill, force, stress = self._moving.forces(self._rows, evaluation)
+        self._record(energies, force)
         converged = (force < fmax) & (stress < smax)
         spent = np.array([member.steps >= steps for member in self.members])
         for place in np.flatnonzero((converged | spent) & ~self._finished):
@@ -176,6 +192,10 @@ class _Batch:
                 member.steps,
                 float(force[place]),
                 float(stress[place] / units.GPa),
+                None,
+                member.energies,
+                member.forces,
+                member.frames,
             )
         self._finished |= converged | spent
         proposed = self._optimiser.step(self._rows, energies, downhill)
@@ -185,15 +205,26 @@ class _Batch:
         for member in self.members:
             member.steps += 1
 
+    def _record(self, energies: Array, forces: Array) -> None:
+        for place, member in enumerate(self.members):
+            if not self._finished[place]:
+                member.energies.append(float(energies[place]))
+                member.forces.append(float(forces[place]))
+                if self.frames:
+                    member.frames.append(self._at_present(place))
+
     def _coordinates(self, structures: list[Atoms]) -> Coordinates:
         return Coordinates(Many(structures), self.cell, self.pressure)
 
-    def _with_results(self, place: int, evaluation: Evaluation) -> Atoms:
+    def _at_present(self, place: int) -> Atoms:
         positions, cells = self._moving.structures(self._rows)
-        part = self._moving.many.atoms_of(place)
         atoms = self.members[place].atoms.copy()
         atoms.set_cell(cells[place])
-        atoms.positions = positions[part]
+        atoms.positions = positions[self._moving.many.atoms_of(place)]
+        return atoms
+
+    def _with_results(self, place: int, evaluation: Evaluation) -> Atoms:
+        part, atoms = self._moving.many.atoms_of(place), self._at_present(place)
         results = {
             "energy": float(evaluation.energies[place]),
             "forces": evaluation.forces[part].copy(),

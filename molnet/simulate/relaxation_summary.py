@@ -5,16 +5,46 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
 from molnet.models import Model
-from molnet.models.domain import DISTANCES, Outside
+from molnet.models.domain import DISTANCE, DISTANCES, Outside
 from molnet.simulate.calculator import energy_name
 from molnet.simulate.changes import bond_changes, displacements
 from molnet.simulate.relaxation import Relaxed
 
 SHOWN = 5
 """How many structures of a kind are named."""
+
+FEW = 6
+"""Of so few structures all are kept for a page, with the steps of their relaxation."""
+
+MOST_REMARKABLE = 50
+"""Of more structures, so many that need a look are kept."""
+
+
+@dataclass(frozen=True)
+class Remarkable:
+    """A structure for a page.
+
+    Attributes:
+        name: of file and frame.
+        relaxed: with its curves and, of few structures, its frames.
+        start, end: as it came, and with the energy at the end in eV (NaN after a fault).
+        gain: eV; NaN after a fault.
+        reasons: why it needs a look; empty if it does not.
+        distances: [N], of the atoms from the model's domain at the end, if they are known.
+    """
+
+    name: str
+    relaxed: Relaxed
+    start: Atoms
+    end: Atoms
+    gain: float
+    reasons: list[str]
+    distances: NDArray[np.floating] | None = None
 
 
 @dataclass
@@ -46,6 +76,7 @@ class RelaxationSummary:
         output: where they are written.
         known: how many were finished by an interrupted call before.
         seconds: that the relaxation took.
+        of: how many structures there will be.
         structures: how many.
         converged: how many of them.
         unconverged: the others, with what is left of forces and stress.
@@ -54,11 +85,15 @@ class RelaxationSummary:
         steps, gains, moves, deviations: steps; energies gained, in eV; the largest displacement of
             an atom and the root mean square of all, in Å.
         before, after: how many lie outside of the model's domain.
+        remarkable: structures for a page: of few all, otherwise those that need a look.
+        energies, forces: of each structure, by step, see
+            :class:`~molnet.simulate.relaxation.Relaxed`.
     """
 
     output: Path
     known: int
     seconds: float
+    of: int
     structures: int = 0
     converged: int = 0
     unconverged: list[str] = field(default_factory=list)
@@ -70,6 +105,9 @@ class RelaxationSummary:
     deviations: Spread = field(default_factory=Spread)
     before: Outside = field(default_factory=Outside)
     after: Outside = field(default_factory=Outside)
+    remarkable: list[Remarkable] = field(default_factory=list)
+    energies: list[list[float]] = field(default_factory=list)
+    forces: list[list[float]] = field(default_factory=list)
 
     def add(
         self,
@@ -83,30 +121,47 @@ class RelaxationSummary:
     ) -> None:
         """Takes in a structure with its predictions before and after."""
         self.structures += 1
+        self.energies.append(relaxed.energies)
+        self.forces.append(relaxed.forces)
+        reasons = []
         if relaxed.converged:
             self.converged += 1
         else:
             stress = f" and {relaxed.stress:.3g} GPa" if relaxed.stress else ""
             left = f"{relaxed.force:.3g} eV/Å{stress} left after {relaxed.steps} steps"
             self.unconverged.append(f"{name}: {left}")
+            reasons.append(f"not converged: {left}")
         moved = displacements(start, end)
         self.steps.add(relaxed.steps, name)
         self.moves.add(float(moved.max()), name)
         self.deviations.add(float((moved**2).mean() ** 0.5), name)
-        energy = energy_name(model)
+        energy, gain = energy_name(model), np.nan
         if energy is not None:
-            self.gains.add(float(before[energy] - after[energy]), name)
+            gain = float(before[energy] - after[energy])
+            self.gains.add(gain, name)
         if changes := bond_changes(start, end):
             more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
             self.bonds.append(f"{name}: {', '.join(changes[:3])}{more}")
+            reasons.append(f"other bonds: {', '.join(changes[:3])}{more}")
         for outside, prediction in ((self.before, before), (self.after, after)):
             if DISTANCES in prediction:
                 outside.add(name, prediction[DISTANCES], start.numbers)
+        distances = after.get(DISTANCES)
+        if distances is not None and distances.max() > 1:
+            reasons.append(f"outside of the model's domain: {DISTANCE} {distances.max():.1f}")
+        self._keep(Remarkable(name, relaxed, start, end, gain, reasons, distances))
 
-    def add_fault(self, name: str, relaxed: Relaxed) -> None:
+    def add_fault(self, name: str, relaxed: Relaxed, given: Atoms) -> None:
         """Takes in a structure that could not be relaxed."""
         self.structures += 1
         self.failed.append(f"{name}: {relaxed.fault}")
+        reasons = [f"failed: {relaxed.fault}"]
+        self._keep(Remarkable(name, relaxed, given, given, np.nan, reasons))
+
+    def _keep(self, structure: Remarkable) -> None:
+        if structure.reasons or self.of <= FEW:
+            self.remarkable.append(structure)
+            del self.remarkable[MOST_REMARKABLE:]
 
     def __str__(self) -> str:
         done = self.structures - self.known

@@ -1,7 +1,7 @@
 """Energies along an internal coordinate, rigid or relaxed, all points at once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms, units
@@ -219,7 +219,7 @@ def _lowered(
         for tried in from_neighbours(pairs):
             to = pairs[tried.place][0]
             if tried.fault is None and _energy(tried) < _energy(known[to]) - LOWER:
-                known[to] = _at(tried, to)
+                known[to] = replace(tried, place=to)
                 changed = [*changed, to] if to not in changed else changed
         taken |= set(changed)
     return taken
@@ -227,10 +227,6 @@ def _lowered(
 
 def _energy(point: Relaxed) -> float:
     return np.inf if point.fault else float(point.atoms.get_potential_energy())
-
-
-def _at(point: Relaxed, place: int) -> Relaxed:
-    return Relaxed(**{**vars(point), "place": place})
 
 
 def _held(atoms: Atoms, coordinate: InternalCoordinate, value: float) -> Atoms:

@@ -73,6 +73,8 @@ class Unfinished:
             "force": relaxed.force,
             "stress": relaxed.stress,
             "fault": relaxed.fault,
+            "energies": relaxed.energies,
+            "forces": relaxed.forces,
         }
         with explained_place(self.folder):
             self._writer.write(atoms)

@@ -10,10 +10,12 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk, molecule
 from ase.constraints import FixAtoms
 
 from molnet.commands.relax import main
+from tests.report.harness import Page
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "relax.py"
 
@@ -54,7 +56,9 @@ def test_structures_are_relaxed_and_keep_what_they_came_with(
     fixed = ase.io.read("in.relaxed.extxyz", 1)
     np.testing.assert_allclose(fixed.positions[0], starts[1].positions[0], atol=1e-7)
     assert fixed.constraints
-    assert sorted(path.name for path in folder.iterdir()) == ["in.extxyz", "in.relaxed.extxyz"]
+    assert "to look at: in.relaxed.html" in printed
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["in.extxyz", "in.relaxed.extxyz", "in.relaxed.html"]
 
 
 def test_a_structure_at_fault_stops_no_other(capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,6 +75,44 @@ def test_a_structure_at_fault_stops_no_other(capsys: pytest.CaptureFixture[str])
     assert "Si" in second.info["fault"]
     assert not third.info["converged"]
     np.testing.assert_array_equal(second.positions, structures[1].positions)
+
+
+def test_the_page_shows_the_steps_of_a_few_structures(folder: Path) -> None:
+    main(["in.extxyz", "output=out.extxyz.gz"])
+    drawn = Page(folder / "out.html").drawn
+    ends = ase.io.read("out.extxyz.gz", ":")
+    assert len(drawn) == 3
+    for data, end in zip(drawn, ends, strict=True):
+        assert data["at"] == data["x"] == list(range(end.info["steps"] + 1))
+        assert len(data["positions"]) == len(data["x"])
+        energies = data["values"]["energy above the end (eV)"]
+        assert energies[0] > 0.01
+        assert energies[-1] == 0
+        left = np.linalg.norm(end.get_forces(), axis=1).max()
+        assert data["values"]["largest force (eV/Å)"][-1] == pytest.approx(left, rel=0.05)
+        shown = np.reshape(data["positions"][-1], (-1, 3))
+        distances = Atoms(data["symbols"], shown).get_all_distances()
+        np.testing.assert_allclose(distances, end.get_all_distances(), atol=0.003)
+
+
+def test_the_page_shows_what_needs_a_look_of_many_structures(folder: Path) -> None:
+    structures = [molecule("CH4") for _ in range(8)]
+    for seed, atoms in enumerate(structures):
+        atoms.rattle(0.02 if seed else 0.3, seed=seed)
+    structures.append(molecule("SiH4"))
+    ase.io.write("many.extxyz", structures)
+    main(["many.extxyz", "steps=4", "fmax=0.05"])
+    page = Page(folder / "many.relaxed.html")
+    shown, *charts = page.drawn
+    names = [structure["name"] for structure in shown["structures"]]
+    assert names[0] == "many.extxyz, frame 0"
+    assert names[-1] == "many.extxyz, frame 8"
+    assert "failed: " in page.text
+    assert "not converged: " in page.text
+    for chart in charts:
+        assert len(chart["series"]) == 3
+        assert max(chart["x"]) == 4
+    assert (folder / "many.relaxed.html").stat().st_size < 3e6
 
 
 @pytest.mark.parametrize(

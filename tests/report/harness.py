@@ -1,7 +1,9 @@
 """A page taken apart."""
 
+import json
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 """Text that does harm where it is not escaped."""
@@ -23,6 +25,11 @@ class Page(HTMLParser):
         self.feed(self.source)
         self.close()
         self.misplaced += self._open
+
+    @property
+    def drawn(self) -> list[dict[str, Any]]:
+        """What the scripts that draw charts and structures are given."""
+        return [json.loads(script) for script in self.scripts if script.startswith('{"')]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))

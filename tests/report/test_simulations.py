@@ -1,6 +1,5 @@
 """Pages of relaxations, dynamics, vibrations and scans, from what these return."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ def ethanol(model: Model) -> Atoms:
 def drawn(path: Path) -> list[dict[str, Any]]:
     page = Page(path)
     assert page.misplaced == []
-    return [json.loads(script) for script in page.scripts if script.startswith('{"')]
+    return page.drawn
 
 
 def test_relaxation(model: Model, ethanol: Atoms, tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""Minimum-energy paths between two structures from files.
+
+molnet neb FIRST LAST [output=FOLDER] [KEY=VALUE ...]
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import MISSING
+
+from molnet.commands.importing import importing
+from molnet.commands.predict import inputs
+from molnet.commands.running import run_on_files
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+NOT_CONVERGED = 2
+"""The exit status of a path that is written and not converged."""
+
+
+@dataclass
+class NEBConfig:
+    """All settings of ``conf/neb.yaml``, see :class:`molnet.simulate.neb_files.PathSettings`."""
+
+    model: str = MISSING
+    input: Any = MISSING
+    output: str | None = None
+    images: int | None = None
+    ends_fmax: float | None = 0.01
+    fmax: float = 0.03
+    steps: int = 500
+    climb: bool = True
+    frequencies: bool = True
+    device: str | None = None
+    dtype: str | None = "float64"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command.
+
+    Args:
+        arguments: the command line without the names of program and command; by default the
+            process's own.
+    """
+    run_on_files("neb", neb, arguments, inputs)
+
+
+def neb(config: "DictConfig") -> None:
+    """Seek a path as the settings say, and print a table; exit status 2 if it did not converge."""
+    with importing():
+        from molnet.commands.pages import page_of_path
+        from molnet.graph.frames import resolve_paths
+        from molnet.kernels.allocator import reuse_freed_memory
+        from molnet.models import load_model
+        from molnet.simulate.neb_files import PathSettings, path_between_files
+        from molnet.training.config import conform
+        from molnet.training.paths import file_name, file_names, model_folder
+        from molnet.training.ranges import check_ranges
+
+    settings = conform(config, NEBConfig)
+    check_ranges(settings)
+    how = PathSettings(
+        **{name: getattr(settings, name) for name in PathSettings.__dataclass_fields__}
+    )
+    input = file_names("input", settings.input)
+    resolve_paths(input)  # a missing file is told before the model is loaded
+    reuse_freed_memory()
+    model = load_model(model_folder("model", settings.model), settings.device, settings.dtype)
+    output = None if settings.output is None else file_name("output", settings.output)
+    result = path_between_files(model, input, how, output)
+    print(result)
+    print(f"to look at: {page_of_path(result)}", flush=True)
+    if not result.path.converged:
+        sys.exit(NOT_CONVERGED)
