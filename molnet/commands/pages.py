@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -124,20 +124,19 @@ def page_of_scan(result: ScanOfFile) -> Path:
         report.Section(
             result.title,
             [report.Trajectory(frames, values, curves, label)],
-            "A click on a curve shows the structure there.",
+            _told("A click on the curve shows the structure there.", result.remarks),
         ),
         report.Section(
             "Minima and maxima",
-            [report.Table([scan.coordinate.kind, "energy (eV)", "kJ/mol", ""], extrema)],
+            [report.Table([scan.coordinate.kind, "energy (eV)", "kJ/mol", ""], extrema)]
+            if extrema
+            else [],
             "Of the points; between them the energy may be a little lower or higher.",
         ),
         report.Section(
             "Points", [report.Table([label, "energy (eV)", "meV", "kJ/mol"], every)], folded=True
         ),
     ]
-    if result.remarks:
-        remarks = [[remark] for remark in result.remarks]
-        sections.insert(0, report.Section("To be looked at", [report.Table(["what"], remarks)]))
     headline = {
         "points": f"{len(scan.points)}",
         "lowest": f"at {result.at(int(np.nanargmin(energies)))}",
@@ -150,6 +149,11 @@ def page_of_scan(result: ScanOfFile) -> Path:
         headline,
         result.given.get_chemical_formula(),
     )
+
+
+def _told(text: str, remarks: Sequence[str]) -> str:
+    """An introduction with what is to be looked at in front."""
+    return " ".join([f"{remark[:1].upper()}{remark[1:]}." for remark in remarks] + [text])
 
 
 def page_of_path(result: PathOfFiles) -> Path:
@@ -167,20 +171,27 @@ def page_of_path(result: PathOfFiles) -> Path:
         caption="The line goes through energies and slopes of the images.",
     )
     images: list[list[str | float]] = [
-        [place, f"{lengths[place]:.3f}", f"{energies[place]:.4f}", f"{relative[place]:.2f}"]
+        [place, f"{lengths[place]:.3f}", f"{energies[place]:.4f}", f"{relative[place]:z.2f}"]
         for place in range(len(energies))
     ]
     facts = {
         "barrier": f"{path.barrier:.4f} eV",
         "barrier back": f"{path.barrier_back:.4f} eV",
-        "reaction energy": f"{path.reaction_energy:.4f} eV",
+        "reaction energy": f"{path.reaction_energy:z.4f} eV",
         "highest image": f"{path.highest}",
         "its vibrations": result.saddle_point or "not known",
         "bonds": ", ".join(result.bonds) or "the same at both ends",
         "convergence": result.convergence,
     }
     sections = [
-        report.Section("Path", [trajectory], "A click on the curve shows the structure there."),
+        report.Section(
+            "Path",
+            [trajectory],
+            _told(
+                "A click on the curve shows the structure there.",
+                [*([] if path.converged else [result.convergence]), *result.remarks],
+            ),
+        ),
         report.Section("Barrier", [report.Facts(facts)]),
         report.Section(
             "Images",
@@ -195,14 +206,10 @@ def page_of_path(result: PathOfFiles) -> Path:
         )
         text = "The imaginary mode leads over the barrier."
         sections.insert(2, report.Section("Vibrations of the highest image", [modes], text))
-    remarks = [*([] if path.converged else [result.convergence]), *result.remarks]
-    if remarks:
-        table = report.Table(["what"], [[remark] for remark in remarks])
-        sections.insert(0, report.Section("To be looked at", [table]))
     headline = {
         "barrier": f"{path.barrier * KJ_PER_MOL:.2f} kJ/mol",
         "barrier back": f"{path.barrier_back * KJ_PER_MOL:.2f} kJ/mol",
-        "reaction energy": f"{path.reaction_energy * KJ_PER_MOL:.2f} kJ/mol",
+        "reaction energy": f"{path.reaction_energy * KJ_PER_MOL:z.2f} kJ/mol",
         "converged": "yes" if path.converged else "no",
     }
     return report.write(

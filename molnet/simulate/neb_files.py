@@ -173,15 +173,15 @@ class PathOfFiles:
             relative = energy - path.energies[0]
             mark = "  highest" if place == path.highest else ""
             lines.append(
-                f"{place:5}  {length:8.3f}  {energy:14.4f}  {relative:13.4f}  "
-                f"{relative * KJ_PER_MOL:8.2f}{mark}"
+                f"{place:5}  {length:8.3f}  {energy:14.4f}  {relative:z13.4f}  "
+                f"{relative * KJ_PER_MOL:z8.2f}{mark}"
             )
         for what, energy in (
             ("barrier", path.barrier),
             ("barrier back", path.barrier_back),
             ("reaction energy", path.reaction_energy),
         ):
-            lines.append(f"{what:15} {energy:8.4f} eV  {energy * KJ_PER_MOL:8.2f} kJ/mol")
+            lines.append(f"{what:15} {energy:z8.4f} eV  {energy * KJ_PER_MOL:z8.2f} kJ/mol")
         if self.saddle_point:
             lines.append(f"highest image: {self.saddle_point}")
         if self.bonds:

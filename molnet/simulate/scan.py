@@ -69,12 +69,12 @@ class Scan:
         return is_closed(self.coordinate, self.values)
 
     def extrema(self) -> tuple[list[int], list[int]]:
-        """The points of minima and of maxima, in order; ends count if the scan is not closed."""
+        """The points of minima and of maxima, in order; the ends of an open scan are none."""
         energies = self.energies
         last = len(energies) - 1
         minima: list[int] = []
         maxima: list[int] = []
-        for point in range(last if self.closed else last + 1):
+        for point in range(last) if self.closed else range(1, last):
             around = [energies[n] for n in neighbours(point, len(energies), self.closed)]
             if all(energies[point] < other for other in around):
                 minima.append(point)

@@ -9,6 +9,7 @@ import pytest
 from ase.build import molecule
 
 from molnet.commands.neb import main
+from tests.report.harness import Page
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,13 @@ def test_ammonia_inverts(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     highest = ase.io.read("up.neb/highest.extxyz")
     assert highest.get_potential_energy() == pytest.approx(max(energies))
     assert highest.info["image"] == 3
+    page = Page(folder / "up.neb/report.html")
+    assert page.misplaced == []
+    path, modes = page.drawn
+    assert len(path["at"]) == len(path["positions"]) == 7
+    heights = path["values"]["relative energy (kJ/mol)"]
+    assert max(heights) == pytest.approx(96.4853 * np.ptp(energies), abs=0.3)
+    assert modes["frequencies"][0] < 0 < modes["frequencies"][1]
     assert (folder / "up.neb/report.html").stat().st_size < 3e6
 
 
@@ -61,6 +69,7 @@ def test_an_unfinished_path_is_told_and_continued(capsys: pytest.CaptureFixture[
     assert "not converged: " in out
     assert "Go on with more steps: molnet neb up.neb/path.extxyz" in out
     assert "imaginary" not in out
+    assert "Not converged: " in Page(Path("up.neb/report.html")).text
     main(["up.neb/path.extxyz", "fmax=1e-3", "frequencies=false"])
     out = capsys.readouterr().out
     assert "path 0 to path 4 (H3N), 5 images" in out

@@ -9,6 +9,7 @@ import pytest
 from ase.build import molecule
 
 from molnet.commands.scan import main
+from tests.report.harness import Page
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,13 @@ def test_a_torsion_is_scanned_and_shown(folder: Path, capsys: pytest.CaptureFixt
         assert float(row["energy (eV)"]) == pytest.approx(atoms.get_potential_energy(), abs=1e-5)
         assert row["converged"] == "True"
         assert f"{float(row['relative energy (kJ/mol)']):8.2f}" in out
+    page = Page(folder / "ethanol.scan/report.html")
+    assert page.misplaced == []
+    (shown,) = page.drawn
+    assert shown["at"] == shown["x"] == [60, 90, 120, 150, 180]
+    relative = shown["values"]["relative energy (kJ/mol)"]
+    written = [float(row["relative energy (kJ/mol)"]) for row in rows]
+    assert relative == pytest.approx(written, abs=1e-3)
     assert (folder / "ethanol.scan/report.html").stat().st_size < 3e6
 
 
@@ -62,6 +70,7 @@ def test_a_broken_bond_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "other bonds than at the start: 3.4 Å: C1-O2 broken" in out
     assert "outside of what the model was trained on" in out
+    assert "C1-O2 broken" in Page(Path("ethanol.scan/report.html")).text
 
 
 @pytest.mark.parametrize(

@@ -159,4 +159,4 @@ def test_extrema_of_a_closed_path_go_round() -> None:
     closed = Known(InternalCoordinate((0, 1, 2, 3)), np.linspace(0, 360, 5), [], True)
     assert closed.extrema() == ([1, 3], [0, 2])
     opened = Known(InternalCoordinate((0, 1)), np.linspace(1, 2, 5), [], True)
-    assert opened.extrema() == ([1, 3], [0, 2, 4])
+    assert opened.extrema() == ([1, 3], [2])

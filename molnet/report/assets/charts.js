@@ -36,6 +36,13 @@ molnet.common = (width, data) => ({
   y: { label: data.yLabel, labelArrow: "none", nice: true, grid: true },
 });
 
+// Steps and epochs have no fractions.
+molnet.integers = (options, x) => {
+  if (!x.every(Number.isInteger)) return;
+  options.x.ticks = d3.ticks(...d3.extent(x), options.x.ticks).filter(Number.isInteger);
+  options.x.tickFormat = "d";
+};
+
 molnet.rows = (x, y, names) => Array.from(x, (value, i) => ({ x: value, y: y[i], name: names?.[i] }));
 
 molnet.draw.lines = (place, data) => {
@@ -44,10 +51,7 @@ molnet.draw.lines = (place, data) => {
     molnet.rows(data.x, data.series[series]).map((row) => ({ ...row, series })));
   molnet.fitted(place, (width) => {
     const options = molnet.common(width, data);
-    if (data.x.every(Number.isInteger)) {
-      options.x.ticks = d3.ticks(...d3.extent(data.x), options.x.ticks).filter(Number.isInteger);
-      options.x.tickFormat = "d";
-    }
+    molnet.integers(options, data.x);
     if (data.log) Object.assign(options.y, { type: "log", ticks: 5, tickFormat: ".3~g", nice: false });
     return Plot.plot({
       ...options,

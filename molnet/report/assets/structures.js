@@ -153,8 +153,12 @@ molnet.draw.trajectory = (place, data) => {
     const chart = molnet.element("div");
     right.append(chart);
     const rows = molnet.rows(data.x, values);
+    // Where the frames are, if there are few.
+    const dots = rows.length <= 60 ? rows : data.at.length > 60 ? [] : data.at.map((at) =>
+      rows[d3.leastIndex(rows, (a, b) => Math.abs(a.x - at) - Math.abs(b.x - at))]);
     molnet.fitted(chart, (width) => {
       const options = molnet.common(width, { xLabel: data.xLabel, yLabel });
+      molnet.integers(options, data.x);
       const plot = Plot.plot({
         ...options,
         height: 190,
@@ -162,7 +166,7 @@ molnet.draw.trajectory = (place, data) => {
         y: { ...options.y, ticks: 5, tickFormat: "~r" },
         marks: [
           Plot.lineY(rows, { x: "x", y: "y", stroke: "var(--c1)", strokeWidth: 1.5 }),
-          rows.length <= 60 ? Plot.dot(rows, { x: "x", y: "y", fill: "var(--c1)", r: 2.5 }) : null,
+          Plot.dot(dots, { x: "x", y: "y", fill: "var(--c1)", r: 2.5 }),
           Plot.tip(rows, Plot.pointerX({ x: "x", y: "y" })),
         ],
       });
