@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from molnet.graph.elements import SYMBOLS
+from molnet.graph.reading.arrays import read_hdf5, read_npz
 from molnet.graph.reading.blocks import read_gens, read_poscars
 from molnet.graph.reading.by_ase import read_by_ase
 from molnet.graph.reading.cif import read_cif
@@ -53,6 +54,8 @@ READERS = {
     "lammps-dump-text": read_dump,
     "lammps-dump-binary": read_binary_dump,
     "lammps-data": read_data,
+    "npz": read_npz,
+    "hdf5": read_hdf5,
 }
 """Formats with readers of their own; all others are left to ASE."""
 

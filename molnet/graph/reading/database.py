@@ -11,8 +11,18 @@ from molnet.graph.reading.errors import StructureFileError
 
 
 def connect(path: Path, format: str) -> Any:
-    """ASE's database in a file, whatever its suffix."""
-    return ase.db.connect(str(path), type=format, serial=True)
+    """ASE's database in a file, whatever its suffix.
+
+    Raises:
+        StructureFileError: the package for this kind of database is not installed.
+    """
+    try:
+        return ase.db.connect(str(path), type=format, serial=True)
+    except (ImportError, ValueError) as error:  # ValueError: ASE does not know the kind
+        raise StructureFileError(
+            f"{path} is a database of the kind {format}: pip install ase-db-backends, or "
+            'pip install "molnet[lmdb]".'
+        ) from error
 
 
 def read_database(path: Path, format: str) -> Iterator[Atoms]:

@@ -41,19 +41,26 @@ SUFFIXES = {
     "gjf": "gaussian-in",
     "xsd": "xsd",
     "xtd": "xtd",
+    "npz": "npz",
+    "h5": "hdf5",
+    "hdf5": "hdf5",
+    "aselmdb": "aselmdb",
 }
 """The formats that a suffix stands for, whatever the file's name and content look like."""
 
 ALIASES = {"xyz": "extxyz", "pdb": "proteindatabank", "poscar": "vasp", "lammps": "lammps-data"}
 """Other names of formats, beside ASE's own."""
 
-COMMON = ("extxyz", "cif", "vasp", "proteindatabank", "sdf", "lammps-data", "gen", "traj", "db")
+COMMON = ("extxyz", "cif", "vasp", "proteindatabank", "sdf", "gen", "traj", "db", "npz", "hdf5")
 """Formats that messages name."""
 
 LOOKED_AT = 4000
 """Characters of a file that show its format."""
 
-DATABASES = ("db", "json")
+DATABASES = ("db", "json", "aselmdb")
+BEYOND_ASE = ("npz", "hdf5", "aselmdb")
+"""Formats that are read without a reader of ASE, or with one of a package beside ASE."""
+
 LAMMPS_DUMPS = ("lammps-dump-text", "lammps-dump-binary")
 
 
@@ -99,16 +106,16 @@ def known_format(name: str) -> str:
 
 def is_readable(format: str | None) -> bool:
     """Whether ASE reads a format of this name. This imports the reader of that format alone."""
-    return format in ioformats and ioformats[format].can_read
+    return format in BEYOND_ASE or (format in ioformats and ioformats[format].can_read)
 
 
 def readable() -> list[str]:
     """The names of all formats that can be read."""
-    return sorted(filter(is_readable, ioformats))
+    return sorted([*filter(is_readable, ioformats), *BEYOND_ASE])
 
 
 def _formats() -> str:
-    return f"Formats: {', '.join(COMMON)}, and {len(readable()) - len(COMMON)} more of ASE."
+    return f"Formats: {', '.join(COMMON)}, and {len(readable()) - len(COMMON)} more."
 
 
 def _by_content(path: Path) -> str | None:

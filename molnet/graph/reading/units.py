@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ase import Atoms
 
+from molnet.graph.reading.arrays import units_of_hdf5, units_of_npz
 from molnet.graph.reading.database import units_of_database
 from molnet.graph.reading.errors import StructureFileError
 from molnet.graph.reading.formats import DATABASES
@@ -15,7 +16,7 @@ FIXED = {"gromacs": "nm", "gromos": "nm", "turbomole": "Bohr", "turbomole-gradie
 
 LEFT_TO_THE_USER = frozenset(
     {"extxyz", "xyz", "traj", "cif", "proteindatabank", "sdf", "mol", "vasp", "vasp-xdatcar"}
-    | {"gen", "xsf", "aims", "res", "json", "db", "lammps-dump-text"}
+    | {"gen", "xsf", "aims", "res", "json", "db", "aselmdb", "npz", "hdf5", "lammps-dump-text"}
     | {"lammps-dump-binary", "lammps-data", "dlp4", "dlp-history", "eon", "cfg", "xsd", "xtd"}
 )
 """Formats in Å by convention only, so that the user may give another unit."""
@@ -27,6 +28,10 @@ def declared_units(path: Path, format: str) -> dict[str, str]:
         return units_of_database(path, format)
     if format in ("lammps-dump-text", "lammps-data"):
         return units_of_lammps(path)
+    if format == "npz":
+        return units_of_npz(path)
+    if format == "hdf5":
+        return units_of_hdf5(path)
     return {"positions": FIXED[format]} if format in FIXED else {}
 
 
