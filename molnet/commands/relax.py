@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def relax(config: "DictConfig") -> None:
     """Relax as the settings of ``conf/relax.yaml`` say, and print a summary."""
     with importing():
-        from molnet.commands.pages import page_of_relaxation
+        from molnet.commands.relaxation_page import page_of_relaxation
         from molnet.graph.frames import ReadingOptions, resolve_paths
         from molnet.kernels.allocator import reuse_freed_memory
         from molnet.simulate.coordinates import CellMotion

@@ -264,7 +264,9 @@ def write(result: ScanOfFile) -> None:
         if point.fault is None:
             atoms = point.atoms.copy()
             atoms.calc = point.atoms.calc
-            atoms.info |= {found.coordinate.kind: float(value), "converged": point.converged}
+            atoms.info[found.coordinate.kind] = float(value)
+            if found.relaxed:
+                atoms.info["converged"] = point.converged
             structures.append(atoms)
     path = result.folder / "scan.extxyz"
     with explained_place(path):
@@ -272,15 +274,12 @@ def write(result: ScanOfFile) -> None:
         ase.io.write(path, structures)
         with (result.folder / "scan.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
-            table.writerow(
-                [
-                    *(found.coordinate.label, "energy (eV)", "relative energy (kJ/mol)"),
-                    *("largest force (eV/Å)", "steps", "converged"),
-                ]
-            )
-            for value, energy, relative, point in zip(
-                found.values, found.energies, found.relative, found.points, strict=True
-            ):
-                numbers = [f"{energy:.6f}", f"{relative:.4f}", f"{point.force:.5f}"]
-                known = [""] * 3 if point.fault else numbers
-                table.writerow([f"{value:.6f}", *known, point.steps, point.converged])
+            header = [found.coordinate.label, "energy (eV)", "relative energy (kJ/mol)"]
+            ended = ["largest force (eV/Å)", "steps", "converged"] if found.relaxed else []
+            table.writerow([*header, *ended])
+            rows = zip(found.values, found.energies, found.relative, found.points, strict=True)
+            for value, energy, relative, point in rows:
+                known = [""] * 2 if point.fault else [f"{energy:.6f}", f"{relative:.4f}"]
+                left = "" if point.fault else f"{point.force:.5f}"
+                how = [left, point.steps, point.converged] if found.relaxed else []
+                table.writerow([f"{value:.6f}", *known, *how])

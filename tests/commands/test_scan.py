@@ -63,6 +63,9 @@ def test_several_structures_have_folders_of_their_own(
         structures = ase.io.read(folder / "dimer.scan" / name / "scan.extxyz", ":")
         distances = [atoms.get_distance(0, 3) for atoms in structures]
         np.testing.assert_allclose(distances, [2.8, 3.0, 3.2], atol=1e-6)
+        assert "converged" not in structures[0].info
+        header = (folder / "dimer.scan" / name / "scan.csv").read_text().split("\n")[0]
+        assert header == "distance (Å),energy (eV),relative energy (kJ/mol)"
 
 
 def test_a_broken_bond_is_told(capsys: pytest.CaptureFixture[str]) -> None:
