@@ -1,12 +1,14 @@
 """Exponential moving average of the weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
+
+from molnet.graph import exact_dtype
 
 
 class AveragedWeights(Callback):
@@ -17,6 +19,10 @@ class AveragedWeights(Callback):
 
     The decay grows towards d, so that the random initial weights are soon forgotten. A checkpoint's
     ``state_dict`` holds the weights θ themselves, and this callback's state the average.
+
+    The average is in float64 where the device has it: in float32 a step of (1 − d) times a small
+    difference is rounded away. The bias of an energy of −7 eV per atom then stops 0.2 meV short of
+    its weights, with d = 0.999.
 
     Args:
         decay: the decay d; None keeps no average: the weights themselves are used.
@@ -29,14 +35,16 @@ class AveragedWeights(Callback):
         self._average: dict[str, Tensor] = {}
         self._weights: list[Tensor] = []  # cached: walking through the modules takes time
         self._updates = 0
-        self._swapped = False
+        self._kept: dict[str, Tensor] | None = None  # the weights, while it validates
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start from the weights, or from the average that a checkpoint held."""
         restored = self._average
         if self.decay is not None:
             self._average = {
-                name: restored.get(name, weight).detach().to(weight, copy=True)
+                name: restored.get(name, weight)
+                .detach()
+                .to(weight.device, exact_dtype(weight.device), copy=True)
                 for name, weight in pl_module.named_parameters()
             }
             self._weights = [weight.detach() for weight in pl_module.parameters()]
@@ -49,33 +57,34 @@ class AveragedWeights(Callback):
             return
         self._updates += 1
         decay = min(self.decay, (1 + self._updates) / (10 + self._updates))
-        torch._foreach_lerp_(list(self._average.values()), self._weights, 1 - decay)
+        averages = list(self._average.values())
+        weights = [weight.to(averages[0].dtype) for weight in self._weights]
+        torch._foreach_lerp_(averages, weights, 1 - decay)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Validate with the average."""
-        self._swap(pl_module)
-        self._swapped = True
+        self._kept = self._put_in(pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Continue the training with the weights themselves."""
-        self._swap(pl_module)
-        self._swapped = False
+        if self._kept is not None:
+            _copy(self._kept, pl_module)
+            self._kept = None
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Leave the weights themselves in the module, even when a validation breaks off."""
-        if self._swapped:
-            self.on_validation_end(trainer, pl_module)
+        self.on_validation_end(trainer, pl_module)
 
     @contextmanager
     def applied(self, pl_module: LightningModule) -> Iterator[None]:
         """Within this block the module holds the average."""
-        self._swap(pl_module)
+        kept = self._put_in(pl_module)
         try:
             yield
         finally:
-            self._swap(pl_module)
+            _copy(kept, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """The average and the number of updates."""
@@ -86,11 +95,16 @@ class AveragedWeights(Callback):
         self._average = state_dict["average"]
         self._updates = int(state_dict["updates"])
 
-    @torch.no_grad()
-    def _swap(self, pl_module: LightningModule) -> None:
-        for name, weight in pl_module.named_parameters():
-            if name in self._average:
-                average = self._average[name]
-                kept = weight.clone()
-                weight.copy_(average)
-                average.copy_(kept)
+    def _put_in(self, pl_module: LightningModule) -> dict[str, Tensor]:
+        """Put the average into the module; returns the weights that it had."""
+        weights = pl_module.named_parameters()
+        kept = {name: w.detach().clone() for name, w in weights if name in self._average}
+        _copy(self._average, pl_module)
+        return kept
+
+
+@torch.no_grad()
+def _copy(values: Mapping[str, Tensor], pl_module: LightningModule) -> None:
+    for name, weight in pl_module.named_parameters():
+        if name in values:
+            weight.copy_(values[name])

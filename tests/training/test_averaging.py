@@ -66,3 +66,17 @@ def test_without_decay_the_weights_themselves_are_used() -> None:
 def test_impossible_decay_is_refused() -> None:
     with pytest.raises(ValueError, match="ema_decay"):
         AveragedWeights(1.0)
+
+
+def test_small_steps_are_not_rounded_away() -> None:
+    """In float32 the average of a weight near −7 would stop 2e-4 short of it."""
+    averaged, trained = AveragedWeights(0.999), module(-7.0)
+    averaged.on_fit_start(None, trained)
+    trained.weight.data.fill_(-7.001)
+    for step in range(20_000):
+        averaged.on_train_batch_end(None, trained)
+        if step % 1000 == 0:
+            averaged.on_validation_start(None, trained)
+            averaged.on_validation_end(None, trained)
+    with averaged.applied(trained):
+        assert trained.weight.item() == pytest.approx(-7.001, abs=1e-6)
