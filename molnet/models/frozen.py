@@ -4,7 +4,7 @@ import copy
 import warnings
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from molnet.models.compositions import UndeterminedEnergyWarning
 from molnet.models.domain import DISTANCES, Outside, OutsideDomainWarning
 from molnet.models.finite import PredictionError
 from molnet.models.given import numbered
+from molnet.models.heads import Extensive
 from molnet.models.total_charge import UnseenChargeWarning
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ class FrozenModel:
         """How far each atom is from the training set, ``[N]``; None if the model does not know."""
         domain = self.model.domain
         return None if domain is None else domain(*self.model.invariants(graph), graph.batch)
+
+    @torch.no_grad()
+    def of_atoms(self, name: str, graph: Graph) -> Tensor:
+        """What each atom adds to a property of the kind ``extensive``, ``[N]``."""
+        head = cast(Extensive, self.model.heads[name])
+        return head.of_atoms(self.model.features(graph, self.bound), graph)
 
     def predict(
         self,

@@ -55,9 +55,13 @@ class Extensive(Head):
         """Totals ``[G]``, float64 wherever the device has it."""
         if (kernel := self._kernel(features, graph)) is not None:
             return kernel(features.scalars, *self._layers, self._references_of(graph))
+        return sum_over_structures(self.of_atoms(features, graph), graph)
+
+    def of_atoms(self, features: Features, graph: Graph) -> Tensor:
+        """What each atom adds to the total, with its reference, ``[N]``."""
         references = self._references_of(graph)
-        learned = self.scale * self.readout(features.scalars).squeeze(1)  # (N,)
-        return sum_over_structures(learned.to(references.dtype) + references, graph)
+        learned = self.scale * self.readout(features.scalars).squeeze(1)
+        return learned.to(references.dtype) + references
 
     def with_gradient(self, features: Features, graph: Graph) -> tuple[Tensor, Tensor]:
         """The totals, and the gradient of their sum by the scalars, not recorded by autograd."""

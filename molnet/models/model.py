@@ -301,10 +301,19 @@ class Model(nn.Module):
     @torch.no_grad()
     def invariants(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """What the domain is measured on: invariants ``[N, F]``, and species indices ``[N]``."""
-        vectors = edge_vectors(graph).to(self.dtype)
-        species, (senders, receivers) = self._species_indices(graph), graph.edge_index
-        features, _ = self.network.evaluate(species, vectors, senders, receivers, "nothing")
-        return features.scalars, species
+        return self.features(graph).scalars, self._species_indices(graph)
+
+    @torch.no_grad()
+    def features(self, graph: Graph, bound: BoundProgram | None = None) -> Features:
+        """What the heads read, for N atoms; not to be differentiated.
+
+        Args:
+            graph, bound: as :meth:`forward` takes them.
+        """
+        species, vectors = self._species_indices(graph), edge_vectors(graph).to(self.dtype)
+        senders, receivers = graph.edge_index
+        features, _ = self.network.evaluate(species, vectors, senders, receivers, "nothing", bound)
+        return features
 
     def _predictions(self, graph: Graph, features: Features) -> dict[str, Tensor]:
         return {name: head(features, graph) for name, head in self.heads.items()}

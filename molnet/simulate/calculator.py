@@ -28,6 +28,7 @@ from molnet.models import (
     state_of,
 )
 from molnet.models.domain import DISTANCE, DISTANCES, Outside
+from molnet.models.heads import Extensive
 
 MEASURED_EVERY = 20
 """Calculations from one look at the distance to the training set to the next: looking at it takes
@@ -43,7 +44,9 @@ class Calculator(ASECalculator):
     Results, for a model that has them: ``energy`` and ``free_energy`` (eV), ``forces`` (eV/Å),
     ``stress`` (eV/Å³, tension positive, in the order xx, yy, zz, yz, xz, xy; only for periodic
     structures with three cell vectors), ``dipole`` (e·Å), ``charges`` (e), and each other property
-    under its own name, as ``atoms.calc.get_property("homo")``.
+    under its own name, as ``atoms.calc.get_property("homo")``. An energy that adds up over atoms
+    gives ``energies`` (eV), which add up to it: the model's way to share it out, which no
+    measurement could confirm.
 
     The energy of a model that was trained on forces alone has an arbitrary zero for each
     composition: use it for dynamics and relaxations, not for comparisons.
@@ -101,6 +104,8 @@ class Calculator(ASECalculator):
         self.implemented_properties = list(model.properties)
         if energy_name(model) is not None:
             self.implemented_properties += ["energy", "free_energy"]
+        if adds_up(model):
+            self.implemented_properties.append("energies")
 
     def calculate(
         self,
@@ -137,6 +142,9 @@ class Calculator(ASECalculator):
         self.results = ase_results(self.model, prediction)
         if (name := energy_name(self.model)) is not None:  # dynamics need no zero of energy
             self.results["energy"] = self.results["free_energy"] = self.results[name]
+            if "energies" in properties and adds_up(self.model):
+                energies = self.frozen.of_atoms(name, graph)
+                self.results["energies"] = energies.double().cpu().numpy()
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: the model, the last structure and its results; nothing compiled."""
@@ -234,6 +242,13 @@ class Calculator(ASECalculator):
 def energy_name(model: Model) -> str | None:
     """The property that ASE calls ``energy``: the one whose derivatives are the forces."""
     return model.energy or ("energy" if "energy" in model.properties else None)
+
+
+def adds_up(model: Model) -> bool:
+    """Whether the energy is a sum over atoms."""
+    name = energy_name(model)
+    head = None if name is None else model.heads[name]
+    return isinstance(head, Extensive) and type(head).forward is Extensive.forward
 
 
 def ase_results(model: Model, prediction: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
