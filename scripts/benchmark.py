@@ -4,6 +4,7 @@
     python scripts/benchmark.py evaluate      its energies and forces
     python scripts/benchmark.py md            a step of molecular dynamics through ASE
     python scripts/benchmark.py relax         relaxations, all at once and one by one through ASE
+    python scripts/benchmark.py vibrations    errors of Hessians and frequencies (no times)
     python scripts/benchmark.py scaling       time and memory for thousands of atoms
     python scripts/benchmark.py convolution   the convolution
     python scripts/benchmark.py o3            the equivariant modules
@@ -38,6 +39,7 @@ from benchmarking.scaling import Growth, growth_table, scaling
 from benchmarking.steps import Batches, evaluating, thread_scaling, throughput, training
 from benchmarking.systems import Size, TooFewStructuresError, describe, read_structures, spread
 from benchmarking.timing import Comparison, Timing, machine, measure, table
+from benchmarking.vibrations import Frequencies, frequencies
 
 from molnet.datasets.download import DownloadError
 from molnet.datasets.qm9 import QM9Error
@@ -45,7 +47,7 @@ from molnet.graph import from_atoms
 from molnet.graph.frames import StructureFileError
 from molnet.kernels.allocator import reuse_freed_memory
 
-Result = Timing | Growth | Fit | Relaxations
+Result = Timing | Growth | Fit | Relaxations | Frequencies
 Run = Callable[[argparse.Namespace], Sequence[Result]]
 Plot = Callable[[Sequence[Any], str, Path], None]
 
@@ -132,6 +134,14 @@ def make_parser() -> argparse.ArgumentParser:
     command(
         "relax", _run_relax, "relaxations of rattled molecules, beside ASE's", rattled, _no_plot
     )
+
+    modes = argparse.ArgumentParser(add_help=False, parents=[_frames()])
+    modes.add_argument("--model", default="organic", help="a bundled model, or a folder")
+    modes.add_argument("--molecules", type=int, default=20)
+    modes.add_argument(
+        "--xtb", type=int, default=0, help="compare frequencies of so many molecules with xTB's"
+    )
+    command("vibrations", _run_vibrations, "Hessians and frequencies", modes, _no_plot)
 
     boxes = argparse.ArgumentParser(add_help=False, parents=[_model()])
     boxes.add_argument("--atoms", type=int, nargs="+", default=[1000, 10000], help="in a box")
@@ -256,8 +266,17 @@ def _run_relax(options: argparse.Namespace) -> list[Relaxations]:
     return [result]
 
 
+def _run_vibrations(options: argparse.Namespace) -> list[Frequencies]:
+    name, structures = read_structures(options.frames, options.qm9)
+    chosen = spread(structures, options.molecules)
+    print(f"{name}, {len(chosen)} molecules", flush=True)
+    result = frequencies(chosen, options.model, options.xtb)
+    print(result)
+    return [result]
+
+
 def _no_plot(*_: object) -> None:
-    raise SystemExit("relaxations are not drawn: leave --plot out")
+    raise SystemExit("these results are not drawn: leave --plot out")
 
 
 def _run_scaling(options: argparse.Namespace) -> list[Growth]:

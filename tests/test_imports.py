@@ -66,6 +66,7 @@ HOMES = {
     "torch_geometric": {"datasets", "training"},
     "safetensors": {"models"},
     "scipy": {"models", "simulate", "training", "scripts"},
+    "phonopy": {"simulate"},
     "ctypes": {"kernels"},
     "subprocess": {"kernels", "training"},
     "filelock": {"kernels", "simulate", "training"},

@@ -1,9 +1,11 @@
 """From the command line to a command's settings: Hydra's grammar, and plain names of files."""
 
+import logging
 import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import hydra
@@ -63,6 +65,7 @@ def run_command(
             if wants_help:
                 text = help_text(name, config, topics)
             else:
+                _tell_closed_pipes()
                 task(config)
 
     try:
@@ -79,7 +82,19 @@ def run_command(
     finally:
         discard_empty_folders()
     if text is not None:
-        print(text)  # here, as Hydra would report a closed pipe as an error of the job
+        print(text)
+
+
+def _tell_closed_pipes() -> None:
+    """Lets a closed pipe end the command, where logging would report an error and go on."""
+    for handler in logging.getLogger().handlers:
+        handler.handleError = partial(_handle_error, handler)  # type: ignore[method-assign]
+
+
+def _handle_error(handler: logging.Handler, record: logging.LogRecord) -> None:
+    if isinstance(sys.exc_info()[1], BrokenPipeError):
+        raise
+    logging.Handler.handleError(handler, record)
 
 
 def _plain_values(name: str, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

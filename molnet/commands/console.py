@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -10,6 +9,7 @@ from importlib import import_module
 import molnet
 from molnet.commands.importing import importing
 from molnet.training.errors import did_you_mean
+from molnet.training.interruption import end_if_unread
 
 COMMANDS = {
     "predict": "energies, forces and other properties of structures in files",
@@ -38,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads, such as head, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
+    except BrokenPipeError:
+        end_if_unread()
+        raise
 
 
 def _run(given: list[str]) -> None:

@@ -22,7 +22,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from molnet.training.errors import ConfigError, did_you_mean
-from molnet.training.interruption import number_of, raised_as_exceptions, word_for
+from molnet.training.interruption import (
+    end_if_unread,
+    number_of,
+    raised_as_exceptions,
+    word_for,
+)
 
 
 @contextmanager
@@ -32,6 +37,7 @@ def explained(wants_traceback: bool = False) -> Iterator[None]:
         with raised_as_exceptions():
             yield
     except BrokenPipeError:
+        end_if_unread()  # here, as Hydra would report an error of the job
         raise
     except KeyboardInterrupt as interruption:
         number = number_of(interruption)

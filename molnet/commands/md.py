@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from molnet.commands.importing import importing
 from molnet.commands.predict import inputs
+from molnet.commands.reading import ReadingConfig
 from molnet.training.interruption import number_of, word_for
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class MDConfig:
+class MDConfig(ReadingConfig):
     """All settings of ``conf/md.yaml``, see
     :class:`molnet.simulate.molecular_dynamics.DynamicsSettings`.
     """
@@ -111,12 +112,12 @@ def md(config: "DictConfig", chosen: set[str]) -> None:
     files = resolve_paths(input)  # a missing file is told before the model is loaded
     name = f"{files[0].name.partition('.')[0]}.md" if len(files) == 1 else "dynamics.md"
     output = file_name("output", settings.output) if settings.output else name
-    how = _dynamics_settings(settings)
+    how, reading = _dynamics_settings(settings), settings.reading
     folder = model_folder("model", settings.model)
     model = _loaded(folder, settings)
     origin = settings.model if folder != settings.model else str(Path(folder).absolute())
     with _interruption_explained(output):
-        _show(run_dynamics(model, input, output, how, origin=origin))
+        _show(run_dynamics(model, input, output, how, origin=origin, reading=reading))
 
 
 def _show(summary: "DynamicsSummary") -> None:

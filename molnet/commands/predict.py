@@ -58,13 +58,8 @@ def is_model(name: str) -> bool:
 
 def predict(config: "DictConfig") -> None:
     """Predict as the settings of ``conf/predict.yaml`` say, and print a summary."""
-    from omegaconf import OmegaConf
-
     from molnet.training.config import checked_predict
-    from molnet.training.errors import ConfigError
 
-    if OmegaConf.is_missing(config, "input"):
-        raise ConfigError("input is not set: molnet predict FILE")
     settings = checked_predict(config)
     check_files(settings.input)  # before torch is loaded, which takes its time
     with importing():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from molnet.commands.importing import importing
 from molnet.commands.predict import inputs
+from molnet.commands.reading import ReadingConfig
 from molnet.commands.running import run_on_files
 from molnet.training.interruption import number_of, word_for
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class RelaxConfig:
+class RelaxConfig(ReadingConfig):
     """All settings of ``conf/relax.yaml``, see :func:`molnet.simulate.relax_files.relax_files`."""
 
     model: str = "organic"
@@ -35,10 +36,6 @@ class RelaxConfig:
     max_atoms: int = 4000
     device: str | None = None
     dtype: str | None = None
-    format: str | None = None
-    elements: Any = None
-    positions_unit: str | None = None
-    disorder: str | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,7 +52,7 @@ def relax(config: "DictConfig") -> None:
     """Relax as the settings of ``conf/relax.yaml`` say, and print a summary."""
     with importing():
         from molnet.commands.relaxation_page import page_of_relaxation
-        from molnet.graph.frames import ReadingOptions, resolve_paths
+        from molnet.graph.frames import resolve_paths
         from molnet.kernels.allocator import reuse_freed_memory
         from molnet.simulate.coordinates import CellMotion
         from molnet.simulate.inputs import default_output
@@ -72,9 +69,7 @@ def relax(config: "DictConfig") -> None:
     output: str | Path = default_output(files, "relaxed", "relaxed")
     if settings.output is not None:
         output = file_name("output", settings.output)
-    reading = ReadingOptions.of(
-        settings.format, settings.elements, settings.positions_unit, settings.disorder
-    )
+    reading = settings.reading
     how = RelaxationSettings(
         **{name: getattr(settings, name) for name in RelaxationSettings.__dataclass_fields__}
     )

@@ -26,10 +26,18 @@ def run_on_files(
         as_settings: see :func:`molnet.commands.arguments.settings_of`.
     """
     with importing():
+        from omegaconf import OmegaConf
+
         from molnet.commands.arguments import settings_of
         from molnet.commands.command_line import run_command
         from molnet.commands.explained import explained
+        from molnet.training.errors import ConfigError
+
+    def on_files(config: "DictConfig") -> None:
+        if OmegaConf.is_missing(config, "input"):
+            raise ConfigError(f"input is not set: molnet {name} FILE")
+        task(config)
 
     with explained():
         given = settings_of(name, sys.argv[1:] if arguments is None else arguments, as_settings)
-    run_command(name, task, given)
+    run_command(name, on_files, given)

@@ -1,4 +1,4 @@
-"""Harmonic vibrations of structures from files.
+"""Harmonic vibrations of structures from files, and phonons of crystals.
 
 molnet vibrations FILE... [output=FOLDER] [KEY=VALUE ...]
 """
@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import MISSING
-
 from molnet.commands.importing import importing
 from molnet.commands.predict import inputs
+from molnet.commands.reading import ReadingConfig
 from molnet.commands.running import run_on_files
 
 if TYPE_CHECKING:
@@ -18,16 +17,18 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class VibrationsConfig:
+class VibrationsConfig(ReadingConfig):
     """All settings of ``conf/vibrations.yaml``."""
 
-    model: str = MISSING
-    input: Any = MISSING
+    model: str = "organic"
+    input: Any = None
     output: str | None = None
     fmax: float | None = 1e-3
     indices: list[int] | None = None
     temperature: float = 298.15
     pressure: float = 1.0
+    supercell: Any = 10.0
+    symprec: float = 1e-5
     device: str | None = None
     dtype: str | None = "float64"
 
@@ -45,10 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def vibrations(config: "DictConfig") -> None:
     """Find vibrations as the settings say, and print a table for each structure."""
     with importing():
+        from molnet.commands.page_of_phonons import page_of_phonons
         from molnet.commands.pages import page_of_vibrations
         from molnet.graph.frames import resolve_paths
         from molnet.kernels.allocator import reuse_freed_memory
         from molnet.models import load_model
+        from molnet.simulate.phonon_files import PhononsOfFile
         from molnet.simulate.vibration_files import vibrations_of_files
         from molnet.training.config import conform
         from molnet.training.paths import file_name, file_names, model_folder
@@ -58,6 +61,7 @@ def vibrations(config: "DictConfig") -> None:
     check_ranges(settings)
     input = file_names("input", settings.input)
     resolve_paths(input)  # a missing file is told before the model is loaded
+    reading = settings.reading
     reuse_freed_memory()
     model = load_model(model_folder("model", settings.model), settings.device, settings.dtype)
     results = vibrations_of_files(
@@ -68,8 +72,30 @@ def vibrations(config: "DictConfig") -> None:
         indices=settings.indices,
         temperature=settings.temperature,
         pressure=settings.pressure,
+        supercell=_checked_supercell(settings.supercell),
+        symprec=settings.symprec,
+        reading=reading,
     )
     for number, result in enumerate(results):
-        page = page_of_vibrations(result)
+        crystal = isinstance(result, PhononsOfFile)
+        page = page_of_phonons(result) if crystal else page_of_vibrations(result)
         print(f"\n{result}" if number else result)
         print(f"to look at: {page}", flush=True)
+
+
+def _checked_supercell(given: object) -> float | list[int] | None:
+    """Raises ConfigError for what is neither a length nor three numbers."""
+    from molnet.training.errors import ConfigError, typed
+
+    many = given if isinstance(given, list) else []
+    whole = [n for n in many if isinstance(n, int) and not isinstance(n, bool) and n > 0]
+    if len(many) == len(whole) == 3:
+        return whole
+    if given is None or (
+        isinstance(given, int | float) and not isinstance(given, bool) and given > 0
+    ):
+        return given
+    raise ConfigError(
+        f"supercell={typed(given)}: expected a length > 0 in Å, or how many cells along each "
+        "vector, [2,2,2]"
+    )

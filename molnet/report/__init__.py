@@ -26,12 +26,14 @@ A page is a list of sections, and a section a list of blocks; all take plain num
     )
 """
 
+from molnet.report.bands import Bands
 from molnet.report.charts import Bars, Histogram, Lines, Points
 from molnet.report.page import Section, write
 from molnet.report.structures import Modes, Structure, Structures, Trajectory
 from molnet.report.tables import Facts, Table
 
 __all__ = [
+    "Bands",
     "Bars",
     "Facts",
     "Histogram",

@@ -28,8 +28,11 @@ class Names(Protocol):
     def __getitem__(self, index: int, /) -> str: ...
 
 
+CHART_SCRIPTS = ("d3.min.js", "plot.umd.min.js", "charts.js")
+
+
 class _Chart(Block):
-    scripts: ClassVar[tuple[str, ...]] = ("d3.min.js", "plot.umd.min.js", "charts.js")
+    scripts: ClassVar[tuple[str, ...]] = CHART_SCRIPTS
 
 
 @dataclass(frozen=True)

@@ -70,17 +70,22 @@ def derivatives(
         [components, N, 3] in the property's unit per Å.
     """
     frozen = model if isinstance(model, FrozenModel) else FrozenModel(model)
-    if name not in frozen.model.properties:
-        raise ValueError(
-            f"the model predicts no {name}, only {', '.join(frozen.model.properties)}. Take a "
-            f"model that was trained on it."
-        )
+    check_predicted(frozen.model, name)
     at_once = max(1, MAX_ATOMS // max(len(atoms), 1))
     parts = [
         _of_copies(frozen.model, atoms, name, components[start : start + at_once])
         for start in range(0, len(components), at_once)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, len(atoms), 3))
+
+
+def check_predicted(model: Model, name: str) -> None:
+    """Raises ValueError for a property that the model does not predict."""
+    if name not in model.properties:
+        raise ValueError(
+            f"the model predicts no {name}, only {', '.join(model.properties)}. Take a model that "
+            "was trained on it."
+        )
 
 
 def _of_copies(

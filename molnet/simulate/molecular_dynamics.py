@@ -112,6 +112,7 @@ def run_dynamics(
     settings: DynamicsSettings | None = None,
     *,
     origin: str = "",
+    reading: ReadingOptions | None = None,
 ) -> DynamicsSummary:
     """Runs dynamics of every structure of one or several files, all at once.
 
@@ -122,6 +123,7 @@ def run_dynamics(
             state; it must not hold a run already.
         settings: how the structures move.
         origin: what the model is, for the record, such as the folder that it was loaded from.
+        reading: what the files leave open.
 
     Returns:
         Times, temperatures, energy drifts, and who ended early.
@@ -130,6 +132,7 @@ def run_dynamics(
         StructureFileError: a structure cannot be read or evaluated; the message has file and frame.
         ValueError: settings that are not possible.
         RecordingError: the folder holds a run, or is in use.
+        OSError: the disk is full, or cannot be written to. What was saved by then is kept.
     """
     settings = settings or DynamicsSettings()
     if settings.interval < 1 or settings.replicas < 1:
@@ -137,20 +140,22 @@ def run_dynamics(
             "expected interval >= 1 and replicas >= 1, received "
             f"{settings.interval} and {settings.replicas}"
         )
-    structures, places, names = _structures(input, settings.replicas)
+    reading = reading or ReadingOptions()
+    structures, places, names = _structures(input, reading, settings.replicas)
     recording = Recording(Path(output), len(structures))
     with recording.reserved():
-        if (recording.folder / "settings.json").exists():
+        if recording.holds_run:
             raise RecordingError(
                 f"{recording.folder} holds a run already. Continue it with "
                 f"resume={recording.folder}, or choose another folder with output=FOLDER"
             )
         dynamics = _dynamics(model, structures, places, settings)
-        recording.start({**asdict(settings), "names": names, "model": origin}, structures)
+        recording.start(structures)
         distances = dynamics.distances()
         _tell_distances(distances, names)
         recording.add(dynamics, names, distances)
         recording.save(dynamics)
+        recording.declare({**asdict(settings), "names": names, "model": origin})
         return _advance(dynamics, recording, names, settings)
 
 
@@ -165,6 +170,7 @@ def resume_dynamics(model: Model, folder: str | Path, time: float | None = None)
     Raises:
         RecordingError: the folder holds no run, is damaged, or in use.
         ValueError: a time that is shorter than what is done, or of a run with a schedule.
+        OSError: as :func:`run_dynamics`.
     """
     recording = Recording(Path(folder), 1)
     known = recording.settings()
@@ -210,12 +216,12 @@ def _settings(known: dict[str, Any], folder: Path) -> DynamicsSettings:
 
 
 def _structures(
-    input: str | Path | Sequence[str | Path], replicas: int
+    input: str | Path | Sequence[str | Path], reading: ReadingOptions, replicas: int
 ) -> tuple[list[Atoms], list[str], list[str]]:
     """All structures, where each was read, and their names."""
     structures, places, names = [], [], []
     for file in resolve_paths(input):
-        frames = list(frames_of(file, ReadingOptions()))
+        frames = list(frames_of(file, reading))
         for _, number, atoms in frames:
             for replica in range(replicas):
                 structures.append(atoms)

@@ -1,4 +1,4 @@
-"""Phonons of crystals: the model gives the forces in displaced supercells, phonopy does the rest."""
+"""Phonons of crystals: forces in displaced supercells by the model, all else by phonopy."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from molnet.models import FrozenModel, Model
 from molnet.progress import progress
+from molnet.simulate.hessian import check_predicted
 
 if TYPE_CHECKING:
     from phonopy import Phonopy
@@ -50,11 +51,13 @@ class BandPath(NamedTuple):
 
     Attributes:
         lines: [n, 3] each, in units of the primitive cell's reciprocal vectors.
+        lengths: of the lines, 1/Å (without 2 π).
         labels: the names of the special points; where the path jumps, those of both sides.
         connected: whether the next line begins where this one ends.
     """
 
     lines: list[Array]
+    lengths: list[float]
     labels: list[str]
     connected: list[bool]
 
@@ -88,9 +91,10 @@ class Phonons:
         return f"{found.international} ({found.number})"
 
     @property
-    def at_gamma(self) -> Array:
-        """[3 n] for n atoms of the primitive cell: frequencies at q = 0 in cm⁻¹, ascending."""
-        return frequencies_at(self.calculation, [0.0, 0.0, 0.0])
+    def optical(self) -> Array:
+        """[3 n - 3] for n atoms of the primitive cell: frequencies at q = 0 in cm⁻¹, ascending."""
+        every = frequencies_at(self.calculation, [0.0, 0.0, 0.0])
+        return np.sort(every[np.argsort(np.abs(every))[3:]])  # without the translations
 
     @property
     def bands(self) -> list[Array]:
@@ -165,7 +169,8 @@ def phonons(
 
     Raises:
         MissingPhonopyError: phonopy is not installed.
-        ValueError: the structure is no crystal, or a setting is not possible.
+        ValueError: the model predicts no forces, the structure is no crystal, or a setting is not
+            possible.
         StructureError: the structure cannot be evaluated.
     """
     check_phonopy()
@@ -175,6 +180,7 @@ def phonons(
     if not atoms.pbc.all() or atoms.cell.rank < 3:
         raise ValueError("expected a crystal, periodic in three directions")
     frozen = model if isinstance(model, FrozenModel) else FrozenModel(model)
+    check_predicted(frozen.model, "forces")
     (prediction,) = frozen.predict([atoms])
     multiples = multiples_of(atoms.cell, supercell)
     with warnings.catch_warnings():
@@ -182,8 +188,8 @@ def phonons(
         calculation = Phonopy(
             PhonopyAtoms(
                 symbols=atoms.get_chemical_symbols(),
-                cell=atoms.cell.array,
-                scaled_positions=atoms.get_scaled_positions(wrap=False),
+                cell=atoms.cell.handedness * atoms.cell.array,  # phonopy knows right-handed ones
+                positions=atoms.positions,
                 masses=atoms.get_masses(),
             ),
             np.diag(multiples),
@@ -220,7 +226,7 @@ def check_phonopy() -> None:
         if error.name != "phonopy":
             raise
         raise MissingPhonopyError(
-            "phonons of a crystal need the package phonopy: pip install 'molnet[phonons]'"
+            "phonons of a crystal need the package phonopy: pip install phonopy"
         ) from error
 
 
@@ -241,10 +247,11 @@ def multiples_of(cell: Cell, supercell: float | Sequence[int]) -> tuple[int, int
         if not 0 < supercell < np.inf:
             raise ValueError(f"expected a supercell with a length > 0 Å, received {supercell}")
         heights = 1 / np.linalg.norm(cell.reciprocal(), axis=1)
-        supercell = np.ceil(supercell / heights - 1e-6).astype(int).tolist()
-    if len(supercell) != 3 or not all(isinstance(n, int) and n > 0 for n in supercell):
+        a, b, c = np.ceil(supercell / heights - 1e-6).astype(int).tolist()
+    elif len(supercell) == 3 and all(isinstance(n, int) and n > 0 for n in supercell):
+        a, b, c = supercell
+    else:
         raise ValueError(f"expected a supercell of three whole numbers > 0, received {supercell}")
-    a, b, c = supercell
     return a, b, c
 
 
@@ -255,11 +262,12 @@ def path_of(primitive: Cell) -> BandPath:
         primitive: the cell that frequencies are periodic in.
     """
     standard, reciprocal = primitive.bandpath(npoints=0), primitive.reciprocal()
-    path = BandPath([], [], [])
+    path = BandPath([], [], [], [])
     for part in parse_path_string(standard.path):
         for names in pairwise(part):
             start, end = (standard.special_points[name] for name in names)
-            length = np.linalg.norm((end - start) @ reciprocal)
+            length = float(np.linalg.norm((end - start) @ reciprocal))
+            path.lengths.append(length)
             path.lines.append(np.linspace(start, end, max(2, round(length / PATH_SPACING) + 1)))
             path.connected.append(True)
         path.connected[-1] = False

@@ -57,16 +57,23 @@ class Recording:
         self.table = folder / "log.csv"
         self._state = folder / "state.npz"
 
-    def start(self, settings: Mapping[str, Any], structures: Sequence[Atoms]) -> None:
-        """Writes what a run starts from: its settings and its structures."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        ase.io.write(self.folder / "start.traj", list(structures))
-        for path in self.trajectories:
-            path.write_bytes(b"")
-        with self.table.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerow(COLUMNS)
-        # Written last: a folder with settings holds a run.
-        _replace(self.folder / "settings.json", json.dumps(settings, indent=2).encode())
+    def start(self, structures: Sequence[Atoms]) -> None:
+        """Writes the structures that a run starts from, and empty files."""
+        with self._explained():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            ase.io.write(self.folder / "start.traj", list(structures))
+            for path in self.trajectories:
+                path.write_bytes(b"")
+            with self.table.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file, lineterminator="\n").writerow(COLUMNS)
+
+    def declare(self, settings: Mapping[str, Any]) -> None:
+        """Writes the settings of a run whose first state is saved.
+
+        From now on the folder holds a run, which can be continued, and is not overwritten.
+        """
+        with self._explained():
+            _replace(self.folder / "settings.json", json.dumps(settings, indent=2).encode())
 
     def add(
         self,
@@ -94,7 +101,7 @@ class Recording:
                 atoms.info["domain_distance"] = float(distances[row])
             text = io.StringIO()
             ase.io.write(text, atoms, format="extxyz")
-            with self.trajectories[place].open("ab") as file:
+            with self._explained(), self.trajectories[place].open("ab") as file:
                 file.write(text.getvalue().encode())
             potential = float(state.evaluation.energies[row])
             numbers = [
@@ -109,14 +116,14 @@ class Recording:
             shown = ["" if np.isnan(number) else f"{number:.8g}" for number in numbers]
             shown[1:4] = [f"{number:.6f}" for number in numbers[1:4]]
             rows.append([f"{dynamics.time:.3f}", names[place], *shown])
-        with self.table.open("a", newline="", encoding="utf-8") as file:
+        with self._explained(), self.table.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
 
     def save(self, dynamics: Dynamics) -> None:
         """Saves the state, after all that was added is safely on the disk."""
         lengths = {}
         for path in [*self.trajectories, self.table]:
-            with path.open("rb") as file:
+            with self._explained(), path.open("rb") as file:
                 os.fsync(file.fileno())
             lengths[path.name] = path.stat().st_size
         saved = dynamics.saved()
@@ -126,7 +133,8 @@ class Recording:
         plain = {name: value for name, value in saved.items() if name not in arrays}
         data = io.BytesIO()
         np.savez(data, plain=np.array(json.dumps({**plain, "lengths": lengths})), **arrays)
-        _replace(self._state, data.getvalue())
+        with self._explained():
+            _replace(self._state, data.getvalue())
 
     def restore(self, dynamics: Dynamics) -> None:
         """Brings dynamics and files to the last saved state.
@@ -157,12 +165,12 @@ class Recording:
             os.truncate(path, lengths[path.name])
 
     @property
-    def has_state(self) -> bool:
-        """Whether a state was saved."""
-        return self._state.is_file()
+    def holds_run(self) -> bool:
+        """Whether there is a run, which can be continued."""
+        return (self.folder / "settings.json").exists()
 
     def settings(self) -> dict[str, Any]:
-        """What :meth:`start` was given.
+        """What :meth:`declare` was given.
 
         Raises:
             RecordingError: the folder holds no run, or its settings are damaged.
@@ -211,12 +219,31 @@ class Recording:
         finally:
             lock.release()
 
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Within this block errors of the disk say what is kept and how to go on."""
+        try:
+            yield
+        except OSError as error:
+            then = "Make room and start again"
+            if self.holds_run:
+                then = (
+                    "The run is kept as it was when it was last saved: make room and continue it "
+                    f"with resume={self.folder}"
+                )
+            message = f"cannot write here ({error.strerror}). {then}"
+            raise OSError(error.errno, message, str(error.filename or self.folder)) from error
+
 
 def _replace(path: Path, content: bytes) -> None:
     """Writes a file whole, or not at all."""
     partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)  # it would take the room that is missing
+        raise

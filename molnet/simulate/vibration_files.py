@@ -1,4 +1,7 @@
-"""Vibrations of structures from files: relaxed first, tables and modes written, thermochemistry."""
+"""Vibrations of structures from files: relaxed first, tables and modes written, thermochemistry.
+
+Molecules have normal modes, crystals phonons.
+"""
 
 import json
 import logging
@@ -12,12 +15,13 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms
-from numpy.typing import NDArray
 
 from molnet.graph import StructureError
 from molnet.graph.frames import ReadingOptions, StructureFileError, frame_name, resolve_paths
 from molnet.models import FrozenModel, Model, PredictionError
 from molnet.simulate.inputs import frames_of
+from molnet.simulate.phonon_files import PhononsOfFile, write_phonons
+from molnet.simulate.phonons import MissingPhonopyError, Phonons, check_phonopy, phonons
 from molnet.simulate.relaxation import relax
 from molnet.simulate.vibrations import Vibrations, vibrations
 
@@ -86,11 +90,16 @@ def vibrations_of_files(
     indices: Sequence[int] | None = None,
     temperature: float = 298.15,
     pressure: float = 1.0,
-) -> Iterator[VibrationsOfFile]:
+    supercell: float | Sequence[int] | None = 10.0,
+    symprec: float = 1e-5,
+    reading: ReadingOptions | None = None,
+) -> Iterator[VibrationsOfFile | PhononsOfFile]:
     """Relaxes every structure of one or several files, and finds its vibrations.
 
     Each structure has a folder with ``relaxed.extxyz``, ``frequencies.csv``, ``vibrations.json``
     (modes, Hessian, thermochemistry) and ``mode-NN.extxyz``, one period of each mode to look at.
+    Crystals whose atoms are all free have phonons, see
+    :func:`~molnet.simulate.phonon_files.write_phonons`.
 
     Args:
         model: with an energy and forces; best in float64.
@@ -101,11 +110,16 @@ def vibrations_of_files(
         indices: atoms that vibrate while the others are held; by default all, or those that no
             constraint fixes.
         temperature: K, of the free energy.
-        pressure: bar.
+        pressure: bar, of molecules.
+        supercell: of crystals, see :func:`~molnet.simulate.phonons.phonons`; None: the vibrations
+            of their cells alone.
+        symprec: likewise.
+        reading: what the files leave open.
 
     Raises:
         StructureFileError: a structure cannot be read or evaluated; the message has file and frame.
         ValueError: settings that are not possible, or an output that holds vibrations already.
+        MissingPhonopyError: there is a crystal, and phonopy is not installed.
     """
     if not (0 < temperature < np.inf and 0 < pressure < np.inf):
         raise ValueError(
@@ -117,23 +131,27 @@ def vibrations_of_files(
     folder = Path(named if output is None else output)
     frozen = FrozenModel(model)
     for file in files:
-        frames = list(frames_of(file, ReadingOptions()))
+        frames = list(frames_of(file, reading or ReadingOptions()))
         for _, number, atoms in frames:
             place = frame_name(file, number)
             name = file.stem if len(frames) == 1 else f"{file.stem} {number}"
             alone = len(files) == len(frames) == 1
             own = folder if alone else folder / name.replace(" ", "-")
-            if (own / "vibrations.json").exists():
-                raise ValueError(
-                    f"{own} holds vibrations already: choose another folder with output=FOLDER"
-                )
+            _check_empty(own)
+            chosen = _vibrating(atoms) if indices is None else indices
+            extended = supercell if chosen is None and atoms.pbc.all() else None
+            if extended is not None:
+                _check_phonopy(place)
             try:
                 with _told_once(place):
                     if fmax is not None:
                         atoms = _relaxed(frozen.model, atoms, fmax, place)
-                    chosen = _vibrating(atoms) if indices is None else indices
-                    found = vibrations(frozen, atoms, chosen)
-                    force = _largest_force(frozen, atoms, found.indices)
+                    found: Vibrations | Phonons
+                    if extended is None:
+                        found = vibrations(frozen, atoms, chosen)
+                    else:
+                        found = phonons(frozen, atoms, extended, symprec)
+                    force = _largest_force(frozen, atoms, chosen)
             except (StructureError, PredictionError, IndexError) as error:
                 raise StructureFileError(f"{place}: {error}") from error
             if force > SHOWN_FORCE:
@@ -142,9 +160,30 @@ def vibrations_of_files(
                     "frequencies mean little. Relax it (fmax=0.001).",
                     *(place, force),
                 )
-            result = VibrationsOfFile(name, found, temperature, pressure, force, own)
-            write(result)
-            yield result
+            if isinstance(found, Phonons):
+                crystal = PhononsOfFile(name, found, temperature, force, own)
+                write_phonons(crystal)
+                yield crystal
+            else:
+                result = VibrationsOfFile(name, found, temperature, pressure, force, own)
+                write(result)
+                yield result
+
+
+def _check_empty(folder: Path) -> None:
+    if any((folder / name).exists() for name in ("vibrations.json", "phonons.json")):
+        raise ValueError(
+            f"{folder} holds vibrations already: choose another folder with output=FOLDER"
+        )
+
+
+def _check_phonopy(place: str) -> None:
+    try:
+        check_phonopy()
+    except MissingPhonopyError as error:
+        raise MissingPhonopyError(
+            f"{place}: {error}. With supercell=null the cell vibrates alone"
+        ) from error
 
 
 def write(result: VibrationsOfFile) -> None:
@@ -212,6 +251,7 @@ def _vibrating(atoms: Atoms) -> Sequence[int] | None:
     return [i for i in range(len(atoms)) if i not in fixed] if fixed else None
 
 
-def _largest_force(model: FrozenModel, atoms: Atoms, indices: NDArray[np.int64]) -> float:
+def _largest_force(model: FrozenModel, atoms: Atoms, indices: Sequence[int] | None) -> float:
     (prediction,) = model.predict([atoms])
-    return float(np.linalg.norm(prediction["forces"][indices], axis=1).max(initial=0.0))
+    forces = np.linalg.norm(prediction["forces"], axis=1)
+    return float(forces[slice(None) if indices is None else indices].max(initial=0.0))

@@ -138,13 +138,7 @@ def vibrations(
     frozen = model if isinstance(model, FrozenModel) else FrozenModel(model)
     force_constants = hessian(frozen, atoms, indices)
     chosen = np.arange(len(atoms)) if indices is None else np.asarray(indices)
-    whole = len(chosen) == len(atoms)
-    weights = np.repeat(1 / np.sqrt(atoms.get_masses()[chosen]), 3)
-    size = len(weights)
-    weighted = weights[:, None] * force_constants.reshape(size, size) * weights
-    kept = _internal(atoms) if whole else np.eye(size)
-    squares, vectors = np.linalg.eigh(kept.T @ weighted @ kept)
-    modes = (weights[:, None] * (kept @ vectors)).T.reshape(-1, len(chosen), 3)
+    frequencies, modes = normal_modes(force_constants, atoms, chosen)
     intensities = None
     if "dipole" in frozen.model.properties:
         slopes = np.einsum("xay,may->mx", dipole_derivatives(frozen, atoms)[:, chosen], modes)
@@ -154,12 +148,32 @@ def vibrations(
         atoms.copy(),
         chosen,
         force_constants,
-        np.sign(squares) * np.sqrt(np.abs(squares)) * FREQUENCY,
+        frequencies,
         modes,
         intensities,
         float(prediction[str(frozen.model.energy)]),
-        whole and not atoms.pbc.any(),
+        len(chosen) == len(atoms) and not atoms.pbc.any(),
     )
+
+
+def normal_modes(
+    force_constants: Array, atoms: Atoms, indices: NDArray[np.int64] | None = None
+) -> tuple[Array, Array]:
+    """Frequencies and modes, see :class:`Vibrations`, of a Hessian from anywhere.
+
+    Args:
+        force_constants: [n, 3, n, 3], eV/Å².
+        atoms: the structure.
+        indices: [n], atoms that vibrate; by default all.
+    """
+    chosen = np.arange(len(atoms)) if indices is None else indices
+    weights = np.repeat(1 / np.sqrt(atoms.get_masses()[chosen]), 3)
+    size = len(weights)
+    weighted = weights[:, None] * force_constants.reshape(size, size) * weights
+    kept = _internal(atoms) if len(chosen) == len(atoms) else np.eye(size)
+    squares, vectors = np.linalg.eigh(kept.T @ weighted @ kept)
+    modes = (weights[:, None] * (kept @ vectors)).T.reshape(-1, len(chosen), 3)
+    return np.sign(squares) * np.sqrt(np.abs(squares)) * FREQUENCY, modes
 
 
 def _internal(atoms: Atoms) -> Array:

@@ -9,7 +9,9 @@ removed. During training a signal sets a flag, and the run ends after the curren
 
 import logging
 import os
+import select
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +40,15 @@ class RunInterrupted(BaseException):
         super().__init__(checkpoint, number)
         self.checkpoint = checkpoint
         self.number = number
+
+
+def end_if_unread() -> None:
+    """Ends the program, quietly as Unix commands do, if whoever read its output has read enough."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)  # errors are told in any case
+    if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is buffered
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def number_of(interruption: KeyboardInterrupt) -> int:

@@ -48,7 +48,7 @@ def test_text_of_users_stays_text(page: Page) -> None:
     found = [
         json.loads(script) for script in page.scripts if script.startswith("{") and script[1] == '"'
     ]
-    assert len(found) == 9
+    assert len(found) == 10
     assert found[0]["series"][HOSTILE] == [3, 2, 1]
     assert found[0]["series"]["b"] == [5, None, 1]
 

@@ -27,10 +27,11 @@ SMALL = {
     "evaluate": [*MODEL, "--molecules", "1", "3"],
     "md": [*MODEL, "--steps", "3"],
     "relax": ["--molecules", "4", "--fmax", "0.05"],
+    "vibrations": ["--molecules", "3"],
     "scaling": [*MODEL, "--atoms", "24", "--repeats", "1"],
     "knots": [*MODEL, "--knots", "64", "128", "256", "--networks", "2"],
 }
-ON_FRAMES = {"convolution", "train", "evaluate", "md", "relax"}
+ON_FRAMES = {"convolution", "train", "evaluate", "md", "relax", "vibrations"}
 PNG = b"\x89PNG"
 
 
@@ -94,6 +95,17 @@ def test_relaxations_end_in_the_same_minima(
     assert result.same_minimum == 4
     assert "energies within 1 meV: 4 of 4" in capsys.readouterr().out
     assert json.loads(file.read_text())["results"][0]["steps"] == result.steps > 0
+
+
+def test_hessians_and_frequencies(run: Callable[..., list], tmp_path: Path) -> None:
+    pytest.importorskip("tblite")
+    file = tmp_path / "frequencies.json"
+    (result,) = run("vibrations", "--xtb", "1", "--json", str(file))  # of water
+    assert result.modes == 3 + 9 + 12
+    assert 0 < result.hessian < 1e-4
+    assert result.with_xtb == 1
+    assert 0 < result.mean <= result.largest < 100
+    assert json.loads(file.read_text())["results"][0]["mean"] == result.mean
 
 
 def test_turns_of_many_calls(on_path: None) -> None:

@@ -120,28 +120,6 @@ def test_phonons(make_model: MakeModel, reference: LennardJones, tmp_path: Path)
     np.testing.assert_allclose(*bands, atol=1e-8)
 
 
-def test_phonopy(make_model: MakeModel, reference: LennardJones) -> None:
-    phonopy = pytest.importorskip("phonopy")
-    atoms_of = pytest.importorskip("phonopy.structure.atoms").PhonopyAtoms
-    cell = bulk("Cu", a=3.5, cubic=True)
-    spectra = []
-    for calculator in (Calculator(make_model()), reference):
-        phonons = phonopy.Phonopy(
-            atoms_of(cell.get_chemical_symbols(), cell=cell.cell, positions=cell.positions),
-            np.diag([2, 2, 2]),
-        )
-        phonons.generate_displacements(distance=0.01)
-        forces = []
-        for moved in phonons.supercells_with_displacements:
-            atoms = Atoms(moved.symbols, moved.positions, cell=moved.cell, pbc=True)
-            atoms.calc = calculator
-            forces.append(atoms.get_forces())
-        phonons.forces = forces
-        phonons.produce_force_constants()
-        spectra.append(phonons.get_frequencies([0.1, 0.2, 0.3]))
-    np.testing.assert_allclose(*spectra, atol=1e-5)
-
-
 def test_sums_of_calculators(make_model: MakeModel, reference: LennardJones) -> None:
     atoms, expected = trimer(), trimer()
     atoms.calc = SumCalculator([Calculator(make_model()), copy.deepcopy(reference)])

@@ -89,6 +89,39 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.parametrize("room", [100, 9_000, 40_000])
+def test_a_full_disk_keeps_what_was_saved(
+    make_model: MakeModel,
+    crystals: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    room: int,
+) -> None:
+    """No file can grow beyond a limit, which the kernel enforces in the middle of a write."""
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(molecular_dynamics, "SECONDS_BETWEEN_SAVES", -1.0)
+    many = DynamicsSettings(time=0.2, timestep=2.0, interval=1)
+    run_dynamics(make_model(), crystals, tmp_path / "whole", many)
+    assert (tmp_path / "whole" / FILES[0]).stat().st_size > 40_000
+
+    run, limits = tmp_path / "run", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"cannot write here \(File too large\)") as caught:
+            run_dynamics(make_model(), crystals, run, many)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(run.glob("*.partial"))
+    if room < 1000:
+        assert "start again" in str(caught.value)
+        run_dynamics(make_model(), crystals, run, many)
+    else:
+        assert f"continue it with resume={run}" in str(caught.value)
+        resume_dynamics(make_model(), run)
+    for name in FILES:
+        assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def test_a_finished_run_can_be_prolonged(
     make_model: MakeModel, crystals: Path, tmp_path: Path
 ) -> None:

@@ -131,6 +131,36 @@ molnet.draw.bars = (place, data) => {
   }));
 };
 
+// The density of states stands beside the bands, with their axis.
+molnet.draw.bands = (place, data) => {
+  const rows = data.lines.flatMap((line, i) => line.bands.flatMap((band, j) =>
+    molnet.rows(line.x, band).map((row) => ({ ...row, band: `${i} ${j}` }))));
+  const end = data.ticks.at(-1)[0];
+  const wide = (0.3 * end) / (d3.max(data.density) || 1);
+  const density = molnet.rows(data.levels, data.density).map((row) => ({ x: 1.06 * end + wide * row.y, y: row.x, density: row.y }));
+  const names = new Map(data.ticks);
+  const [low, high] = d3.extent([0, ...rows.map((row) => row.y)]);
+  molnet.fitted(place, (width) => {
+    const options = molnet.common(width, data);
+    return Plot.plot({
+      ...options,
+      height: Math.min(460, Math.max(260, 0.6 * width)),
+      x: { domain: [0, 1.36 * end], ticks: data.ticks.map(([at]) => at), tickFormat: (at) => names.get(at), tickSize: 0, label: null },
+      y: { ...options.y, grid: false, nice: false, domain: [low, high + 0.03 * (high - low)], clamp: true },
+      marks: [
+        Plot.ruleX(data.ticks, { x: "0", stroke: "var(--faint)", strokeWidth: 0.7 }),
+        Plot.ruleX([1.06 * end], { stroke: "var(--faint)", strokeWidth: 0.7 }),
+        Plot.ruleY([0], { stroke: "var(--faint)", strokeDasharray: "4 3" }),
+        Plot.line(rows, { x: "x", y: "y", z: "band", stroke: "var(--c1)", strokeWidth: 1.3 }),
+        Plot.areaX(density, { x1: 1.06 * end, x2: "x", y: "y", fill: "var(--c2)", fillOpacity: 0.3 }),
+        Plot.line(density, { x: "x", y: "y", stroke: "var(--c2)", strokeWidth: 1.3 }),
+        Plot.text([1.21 * end], { x: (at) => at, frameAnchor: "bottom", dy: 18, text: () => "density of states" }),
+        Plot.tip(rows, Plot.pointer({ x: "x", y: "y", format: { x: false, z: false, y: ".1f" } })),
+      ],
+    });
+  });
+};
+
 document.addEventListener("DOMContentLoaded", () => {
   for (const figure of document.querySelectorAll("[data-draw]")) {
     const data = JSON.parse(figure.querySelector("script").textContent);
