@@ -46,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def vibrations(config: "DictConfig") -> None:
     """Find vibrations as the settings say, and print a table for each structure."""
     with importing():
-        from molnet.commands.page_of_phonons import page_of_phonons
         from molnet.commands.pages import page_of_vibrations
+        from molnet.commands.phonons_page import page_of_phonons
         from molnet.graph.frames import resolve_paths
         from molnet.kernels.allocator import reuse_freed_memory
         from molnet.models import load_model
@@ -77,8 +77,10 @@ def vibrations(config: "DictConfig") -> None:
         reading=reading,
     )
     for number, result in enumerate(results):
-        crystal = isinstance(result, PhononsOfFile)
-        page = page_of_phonons(result) if crystal else page_of_vibrations(result)
+        if isinstance(result, PhononsOfFile):
+            page = page_of_phonons(result)
+        else:
+            page = page_of_vibrations(result)
         print(f"\n{result}" if number else result)
         print(f"to look at: {page}", flush=True)
 

@@ -4,7 +4,7 @@ import copy
 import warnings
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from molnet.models.compositions import UndeterminedEnergyWarning
 from molnet.models.domain import DISTANCES, Outside, OutsideDomainWarning
 from molnet.models.finite import PredictionError
 from molnet.models.given import numbered
-from molnet.models.heads import Extensive
 from molnet.models.total_charge import UnseenChargeWarning
 
 if TYPE_CHECKING:
@@ -52,11 +51,9 @@ class FrozenModel:
         domain = self.model.domain
         return None if domain is None else domain(*self.model.invariants(graph), graph.batch)
 
-    @torch.no_grad()
     def of_atoms(self, name: str, graph: Graph) -> Tensor:
-        """What each atom adds to a property of the kind ``extensive``, ``[N]``."""
-        head = cast(Extensive, self.model.heads[name])
-        return head.of_atoms(self.model.features(graph, self.bound), graph)
+        """What :meth:`molnet.models.Model.of_atoms` returns."""
+        return self.model.of_atoms(name, graph, self.bound)
 
     def predict(
         self,

@@ -315,6 +315,21 @@ class Model(nn.Module):
         features, _ = self.network.evaluate(species, vectors, senders, receivers, "nothing", bound)
         return features
 
+    @torch.no_grad()
+    def of_atoms(self, name: str, graph: Graph, bound: BoundProgram | None = None) -> Tensor:
+        """What each atom adds to a property of the kind ``extensive``, ``[N]``.
+
+        Args:
+            name: of the property.
+            graph, bound: as :meth:`forward` takes them.
+        """
+        head = cast(Extensive, self.heads[name])
+        shares = head.of_atoms(self.features(graph, bound), graph)
+        if name == self.energy and self.repulsion is not None:
+            species, vectors = self._species_indices(graph), edge_vectors(graph).to(self.dtype)
+            shares = shares + self.repulsion(species, vectors, *graph.edge_index).to(shares.dtype)
+        return shares
+
     def _predictions(self, graph: Graph, features: Features) -> dict[str, Tensor]:
         return {name: head(features, graph) for name, head in self.heads.items()}
 

@@ -94,26 +94,32 @@ def test_other_properties_have_their_names(make_model: MakeModel) -> None:
     assert atoms.calc.get_property("homo", atoms) == pytest.approx(-10 / 7)
 
 
-def test_energies_of_atoms_add_up_to_the_energy() -> None:
+@pytest.mark.parametrize("repulsion", [False, True])
+@pytest.mark.parametrize("forces", [False, True])
+def test_energies_of_atoms_add_up_to_the_energy(forces: bool, repulsion: bool) -> None:
+    name = "u0" if forces else "energy"
     network = {"cutoff": 4.0, "channels": 4, "l_max": 1, "num_layers": 2, "radial_hidden": [8]}
-    targets = {"u0": {"references": {"H": -13.6, "O": -2043.0}, "scale": 0.3}}
-    statistics = {"mean_neighbours": 2.0, "targets": targets}
-    for forces in (True, False):
-        head = {"kind": "extensive", "forces": forces}
-        model = Model(network, {"u0" if forces else "energy": head}, [1, 8], statistics).double()
-        far = molecule("H2O")
-        far.positions[:, 0] += 20.0
-        atoms = molecule("H2O") + far
-        atoms.rattle(0.1, seed=0)
-        atoms.calc = Calculator(model)
-        energies = atoms.get_potential_energies()
-        assert energies.sum() == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
-        far = atoms[3:]
-        far.calc = Calculator(model)
-        assert energies[3:].sum() == pytest.approx(far.get_potential_energy(), abs=1e-9)
-        atoms.positions[0, 0] += 0.1  # results follow
-        assert not np.allclose(atoms.get_potential_energies()[:3], energies[:3], atol=1e-6)
-        np.testing.assert_allclose(atoms.get_potential_energies()[3:], energies[3:], atol=1e-9)
+    targets = {name: {"references": {"H": -13.6, "O": -2043.0}, "scale": 0.3}}
+    model = Model(
+        {**network, "repulsion": repulsion and forces},
+        {name: {"kind": "extensive", "forces": forces}},
+        [1, 8],
+        {"mean_neighbours": 2.0, "targets": targets},
+    ).double()
+    far = molecule("H2O")
+    far.set_distance(0, 1, 0.4)  # where nuclei repel each other
+    far.positions[:, 0] += 20.0
+    atoms = molecule("H2O") + far
+    atoms.rattle(0.02, seed=0)
+    atoms.calc = Calculator(model)
+    energies = atoms.get_potential_energies()
+    assert energies.sum() == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
+    far = atoms[3:]
+    far.calc = Calculator(model)
+    assert energies[3:].sum() == pytest.approx(far.get_potential_energy(), abs=1e-9)
+    atoms.positions[0, 0] += 0.1  # results follow
+    assert not np.allclose(atoms.get_potential_energies()[:3], energies[:3], atol=1e-6)
+    np.testing.assert_allclose(atoms.get_potential_energies()[3:], energies[3:], atol=1e-9)
 
 
 def test_energies_that_do_not_add_up_have_no_parts() -> None:
