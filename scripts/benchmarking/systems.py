@@ -96,6 +96,7 @@ def make_model(
         "l_max": size.l_max,
         "channels": size.channels,
         "num_layers": size.layers,
+        "correlation": 1,  # the networks that it is compared with have no products of messages
         **network,
     }
     head = {"kind": "extensive", "forces": True} if forces else {"kind": "extensive"}

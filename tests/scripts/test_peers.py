@@ -23,7 +23,14 @@ def make_peer(name: str, forces: bool) -> nn.Module:
     from benchmarking.systems import Size
 
     heads = {"energy": {"kind": "extensive", **({"forces": True} if forces else {})}}
-    network = {"cutoff": 4.0, "channels": 4, "l_max": 1, "num_layers": 2, "num_knots": None}
+    network = {
+        "cutoff": 4.0,
+        "channels": 4,
+        "l_max": 1,
+        "num_layers": 2,
+        "correlation": 1,
+        "num_knots": None,
+    }
     model = Model(network, heads, [1, 6, 8], {"mean_neighbours": 4.0}).double()
     return PEERS[name].make(model, Size(4.0, 1, 4, 2))
 

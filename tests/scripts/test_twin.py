@@ -14,6 +14,7 @@ NETWORK = {
     "cutoff": 4.0,
     "channels": 6,
     "num_layers": 3,
+    "correlation": 1,
     "num_radial": 5,
     "radial_hidden": [7, 9],
     "envelope_power": 5,
