@@ -131,7 +131,9 @@ class History(Callback):
         if trainer.is_global_zero:
             partial = self.path.with_suffix(".partial")
             with partial.open("w", newline="") as file:
-                writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
+                # A run of an earlier version, resumed, has rows with fewer columns.
+                columns = dict.fromkeys(name for row in self.rows for name in row)
+                writer = csv.DictWriter(file, fieldnames=[*columns])
                 writer.writeheader()
                 writer.writerows(self.rows)
             os.replace(partial, self.path)

@@ -151,11 +151,15 @@ class EpochSums:
         self.errors.update(predictions, batch)
 
     def take(self, part: str) -> dict[str, float]:
-        """Values to log by name, ``PART/loss`` and ``PART/NAME_mae (UNIT)``; start again."""
+        """Values to log by name; start again.
+
+        The names are ``PART/loss``, ``PART/NAME_mae (UNIT)`` and ``PART/NAME_rmse (UNIT)``.
+        """
         sums = np.array(torch.as_tensor(self.terms).tolist())
         values = {f"{part}/loss": float((sums / np.maximum(self.counts, 1)).sum())}
         for name, row in self.errors.summaries().items():
             values[f"{part}/{name}_mae ({row.unit})"] = row.mae
+            values[f"{part}/{name}_rmse ({row.unit})"] = row.rmse
         self.terms = 0.0
         self.counts[:] = 0
         self.errors.reset()

@@ -166,8 +166,9 @@ def test_the_saved_model_holds_the_average_of_the_best_epoch(
     rows = list(csv.DictReader((folder / "history.csv").open()))
     losses = [float(row["validation/loss"]) for row in rows]
     assert metrics["best_epoch"] == 1 + int(np.argmin(losses))
-    validated = float(rows[metrics["best_epoch"] - 1]["validation/forces_mae (meV/Å)"])
-    assert metrics["validation"]["forces"]["mae"] == pytest.approx(validated, rel=1e-4)
+    for kind in ("mae", "rmse"):
+        validated = float(rows[metrics["best_epoch"] - 1][f"validation/forces_{kind} (meV/Å)"])
+        assert metrics["validation"]["forces"][kind] == pytest.approx(validated, rel=1e-4)
 
 
 def test_plots_are_whole_images(finished: tuple[Path, dict[str, Any]]) -> None:
