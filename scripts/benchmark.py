@@ -1,4 +1,4 @@
-"""Measure the speed of molnet beside that of e3nn, NequIP and SchNetPack.
+"""Measure the speed of molnet beside that of e3nn, NequIP and SchNetPack, and its accuracy.
 
     python scripts/benchmark.py train         one training step of the model
     python scripts/benchmark.py evaluate      its energies and forces
@@ -9,6 +9,7 @@
     python scripts/benchmark.py convolution   the convolution
     python scripts/benchmark.py o3            the equivariant modules
     python scripts/benchmark.py knots         errors of the radial splines (no times)
+    python scripts/benchmark.py accuracy      errors of trained models against wall time
 
 The compared programs take turns in one process. In its turn a program is called again and again for
 100 ms (`--turn 0`: once). Medians are compared, so that a machine whose speed drifts slows all
@@ -16,7 +17,8 @@ programs alike. `train` and `evaluate` compare with the same network written in 
 which gives the same energies and forces for the same weights.
 `--json FILE` writes the results to a file, `--plot FILE.png` draws them, and
 `python scripts/benchmark.py train --help` lists the other options. Needs e3nn
-(`pip install -e ".[dev]"`).
+(`pip install -e ".[dev]"`). `accuracy` lets molnet, MACE, NequIP and SchNetPack train by their own
+commands, one after the other, and writes all into a folder.
 """
 
 import argparse
@@ -28,7 +30,9 @@ from typing import Any
 import e3nn
 import torch
 from ase import Atoms
+from benchmarking.accuracy_command import accuracy_options, run_accuracy
 from benchmarking.convolution import convolution_comparisons
+from benchmarking.curves import Curve
 from benchmarking.dynamics import dynamics
 from benchmarking.knots import Fit, fit_table, fits
 from benchmarking.o3 import o3_comparisons
@@ -39,6 +43,7 @@ from benchmarking.scaling import Growth, growth_table, scaling
 from benchmarking.steps import Batches, evaluating, thread_scaling, throughput, training
 from benchmarking.systems import Size, TooFewStructuresError, describe, read_structures, spread
 from benchmarking.timing import Comparison, Timing, machine, measure, table
+from benchmarking.training_run import TrainingError
 from benchmarking.vibrations import Frequencies, frequencies
 
 from molnet.datasets.download import DownloadError
@@ -47,13 +52,13 @@ from molnet.graph import from_atoms
 from molnet.graph.frames import StructureFileError
 from molnet.kernels.allocator import reuse_freed_memory
 
-Result = Timing | Growth | Fit | Relaxations | Frequencies
+Result = Timing | Growth | Fit | Relaxations | Frequencies | Curve
 Run = Callable[[argparse.Namespace], Sequence[Result]]
 Plot = Callable[[Sequence[Any], str, Path], None]
 
 INPUT_ERRORS = (
     *(FileNotFoundError, StructureFileError, TooFewStructuresError, MissingPeerError),
-    *(QM9Error, DownloadError),
+    *(QM9Error, DownloadError, TrainingError),
 )
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -152,12 +157,22 @@ def make_parser() -> argparse.ArgumentParser:
     splines.add_argument("--knots", type=int, nargs="+", default=[16, 32, 64, 128, 256, 512])
     splines.add_argument("--networks", type=int, default=3, help="with different initial weights")
     command("knots", _run_knots, "errors of the splines of radial functions", splines, plot_fits)
+
+    summary = "errors of molnet, MACE, NequIP and PaiNN against the wall time of their training"
+    commands.add_parser(
+        "accuracy", help=summary, description=summary, parents=[accuracy_options(), _threads()]
+    ).set_defaults(run=run_accuracy, dtype="float32", json=None, plot=None)
     return parser
 
 
-def _common() -> argparse.ArgumentParser:
+def _threads() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return options
+
+
+def _common() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False, parents=[_threads()])
     options.add_argument("--dtype", choices=DTYPES, default="float32")
     options.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file")
     options.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the results")

@@ -9,13 +9,16 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from benchmarking.curves import Curve
 from benchmarking.knots import Fit
 from benchmarking.scaling import Growth
 from benchmarking.timing import Timing
 
 BAR = 0.8  # of the space between two bars' centres
 COLORS = ("#1b6ca8", "#b8bec4", "#8a929a", "#5d656d")
+CODE_COLORS = ("#1b6ca8", "#c8501e", "#2e8b57", "#8a5aa8")
 
 
 def plot_timings(timings: Sequence[Timing], title: str, path: Path) -> None:
@@ -91,6 +94,45 @@ def plot_fits(rows: Sequence[Fit], title: str, path: Path) -> None:
         axes.legend(frameon=False)
         _bare(axes)
     panels[0].set_ylabel("error relative to RMS")
+    _save(figure, title, path)
+
+
+def plot_curves(curves: Sequence[Curve], title: str, path: Path) -> None:
+    """Errors of forces and energies against wall time, as reported and of the best until then."""
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for axes, name, place in ((panels[0], "forces, meV/Å", 0), (panels[1], "energy, meV", 1)):
+        for curve, color in zip(curves, CODE_COLORS, strict=False):
+            if not curve.points:
+                continue
+            minutes = [point.seconds / 60 for point in curve.points]
+            axes.plot(
+                minutes,
+                [point.errors[place] for point in curve.points],
+                "-",
+                color=color,
+                alpha=0.3,
+                linewidth=0.8,
+            )
+            kept = [point.errors[place] for point in curve.best_so_far]
+            axes.plot(
+                [*minutes, curve.seconds / 60],
+                [*kept, kept[-1]],
+                "-",
+                color=color,
+                linewidth=2,
+                label=curve.title,
+            )
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("wall time since the start of the command, minutes")
+        axes.set_title(f"validation RMSE of {name}", fontsize=10, loc="left")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_minor_formatter(NullFormatter())
+        _bare(axes)
+    panels[0].legend(frameon=False)
     _save(figure, title, path)
 
 

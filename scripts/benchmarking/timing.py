@@ -103,11 +103,11 @@ def machine() -> str:
     jit_mode = e3nn.get_optimization_defaults()["jit_mode"]
     return (
         f"torch {torch.__version__}, e3nn {e3nn.__version__} ({jit_mode}), "
-        f"{dtype}, {torch.get_num_threads()} threads, {_processor()}, {backend('cpu')}"
+        f"{dtype}, {torch.get_num_threads()} threads, {processor()}, {backend('cpu')}"
     )
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name as its maker gives it, where the system tells."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():

@@ -1,6 +1,5 @@
 """The benchmark runs, and what it compares does the same work."""
 
-import importlib.util
 import json
 import sys
 import time
@@ -33,17 +32,6 @@ SMALL = {
 }
 ON_FRAMES = {"convolution", "train", "evaluate", "md", "relax", "vibrations"}
 PNG = b"\x89PNG"
-
-
-@pytest.fixture
-def benchmark(on_path: None) -> ModuleType:
-    script = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
-    spec = importlib.util.spec_from_file_location("benchmark", script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
