@@ -161,7 +161,7 @@ def test_the_saved_model_holds_the_average_of_the_best_epoch(
     average = checkpoint["callbacks"]["AveragedWeights"]["average"]
     model = load_model(folder / "model", device="cpu")
     for name, weight in model.named_parameters():
-        assert torch.equal(weight, average[f"model.{name}"])
+        assert torch.equal(weight, average[f"model.{name}"].to(weight.dtype))
         assert not torch.equal(weight, checkpoint["state_dict"][f"model.{name}"])
     rows = list(csv.DictReader((folder / "history.csv").open()))
     losses = [float(row["validation/loss"]) for row in rows]
