@@ -50,6 +50,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ase.io.write(folder / "nmr.xyz", frames, format="extxyz")
     ase.io.write(folder / "structures.xyz", [molecule("H2O"), molecule("CH3OH")])
     ase.io.write(folder / "molecule.xyz", molecule("CH3OH"))
+    ase.io.write(folder / "ethanol.xyz", molecule("CH3CH2OH"))
+    ammonia, inverted = molecule("NH3"), molecule("NH3")
+    inverted.positions[:, 2] *= -1
+    ase.io.write(folder / "reactant.xyz", ammonia)
+    ase.io.write(folder / "product.xyz", inverted)
     (folder / "crystals").mkdir()
     ase.io.write(folder / "crystals" / "diamond.cif", bulk("C", "diamond", a=3.57))
     program = (
