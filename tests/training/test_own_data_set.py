@@ -149,7 +149,7 @@ def test_its_file_says_what_a_training_starts_from() -> None:
     run("dataset=waters", task=seen.append)
     run("dataset=waters", "target=u0", "model=large", "trainer=default", task=seen.append)
     assert [list(config.target.heads) for config in seen] == [["energy"], ["u0"]]
-    assert [config.model.channels for config in seen] == [32, 128]
+    assert [(config.model.channels, config.model.l_max) for config in seen] == [(32, 2), (64, 3)]
     assert [config.trainer.max_epochs for config in seen] == [None, 200]
 
 
