@@ -22,6 +22,7 @@ def model() -> Model:
     network = {"cutoff": 3.0, "channels": 4, "l_max": 1, "num_layers": 1, "radial_hidden": [8]}
     heads = {"energy": {"kind": "extensive", "forces": True}}
     statistics = {"mean_neighbours": 5.0, "targets": {"energy": {"scale": 3.0}}}
+    network |= {"correlation": 1, "aggregation": "mean"}
     return Model(network, heads, [1, 8], statistics).double().eval()
 
 
