@@ -76,8 +76,12 @@ def test_declared_tensors_turn(make_model: Callable[..., Model], ethanol: Atoms)
 
 
 def test_a_broken_model_is_found_out(model: Model, ethanol: Atoms) -> None:
-    """Negative control: one wrong coupling coefficient must fail the check."""
-    model.network.interactions[1].convolution.constants[0][1, -3] += 0.1
+    """Negative control: one wrong component of a tensor must fail the check."""
+
+    def wrong(module: object, arguments: object, out: torch.Tensor) -> torch.Tensor:
+        return out + 0.1 * (torch.arange(out.shape[1]) == out.shape[1] - 1)
+
+    model.network.interactions[0].gate.register_forward_hook(wrong)
     with pytest.raises(AssertionError):
         assert_equivariant(model, ethanol, orthogonal(False))
 
