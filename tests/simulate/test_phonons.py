@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ase.io
@@ -32,6 +32,16 @@ from molnet.simulate.vibrations import FREQUENCY
 phonopy = pytest.importorskip("phonopy")
 
 MakeModel = Callable[..., Model]
+
+
+@pytest.fixture(autouse=True)
+def _recursion_limit() -> Iterator[None]:
+    """``phonopy.load`` imports a package that raises the limit so far that deep JSON crashes."""
+    limit = sys.getrecursionlimit()
+    yield
+    sys.setrecursionlimit(limit)
+
+
 COPPER = bulk("Cu", a=3.5)
 
 
