@@ -75,15 +75,3 @@ def test_calculator(device: torch.device) -> None:
         atoms.rattle(0.05, seed=3)
         other.rattle(0.05, seed=3)
         np.testing.assert_allclose(atoms.get_forces(), other.get_forces(), atol=2e-3)
-
-
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
-def test_two_processes_over_nccl(tmp_path: Path) -> None:
-    settings = [
-        *("dataset=organic", "dataset.train_size=200", "trainer=default", "trainer.max_epochs=1"),
-        *("trainer.devices=2", "trainer.accelerator=gpu", f"hydra.run.dir={tmp_path / 'run'}"),
-    ]
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *settings]
-    done = run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
