@@ -12,7 +12,7 @@ from omegaconf import MISSING
 
 from molnet.commands.importing import importing
 from molnet.commands.predict import inputs
-from molnet.commands.running import run_on_files
+from molnet.commands.running import opened, run_on_files
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -52,12 +52,8 @@ def neb(config: "DictConfig") -> None:
     """Seek a path as the settings say, and print a table; exit status 2 if it did not converge."""
     with importing():
         from molnet.commands.pages import page_of_path
-        from molnet.graph.frames import resolve_paths
-        from molnet.kernels.allocator import reuse_freed_memory
-        from molnet.models import load_model
         from molnet.simulate.neb_files import PathSettings, path_between_files
         from molnet.training.config import conform
-        from molnet.training.paths import file_name, file_names, model_folder
         from molnet.training.ranges import check_ranges
 
     settings = conform(config, NEBConfig)
@@ -65,11 +61,7 @@ def neb(config: "DictConfig") -> None:
     how = PathSettings(
         **{name: getattr(settings, name) for name in PathSettings.__dataclass_fields__}
     )
-    input = file_names("input", settings.input)
-    resolve_paths(input)  # a missing file is told before the model is loaded
-    reuse_freed_memory()
-    model = load_model(model_folder("model", settings.model), settings.device, settings.dtype)
-    output = None if settings.output is None else file_name("output", settings.output)
+    model, input, output = opened(settings)
     result = path_between_files(model, input, how, output)
     print(result)
     print(f"to look at: {page_of_path(result)}", flush=True)

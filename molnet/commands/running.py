@@ -2,12 +2,41 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from molnet.commands.importing import importing
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+    from molnet.models import Model
+
+
+class Opened(NamedTuple):
+    """What a command starts from."""
+
+    model: "Model"
+    input: Any
+    output: str | None
+
+
+def opened(settings: Any) -> Opened:
+    """The model, the files and the output that the settings of a command name.
+
+    Args:
+        settings: checked, with ``model``, ``device``, ``dtype``, ``input`` and ``output``.
+    """
+    from molnet.graph.frames import resolve_paths
+    from molnet.kernels.allocator import reuse_freed_memory
+    from molnet.models import load_model
+    from molnet.training.paths import file_name, file_names, model_folder
+
+    input = file_names("input", settings.input)
+    resolve_paths(input)  # a missing file is told before the model is loaded
+    reuse_freed_memory()
+    model = load_model(model_folder("model", settings.model), settings.device, settings.dtype)
+    output = None if settings.output is None else file_name("output", settings.output)
+    return Opened(model, input, output)
 
 
 def run_on_files(

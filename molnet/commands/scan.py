@@ -12,7 +12,7 @@ from omegaconf import MISSING
 
 from molnet.commands.importing import importing
 from molnet.commands.predict import inputs
-from molnet.commands.running import run_on_files
+from molnet.commands.running import opened, run_on_files
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -53,12 +53,8 @@ def scan(config: "DictConfig") -> None:
         from omegaconf import OmegaConf
 
         from molnet.commands.pages import page_of_scan
-        from molnet.graph.frames import resolve_paths
-        from molnet.kernels.allocator import reuse_freed_memory
-        from molnet.models import load_model
         from molnet.simulate.scan_files import ScanSettings, scan_files
         from molnet.training.config import conform
-        from molnet.training.paths import file_name, file_names, model_folder
         from molnet.training.ranges import check_ranges
 
     given: Any = OmegaConf.to_container(config, resolve=True)
@@ -75,11 +71,7 @@ def scan(config: "DictConfig") -> None:
         settings.max_steps,
         settings.max_atoms,
     )
-    input = file_names("input", settings.input)
-    resolve_paths(input)  # a missing file is told before the model is loaded
-    reuse_freed_memory()
-    model = load_model(model_folder("model", settings.model), settings.device, settings.dtype)
-    output = None if settings.output is None else file_name("output", settings.output)
+    model, input, output = opened(settings)
     for number, result in enumerate(scan_files(model, input, how, output)):
         page = page_of_scan(result)
         print(f"\n{result}" if number else result)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from molnet.commands.importing import importing
 from molnet.commands.predict import inputs
 from molnet.commands.reading import ReadingConfig
-from molnet.commands.running import run_on_files
+from molnet.commands.running import opened, run_on_files
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -48,26 +48,19 @@ def vibrations(config: "DictConfig") -> None:
     with importing():
         from molnet.commands.pages import page_of_vibrations
         from molnet.commands.phonons_page import page_of_phonons
-        from molnet.graph.frames import resolve_paths
-        from molnet.kernels.allocator import reuse_freed_memory
-        from molnet.models import load_model
         from molnet.simulate.phonon_files import PhononsOfFile
         from molnet.simulate.vibration_files import vibrations_of_files
         from molnet.training.config import conform
-        from molnet.training.paths import file_name, file_names, model_folder
         from molnet.training.ranges import check_ranges
 
     settings = conform(config, VibrationsConfig)
     check_ranges(settings)
-    input = file_names("input", settings.input)
-    resolve_paths(input)  # a missing file is told before the model is loaded
     reading = settings.reading
-    reuse_freed_memory()
-    model = load_model(model_folder("model", settings.model), settings.device, settings.dtype)
+    model, input, output = opened(settings)
     results = vibrations_of_files(
         model,
         input,
-        None if settings.output is None else file_name("output", settings.output),
+        output,
         fmax=settings.fmax,
         indices=settings.indices,
         temperature=settings.temperature,

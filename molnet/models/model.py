@@ -41,7 +41,7 @@ from molnet.properties import Property, get_property
 Prediction = dict[str, NDArray[Any]]
 """The properties of one structure by name, in internal units."""
 
-NETWORK_DEFAULTS: dict[str, Any] = {
+NETWORK_DEFAULTS: dict[str, Any] = {"repulsion": False} | {
     name: parameter.default
     for name, parameter in inspect.signature(Network).parameters.items()
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "l_out"
@@ -98,7 +98,7 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         self.species = sorted({int(number) for number in species})
-        network = {"repulsion": False, **NETWORK_DEFAULTS, **network}
+        network = {**NETWORK_DEFAULTS, **network}
         network["radial_hidden"] = list(network["radial_hidden"])
         self._settings = copy.deepcopy(
             {"network": network, "heads": {k: dict(v) for k, v in heads.items()}}
@@ -362,7 +362,7 @@ class Model(nn.Module):
         gradients = pull_back(of_scalars)
         if self.repulsion is not None:
             pairs, of_vectors = self.repulsion.with_gradient(species, vectors, senders, receivers)
-            outputs[self.energy] = total + sum_over_structures(pairs.to(total.dtype), graph)
+            outputs[self.energy] = _plus(total, pairs, graph)
             gradients = gradients + of_vectors
         return outputs | measured, gradients
 
@@ -377,10 +377,8 @@ class Model(nn.Module):
         outputs = self._predictions(graph, features)
         if self.repulsion is not None:
             pairs = self.repulsion(species, vectors, *graph.edge_index)
-            total = outputs[cast(str, self.energy)]
-            outputs[cast(str, self.energy)] = total + sum_over_structures(
-                pairs.to(total.dtype), graph
-            )
+            name = cast(str, self.energy)
+            outputs[name] = _plus(outputs[name], pairs, graph)
         (gradients,) = torch.autograd.grad(
             outputs[cast(str, self.energy)].sum(),
             vectors,
@@ -406,6 +404,11 @@ class Model(nn.Module):
                 structure,
             )
         return indices
+
+
+def _plus(totals: Tensor, of_atoms: Tensor, graph: Graph) -> Tensor:
+    """Totals ``[G]`` and what the atoms ``[N]`` add to them."""
+    return totals + sum_over_structures(of_atoms.to(totals.dtype), graph)
 
 
 def _energy_to_differentiate(heads: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, bool]:

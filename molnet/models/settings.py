@@ -11,6 +11,7 @@ from typing import Any
 from molnet.models.head import Predicted
 from molnet.models.heads import Extensive, Intensive
 from molnet.models.kinds import NotImportedError, head_class
+from molnet.models.network import AGGREGATIONS
 from molnet.models.tensor_heads import OF_IRREPS, tensor_irreps
 from molnet.nn.radial import BASES, ENVELOPES
 from molnet.o3.irrep import Irrep
@@ -71,7 +72,7 @@ FLAGS = ("parity", "trainable_basis", "repulsion")
 CHOICES: dict[str, tuple[str, ...]] = {
     "radial_basis": tuple(BASES),
     "envelope": tuple(ENVELOPES),
-    "aggregation": ("root", "mean"),
+    "aggregation": tuple(AGGREGATIONS),
 }
 """The settings of a network that are yes or no, and those that are one of several words."""
 

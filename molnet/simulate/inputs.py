@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from molnet.graph import drop_placeholder_cell
-from molnet.graph.frames import ReadingOptions, frame_name, read_frames
+from molnet.graph.frames import ReadingOptions, frame_name, read_frames, resolve_paths
 from molnet.simulate.writing import Frame
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,45 @@ def frames_of(file: Path, reading: ReadingOptions) -> Iterator[Frame]:
             logger.warning("%s: %s", frame_name(file, number), note)
             told = True
         yield Frame(file, number, atoms)
+
+
+class Named(NamedTuple):
+    """A structure of a file, with the name and the folder of its results."""
+
+    frame: Frame
+    name: str
+    folder: Path
+
+
+def with_folders(
+    input: str | Path | Sequence[str | Path],
+    output: str | Path | None,
+    done: str,
+    of_several: str,
+    reading: ReadingOptions | None = None,
+) -> Iterator[Named]:
+    """The structures of files, each with a folder of its own.
+
+    Args:
+        input: a file that ASE reads, a glob, or several.
+        output: the folder; by default ``NAME.DONE`` in the working folder. The folders of several
+            structures lie in it.
+        done: what is done with the structures.
+        of_several: the default name of the folder for several files.
+        reading: what the files leave open.
+
+    Raises:
+        StructureFileError: as :func:`molnet.graph.frames.read_frames`.
+    """
+    files = resolve_paths(input)
+    named = f"{files[0].name.partition('.')[0]}.{done}" if len(files) == 1 else of_several
+    folder = Path(named if output is None else output)
+    for file in files:
+        frames = list(frames_of(file, reading or ReadingOptions()))
+        for frame in frames:
+            name = file.stem if len(frames) == 1 else f"{file.stem} {frame.number}"
+            alone = len(files) == len(frames) == 1
+            yield Named(frame, name, folder if alone else folder / name.replace(" ", "-"))
 
 
 def default_output(files: Sequence[Path], done: str, of_several: str) -> Path:

@@ -142,3 +142,9 @@ def fixed_atoms(atoms: Atoms) -> set[int]:
     """The atoms that ``FixAtoms`` holds."""
     held = [one.index for one in atoms.constraints if isinstance(one, FixAtoms)]
     return {int(atom) for some in held for atom in some}
+
+
+def free_atoms(atoms: Atoms) -> list[int] | None:
+    """The atoms that no ``FixAtoms`` holds; None for all."""
+    fixed = fixed_atoms(atoms)
+    return [i for i in range(len(atoms)) if i not in fixed] if fixed else None

@@ -1,7 +1,6 @@
 """Minimum-energy paths between structures from files: checked, relaxed, found, written."""
 
 import csv
-import logging
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -22,17 +21,15 @@ from molnet.models import (
     PredictionError,
     UnseenChargeWarning,
 )
-from molnet.models.domain import DISTANCES, Outside
+from molnet.models.domain import Outside
 from molnet.progress import progress
+from molnet.simulate.beforehand import outside_of, relaxed_first
 from molnet.simulate.changes import bond_changes, displacements
 from molnet.simulate.inputs import frames_of
-from molnet.simulate.motion import fixed_atoms
+from molnet.simulate.motion import fixed_atoms, free_atoms
 from molnet.simulate.neb import MinimumEnergyPath, interpolated, minimum_energy_path
-from molnet.simulate.relaxation import relax
 from molnet.simulate.vibrations import Vibrations, vibrations
 from molnet.simulate.writing import explained_place
-
-logger = logging.getLogger(__name__)
 
 IMAGES = 11
 """How many structures a path has unless told otherwise."""
@@ -244,7 +241,7 @@ def path_between_files(
         path,
         settings.fmax,
         _saddle(frozen, path) if settings.frequencies else None,
-        _outside(frozen, path),
+        outside_of(frozen, path.images, [f"image {place}" for place in range(len(path.images))]),
         bond_changes(path.images[0], path.images[-1]),
         folder,
     )
@@ -325,16 +322,7 @@ def _formula(atoms: Atoms) -> str:
 def _relaxed(
     model: FrozenModel, ends: list[Atoms], fmax: float, places: Sequence[str]
 ) -> list[Atoms]:
-    relaxed = sorted(relax(model, ends, fmax=fmax, steps=2000), key=lambda one: one.place)
-    for one, place in zip(relaxed, places, strict=True):
-        if one.fault is not None:
-            raise StructureFileError(f"{place}: {one.fault}")
-        if not one.converged:
-            logger.warning(
-                "%s: not relaxed after %d steps, the largest force is %.4f eV/Å (ends_fmax=%g)",
-                *(place, one.steps, one.force, fmax),
-            )
-    first, last = (one.atoms for one in relaxed)
+    first, last = relaxed_first(model, ends, places, fmax, "ends_fmax")
     moved = float(displacements(first, last).max())
     if moved < SAME:
         raise PathError(
@@ -366,21 +354,7 @@ def _saddle(model: FrozenModel, path: MinimumEnergyPath) -> Vibrations | None:
     if path.highest in (0, len(path.images) - 1):
         return None
     atoms = path.images[path.highest]
-    fixed = fixed_atoms(atoms)
-    moving = [i for i in range(len(atoms)) if i not in fixed] if fixed else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OutsideDomainWarning)  # told by images
         warnings.simplefilter("ignore", UnseenChargeWarning)
-        return vibrations(model, atoms, moving)
-
-
-def _outside(model: FrozenModel, path: MinimumEnergyPath) -> Outside:
-    outside = Outside()
-    with warnings.catch_warnings():
-        for kind in (UnseenChargeWarning, OutsideDomainWarning):
-            warnings.simplefilter("ignore", kind)  # told by images
-        predictions = model.predict(path.images, 64, lambda *_: None)
-    for place, prediction in enumerate(predictions):
-        if DISTANCES in prediction:
-            outside.add(f"image {place}", prediction[DISTANCES], path.images[0].numbers)
-    return outside
+        return vibrations(model, atoms, free_atoms(atoms))

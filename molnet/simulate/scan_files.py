@@ -1,8 +1,6 @@
 """Scans of structures from files: tables, structures and warnings."""
 
 import csv
-import logging
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +11,16 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from molnet.graph import StructureError
-from molnet.graph.frames import ReadingOptions, StructureFileError, frame_name, resolve_paths
-from molnet.models import (
-    FrozenModel,
-    Model,
-    OutsideDomainWarning,
-    PredictionError,
-    UnseenChargeWarning,
-)
-from molnet.models.domain import DISTANCES, Outside
+from molnet.graph.frames import StructureFileError, frame_name
+from molnet.models import FrozenModel, Model, PredictionError
+from molnet.models.domain import Outside
 from molnet.progress import progress
+from molnet.simulate.beforehand import outside_of
 from molnet.simulate.changes import bond_changes
-from molnet.simulate.inputs import frames_of
+from molnet.simulate.inputs import with_folders
 from molnet.simulate.internal_coordinate import CoordinateError, InternalCoordinate
 from molnet.simulate.scan import Scan, scan
 from molnet.simulate.writing import explained_place
-
-logger = logging.getLogger(__name__)
 
 MOST_POINTS = 10_000
 SHOWN = 3
@@ -106,8 +97,7 @@ class ScanOfFile:
 
     def at(self, point: int) -> str:
         """The place of a point, such as ``120°``."""
-        unit = self.scan.coordinate.unit
-        return f"{self.scan.values[point]:.6g}{'°' if unit == '°' else f' {unit}'}"
+        return place_of(self.scan, point)
 
     @property
     def title(self) -> str:
@@ -174,6 +164,12 @@ class ScanOfFile:
         return self.scan.points[point].converged or not self.scan.relaxed
 
 
+def place_of(scan: Scan, point: int) -> str:
+    """The value of the coordinate at a point, such as ``120°``."""
+    unit = scan.coordinate.unit
+    return f"{scan.values[point]:.6g}{'°' if unit == '°' else f' {unit}'}"
+
+
 def scan_files(
     model: Model,
     input: str | Path | Sequence[str | Path],
@@ -198,26 +194,18 @@ def scan_files(
         ValueError: settings that are not possible, or an output that holds a scan already.
         OSError: the output cannot be written.
     """
-    files = resolve_paths(input)
-    named = f"{files[0].name.partition('.')[0]}.scan" if len(files) == 1 else "scans"
-    folder = Path(named if output is None else output)
     frozen = FrozenModel(model)
-    for file in files:
-        frames = list(frames_of(file, ReadingOptions()))
-        for _, number, atoms in frames:
-            name = file.stem if len(frames) == 1 else f"{file.stem} {number}"
-            alone = len(files) == len(frames) == 1
-            own = folder if alone else folder / name.replace(" ", "-")
-            if (own / "scan.csv").exists():
-                raise ValueError(
-                    f"{own} holds a scan already: choose another folder with output=FOLDER"
-                )
-            try:
-                result = _scanned(frozen, name, atoms, settings, own)
-            except (StructureError, PredictionError, CoordinateError) as error:
-                raise StructureFileError(f"{frame_name(file, number)}: {error}") from error
-            write(result)
-            yield result
+    for (file, number, atoms), name, own in with_folders(input, output, "scan", "scans"):
+        if (own / "scan.csv").exists():
+            raise ValueError(
+                f"{own} holds a scan already: choose another folder with output=FOLDER"
+            )
+        try:
+            result = _scanned(frozen, name, atoms, settings, own)
+        except (StructureError, PredictionError, CoordinateError) as error:
+            raise StructureFileError(f"{frame_name(file, number)}: {error}") from error
+        write(result)
+        yield result
 
 
 def _scanned(
@@ -241,19 +229,14 @@ def _scanned(
     sound = [place for place, point in enumerate(found.points) if point.fault is None]
     if not sound:
         raise StructureError(str(found.points[0].fault))
-    outside = Outside()
-    bonds: list[str] = []
-    result = ScanOfFile(name, atoms, found, outside, bonds, folder)
-    with warnings.catch_warnings():
-        for kind in (UnseenChargeWarning, OutsideDomainWarning):
-            warnings.simplefilter("ignore", kind)  # told by points
-        predictions = model.predict([found.structures[p] for p in sound], 64, lambda *_: None)
-    for place, prediction in zip(sound, predictions, strict=True):
-        if DISTANCES in prediction:
-            outside.add(result.at(place), prediction[DISTANCES], atoms.numbers)
-        if changes := bond_changes(atoms, found.structures[place]):
-            bonds.append(f"{result.at(place)}: {', '.join(changes[:SHOWN])}")
-    return result
+    structures = [found.structures[place] for place in sound]
+    names = [place_of(found, place) for place in sound]
+    bonds = [
+        f"{name}: {', '.join(changes[:SHOWN])}"
+        for name, structure in zip(names, structures, strict=True)
+        if (changes := bond_changes(atoms, structure))
+    ]
+    return ScanOfFile(name, atoms, found, outside_of(model, structures, names), bonds, folder)
 
 
 def write(result: ScanOfFile) -> None:

@@ -14,15 +14,15 @@ from pathlib import Path
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixAtoms
 
 from molnet.graph import StructureError
-from molnet.graph.frames import ReadingOptions, StructureFileError, frame_name, resolve_paths
+from molnet.graph.frames import ReadingOptions, StructureFileError, frame_name
 from molnet.models import FrozenModel, Model, PredictionError
-from molnet.simulate.inputs import frames_of
+from molnet.simulate.beforehand import relaxed_first
+from molnet.simulate.inputs import with_folders
+from molnet.simulate.motion import free_atoms
 from molnet.simulate.phonon_files import PhononsOfFile, write_phonons
 from molnet.simulate.phonons import MissingPhonopyError, Phonons, check_phonopy, phonons
-from molnet.simulate.relaxation import relax
 from molnet.simulate.vibrations import Vibrations, vibrations
 
 logger = logging.getLogger(__name__)
@@ -126,48 +126,41 @@ def vibrations_of_files(
             f"expected temperature > 0 K and pressure > 0 bar, received {temperature} and "
             f"{pressure}"
         )
-    files = resolve_paths(input)
-    named = f"{files[0].name.partition('.')[0]}.vibrations" if len(files) == 1 else "vibrations"
-    folder = Path(named if output is None else output)
     frozen = FrozenModel(model)
-    for file in files:
-        frames = list(frames_of(file, reading or ReadingOptions()))
-        for _, number, atoms in frames:
-            place = frame_name(file, number)
-            name = file.stem if len(frames) == 1 else f"{file.stem} {number}"
-            alone = len(files) == len(frames) == 1
-            own = folder if alone else folder / name.replace(" ", "-")
-            _check_empty(own)
-            chosen = _vibrating(atoms) if indices is None else indices
-            extended = supercell if chosen is None and atoms.pbc.all() else None
-            if extended is not None:
-                _check_phonopy(place)
-            try:
-                with _told_once(place):
-                    if fmax is not None:
-                        atoms = _relaxed(frozen.model, atoms, fmax, place)
-                    found: Vibrations | Phonons
-                    if extended is None:
-                        found = vibrations(frozen, atoms, chosen)
-                    else:
-                        found = phonons(frozen, atoms, extended, symprec)
-                    force = _largest_force(frozen, atoms, chosen)
-            except (StructureError, PredictionError, IndexError) as error:
-                raise StructureFileError(f"{place}: {error}") from error
-            if force > SHOWN_FORCE:
-                logger.warning(
-                    "%s: the largest force is %.3f eV/Å, so this is no stationary point and its "
-                    "frequencies mean little. Relax it (fmax=0.001).",
-                    *(place, force),
-                )
-            if isinstance(found, Phonons):
-                crystal = PhononsOfFile(name, found, temperature, force, own)
-                write_phonons(crystal)
-                yield crystal
-            else:
-                result = VibrationsOfFile(name, found, temperature, pressure, force, own)
-                write(result)
-                yield result
+    structures = with_folders(input, output, "vibrations", "vibrations", reading)
+    for (file, number, atoms), name, own in structures:
+        place = frame_name(file, number)
+        _check_empty(own)
+        chosen = free_atoms(atoms) if indices is None else indices
+        extended = supercell if chosen is None and atoms.pbc.all() else None
+        if extended is not None:
+            _check_phonopy(place)
+        try:
+            with _told_once(place):
+                if fmax is not None:
+                    (atoms,) = relaxed_first(frozen, [atoms], [place], fmax)
+                found: Vibrations | Phonons
+                if extended is None:
+                    found = vibrations(frozen, atoms, chosen)
+                else:
+                    found = phonons(frozen, atoms, extended, symprec)
+                force = _largest_force(frozen, atoms, chosen)
+        except (StructureError, PredictionError, IndexError) as error:
+            raise StructureFileError(f"{place}: {error}") from error
+        if force > SHOWN_FORCE:
+            logger.warning(
+                "%s: the largest force is %.3f eV/Å, so this is no stationary point and its "
+                "frequencies mean little. Relax it (fmax=0.001).",
+                *(place, force),
+            )
+        if isinstance(found, Phonons):
+            crystal = PhononsOfFile(name, found, temperature, force, own)
+            write_phonons(crystal)
+            yield crystal
+        else:
+            result = VibrationsOfFile(name, found, temperature, pressure, force, own)
+            write(result)
+            yield result
 
 
 def _check_empty(folder: Path) -> None:
@@ -231,24 +224,6 @@ def _told_once(place: str) -> Iterator[None]:
         yield
     for text in dict.fromkeys(str(warning.message) for warning in caught):
         logger.warning("%s: %s", place, text)
-
-
-def _relaxed(model: Model, atoms: Atoms, fmax: float, place: str) -> Atoms:
-    (one,) = relax(model, [atoms], fmax=fmax, steps=2000)
-    if one.fault is not None:
-        raise StructureFileError(f"{place}: {one.fault}")
-    if not one.converged:
-        logger.warning(
-            "%s: not relaxed after %d steps, the largest force is %.4f eV/Å (fmax=%g)",
-            *(place, one.steps, one.force, fmax),
-        )
-    return one.atoms
-
-
-def _vibrating(atoms: Atoms) -> Sequence[int] | None:
-    """Atoms that no ``FixAtoms`` holds; None for all."""
-    fixed = {int(i) for one in atoms.constraints if isinstance(one, FixAtoms) for i in one.index}
-    return [i for i in range(len(atoms)) if i not in fixed] if fixed else None
 
 
 def _largest_force(model: FrozenModel, atoms: Atoms, indices: Sequence[int] | None) -> float:
