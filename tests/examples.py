@@ -2,8 +2,8 @@
 
 Blocks of ``sh`` are commands, each run in the folder; blocks of ``python`` are programs; a block of
 ``python`` or ``yaml`` whose first line is ``# NAME`` is a file of that name. Trainings end after
-two steps. QM9 is composed, not trained. Each example runs in a process of its own, forked from this
-one, so that libraries are imported once.
+two steps, searches after two trainings. QM9 is composed, not trained. Each example runs in a
+process of its own, forked from this one, so that libraries are imported once.
 """
 
 import multiprocessing
@@ -57,6 +57,8 @@ def run(kind: str, text: str) -> None:
         return
     if "dataset=qm9" in words:
         words += ["--cfg", "job"]
+    if any("sweeper" in word or word == "experiment=rates" for word in words):
+        words.append(f"hydra.sweeper.n_trials={STEPS}")
     if words[0] == "molnet":
         from molnet.commands.console import main
 

@@ -25,7 +25,7 @@ PAGES = [
     *(ROOT / folder / "README.md" for folder in ("conf", "data", "molnet", "scripts")),
     ROOT / ".github" / "CONTRIBUTING.md",
 ]
-DOCUMENTED = ["molnet", "!molnet.kernels", "!molnet.training", "!molnet.commands"]
+DOCUMENTED = ["molnet", "!molnet.kernels", "!molnet.training", "!molnet.sweeps", "!molnet.commands"]
 """The modules of the reference; what is left out is not made to be called."""
 
 

@@ -57,16 +57,16 @@ def run_command(
     composed, text = False, None
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name=primary)
-    def job(config: DictConfig) -> None:
+    def job(config: DictConfig) -> object:
         nonlocal composed, text
         composed = True
         with explained(wants_traceback):
             config.merge_with(values)
-            if wants_help:
-                text = help_text(name, config, topics)
-            else:
+            if not wants_help:
                 _tell_closed_pipes()
-                task(config)
+                return task(config)
+            text = help_text(name, config, topics)
+        return None
 
     try:
         with explained(wants_traceback):

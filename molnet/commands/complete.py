@@ -24,6 +24,9 @@ VALUES = {
 }
 """Settings with a few possible values, which ``conf/`` lists in comments only."""
 
+SET_BY_PROGRAM = ("run_folder", "trial")
+"""Settings that are not typed."""
+
 FOLDERS = ("model", "resume", "hydra.run.dir")
 """Settings that name folders."""
 
@@ -98,9 +101,10 @@ class Configuration:
         has_file = any("=" not in word and not word.startswith("-") for word in given)
         content = _read(file)
         self.settings = {k: v for k, v in content.items() if k not in ("defaults", "hydra")}
-        self.settings.pop("run_folder", None)
+        for key in SET_BY_PROGRAM:
+            self.settings.pop(key, None)
         entries = [entry for entry in content.get("defaults", []) if isinstance(entry, dict)]
-        names = [group for entry in entries for group in entry]
+        names = [group.removeprefix("override ") for entry in entries for group in entry]
         self.groups = {name: self._options(name) for name in names if (CONF / name).is_dir()}
         if has_file and "dataset" in self.groups:
             self.given.append(("dataset", "structures"))
@@ -112,6 +116,8 @@ class Configuration:
         for key in [*self.settings, *self.groups]:
             yield f"{key}="
         for group in self.groups:
+            if "/" in group:
+                continue  # its settings are those of Hydra
             if word == group:
                 yield f"{group}."
             elif word.startswith(f"{group}."):

@@ -16,8 +16,8 @@ FLAGS = ("--help", "-h")
 ALL = "all"
 """The topic of everything."""
 
-SET_BY_PROGRAM = ("run_folder",)
-"""Keys that have another name on the command line, here hydra.run.dir."""
+SET_BY_PROGRAM = ("run_folder", "trial")
+"""Keys that the program sets: run_folder is hydra.run.dir on the command line."""
 
 WIDTH = 80
 INDENT = 18

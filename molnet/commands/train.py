@@ -21,6 +21,8 @@ from molnet.training.interruption import word_for
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from molnet.training.interruption import RunInterrupted
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command.
@@ -70,26 +72,38 @@ def with_network(arguments: list[str]) -> list[str]:
     return [*arguments, "model=parent"]
 
 
-def train(config: "DictConfig") -> None:
-    """Train as the settings of ``conf/train.yaml`` say."""
+def train(config: "DictConfig") -> float | None:
+    """Train as the settings of ``conf/train.yaml`` say.
+
+    Returns:
+        The objective, in a sweep.
+    """
     # Imported here, so that mistakes on the command line are told before torch is loaded.
     with importing():
+        from molnet.commands.trial import in_sweep, run_trial
         from molnet.kernels.allocator import reuse_freed_memory
         from molnet.training.interruption import RunInterrupted
-        from molnet.training.invocation import command
         from molnet.training.run import train
 
     reuse_freed_memory()
     try:
+        if in_sweep():
+            return run_trial(config, lambda judge: train(config, "train.log", judge=judge))
         train(config, log_file="train.log")
     except RunInterrupted as interruption:
-        said = word_for(interruption.number)
-        if interruption.checkpoint is None:
-            print(f"\n{said} before the first checkpoint was saved.", file=sys.stderr)
-        else:
-            resume = shlex.quote(f"resume={interruption.checkpoint}")
-            print(
-                f"\n{said}; the state is saved. Continue with\n\n  {command('train')} {resume}\n",
-                file=sys.stderr,
-            )
+        print(f"\n{_after(interruption, in_sweep())}", file=sys.stderr)
         sys.exit(128 + interruption.number)
+    return None
+
+
+def _after(interruption: "RunInterrupted", is_one_of_several: bool) -> str:
+    """What is saved, and how to continue."""
+    from molnet.training.invocation import command
+
+    said = word_for(interruption.number)
+    if interruption.checkpoint is None:
+        return f"{said} before the first checkpoint was saved."
+    if is_one_of_several:  # the sweep says how
+        return f"{said}; the state is saved."
+    resume = shlex.quote(f"resume={interruption.checkpoint}")
+    return f"{said}; the state is saved. Continue with\n\n  {command('train')} {resume}\n"

@@ -145,7 +145,9 @@ class TrainConfig:
     logger: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     finetune: str | None = None
+    objective: str = "validation/loss"
     resume: str | None = None
+    trial: Any = None
     run_folder: str = MISSING
 
 

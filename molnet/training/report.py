@@ -148,7 +148,7 @@ def written_files(folder: Path) -> str:
     there = {name: what for name, what in WORTH_OPENING.items() if any(folder.glob(name))}
     width = max(map(len, there), default=0)
     lines = [f"  {name:{width}}  {what}" for name, what in there.items()]
-    return "\n".join([f"in {_shown(folder)}:", *lines])
+    return "\n".join([f"in {shown_path(folder)}:", *lines])
 
 
 def already_finished(folder: Path, limits: TrainerConfig) -> str:
@@ -161,7 +161,7 @@ def already_finished(folder: Path, limits: TrainerConfig) -> str:
 
 def next_commands(folder: Path, limits: TrainerConfig) -> str:
     """What to do with the model of a run: predict, evaluate, train on."""
-    model = shlex.quote(f"model={_shown(folder)}")
+    model = shlex.quote(f"model={shown_path(folder)}")
     return (
         "next:\n"
         f"  {command('predict')} {model} FILE\n"
@@ -179,10 +179,10 @@ def _longer(folder: Path, limits: TrainerConfig) -> str:
         longer.append(f"trainer.max_steps={2 * limits.max_steps}")
     if limits.max_time is not None:
         longer.append(f"trainer.max_time={format_duration(2 * parse_duration(limits.max_time))}")
-    return " ".join([command("train"), shlex.quote(f"resume={_shown(folder)}"), *longer])
+    return " ".join([command("train"), shlex.quote(f"resume={shown_path(folder)}"), *longer])
 
 
-def _shown(folder: Path) -> Path:
+def shown_path(folder: Path) -> Path:
     """The shortest name for a folder."""
     here = Path.cwd()
     return folder.relative_to(here) if folder.is_relative_to(here) else folder

@@ -45,7 +45,7 @@ FIXED = (
 )
 """Settings, or groups of settings, that must not change when a run is resumed."""
 
-OF_THE_FOLDER = ("resume", "run_folder", "arguments", "logger")
+OF_THE_FOLDER = ("resume", "run_folder", "arguments", "logger", "trial")
 """Recorded settings that belong to the folder, and may change when a run is resumed."""
 
 
@@ -198,7 +198,9 @@ def given_arguments(arguments: Sequence[str] | None = None) -> list[str]:
 
 def _settings_among(arguments: Sequence[str]) -> list[str]:
     return [
-        argument for argument in arguments if not argument.startswith(("resume=", "hydra", "-"))
+        argument
+        for argument in arguments
+        if not argument.startswith(("resume=", "trial=", "hydra", "-"))
     ]
 
 
@@ -245,7 +247,7 @@ def _primary_config(recorded: Mapping[str, Any], given: Collection[str]) -> dict
     chosen = [
         entry if key.startswith("override ") else {key: None} for entry in groups for key in entry
     ]
-    rest = {key: conf[key] for key in ("resume", "run_folder", "hydra")}
+    rest = {key: conf[key] for key in ("resume", "trial", "run_folder", "hydra")}
     return {**settings, **rest, "defaults": ["_self_", *chosen]}
 
 

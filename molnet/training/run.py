@@ -35,6 +35,7 @@ from molnet.training.interruption import RunInterrupted, number_of
 from molnet.training.losses import Loss, LossTerm
 from molnet.training.missing import missing_settings_named
 from molnet.training.module import TrainingDivergedError, TrainingModule
+from molnet.training.objective import Judge, check_objective, objective_of, recorded_objective
 from molnet.training.page import run_page, write_page
 from molnet.training.plots import plot_learning_curves
 from molnet.training.report import already_finished, describe_run, next_commands, written_files
@@ -58,7 +59,10 @@ EVALUATED_TRAINING_STRUCTURES = 1000
 
 
 def train(
-    config: DictConfig, log_file: str | None = None, arguments: Sequence[str] | None = None
+    config: DictConfig,
+    log_file: str | None = None,
+    arguments: Sequence[str] | None = None,
+    judge: Judge | None = None,
 ) -> dict[str, Any]:
     """Train a model as ``scripts/train.py`` does.
 
@@ -70,10 +74,11 @@ def train(
         log_file: name of a file in the run's folder for all that is logged.
         arguments: the command line, by which ``resume=auto`` knows a run again; by default that of
             the program which Hydra runs.
+        judge: may end the training early.
 
     Returns:
         What ``metrics.json`` in the run's folder holds: for each part of the split and each
-        quantity ``mae``, ``rmse``, ``count`` and ``unit``; seconds; versions.
+        quantity ``mae``, ``rmse``, ``count`` and ``unit``; the objective; seconds; versions.
 
     Raises:
         ConfigError: settings are unknown, missing or contradictory; the folder is used by another
@@ -81,6 +86,7 @@ def train(
         ValueError: the data cannot be used, or the loss diverges; the message says what to do.
         OSError: the run's folder cannot be written.
         RunInterrupted: Ctrl-C; holds the checkpoint to resume from.
+        TrainingPruned: the judge has ended the training.
     """
     started = time.monotonic()
     config = with_network_of_parent(config)
@@ -88,6 +94,7 @@ def train(
     plain: Any = OmegaConf.to_container(config, resolve=True)
     plain["dataset"] = plain_data_set(settings.dataset, plain["dataset"]["_target_"])
     plain["arguments"] = given_arguments(arguments)
+    plain.pop("trial", None)  # may hold a password
     folder = Path(settings.run_folder).absolute()
     checkpoint = checkpoint_of(settings.resume, folder)
     try:
@@ -100,8 +107,9 @@ def train(
                 check_resumable(checkpoint, plain)
                 if (metrics := finished(folder, checkpoint, settings)) is not None:
                     log.info("%s", already_finished(folder, settings.trainer))
-                    return metrics
-            prepared = _prepare(settings, plain, folder, checkpoint)
+                    objective = recorded_objective(checkpoint, settings.objective)
+                    return metrics | {"objective": objective}
+            prepared = _prepare(settings, plain, folder, checkpoint, judge)
             if checkpoint is not None:
                 changes = check_resumable(checkpoint, plain)
                 plain["arguments"] = read_checkpoint(checkpoint)["config"].get("arguments", [])
@@ -143,13 +151,17 @@ def _must_lack(resume: str | None, checkpoint: Path | None, folder: Path) -> Seq
 
 
 def _prepare(
-    settings: TrainConfig, plain: dict[str, Any], folder: Path, checkpoint: Path | None
+    settings: TrainConfig,
+    plain: dict[str, Any],
+    folder: Path,
+    checkpoint: Path | None,
+    judge: Judge | None,
 ) -> _Prepared:
     if settings.trainer.threads is not None:
         torch.set_num_threads(settings.trainer.threads)
     seed_everything(settings.seed, verbose=False)
     with quiet_lightning():
-        run = make_trainer(settings, folder)
+        run = make_trainer(settings, folder, judge)
     data, split = _data(settings, plain["arguments"])
     plain["dataset_checksum"] = data.store.checksum
     if settings.finetune is not None and checkpoint is not None:
@@ -162,6 +174,7 @@ def _prepare(
     module = TrainingModule(
         model, _loss(settings, model), instantiate(settings.optimizer), config=plain
     )
+    check_objective(settings.objective, module.validation_sums.errors.units)
     return _Prepared(run, data, split, module)
 
 
@@ -186,9 +199,11 @@ def _train(
     for name, part in _evaluated_parts(data).items():
         results.add(name, part, in_order(part, settings.dataset), in_full=name == "test")
     plot_learning_curves(run.history.rows, folder / "learning_curves.png")
+    best_epoch = run.checkpoints.best_epoch
     metrics = results.write(
+        objective=objective_of(run.history.rows, best_epoch, settings.objective),
         epochs=len(run.history.rows),
-        best_epoch=run.checkpoints.best_epoch,
+        best_epoch=best_epoch,
         data_wait=float(np.mean([row["data_wait"] for row in run.history.rows])),
         seconds={
             "preparation_and_training": round(trained - started, 1),

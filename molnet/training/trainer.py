@@ -21,6 +21,7 @@ from molnet.training.checkpoints import Checkpoints
 from molnet.training.config import ConfigError, TrainConfig
 from molnet.training.durations import parse_duration
 from molnet.training.interruption import Interruption
+from molnet.training.objective import Judge, Pruning
 from molnet.training.progress import ProgressDisplay
 
 
@@ -34,8 +35,13 @@ class RunTrainer:
     checkpoints: Checkpoints
 
 
-def make_trainer(settings: TrainConfig, folder: Path) -> RunTrainer:
+def make_trainer(settings: TrainConfig, folder: Path, judge: Judge | None = None) -> RunTrainer:
     """The trainer of a run that writes to ``folder``.
+
+    Args:
+        settings: of the run.
+        folder: of the run.
+        judge: may end the training early.
 
     Raises:
         ConfigError: the device that is asked for is not there.
@@ -61,6 +67,7 @@ def make_trainer(settings: TrainConfig, folder: Path) -> RunTrainer:
         history,
         ProgressDisplay(budget, checkpoints, limits.progress_bar),
         checkpoints,
+        *([] if judge is None else [Pruning(judge, settings.objective, history)]),
     ]
     try:
         trainer = Trainer(

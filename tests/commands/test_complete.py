@@ -52,7 +52,7 @@ def test_files_settings_and_flags(folder: Path) -> None:
     assert completed("predict", "runs/") == {"runs/first/"}
     assert completed("predict", "ou") == {"output="}
     assert completed("predict", "--") == {"--help", "--config-dir", "--multirun"}
-    assert completed("train", "hydra") == {"hydra.run.dir="}
+    assert completed("train", "hydra") == {"hydra.run.dir=", "hydra/sweeper="}
     assert not {"run_folder=", "hydra=", "defaults="} & completed("train", "")
 
 
@@ -91,7 +91,10 @@ def test_values(folder: Path, words: list[str], expected: set[str]) -> None:
     assert completed(*words) == expected
 
 
-@pytest.mark.parametrize("group", [path.name for path in CONF.iterdir() if path.is_dir()])
+GROUPS = [path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra"]
+
+
+@pytest.mark.parametrize("group", [*GROUPS, "hydra/sweeper"])
 def test_every_choice(group: str) -> None:
     choices = {f"{group}={file.stem}" for file in (CONF / group).glob("*.yaml")}
     assert completed("train", f"{group}=") == choices

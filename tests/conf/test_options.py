@@ -52,6 +52,17 @@ def test_every_option_composes(option: str, tmp_path: Path) -> None:
     AveragedWeights(settings.callbacks.ema_decay)
 
 
+@pytest.mark.parametrize("group", ["sampler", "pruner"])
+def test_every_option_of_a_search_is_made(group: str) -> None:
+    study = pytest.importorskip("molnet.sweeps.study")
+    make = {"sampler": study.sampler_of, "pruner": study.pruner_of}[group]
+    for path in (CONF / "hydra" / "sweeper" / group).glob("*.yaml"):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            chosen = ["hydra/sweeper=optuna", f"hydra/sweeper/{group}={path.stem}"]
+            config = compose("train", ["run_folder=here", *chosen], return_hydra_config=True)
+        make(OmegaConf.to_container(config.hydra.sweeper[group]))
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes(experiment: str) -> None:
     checked(f"experiment={experiment}")
