@@ -14,6 +14,9 @@ CONF = ROOT / "conf"
 DATA = ROOT / "data"
 MODELS = DATA / "models"
 
+PLUGINS = _PACKAGE / "sweeps" / "plugin"
+"""Holds a package ``hydra_plugins``, where Hydra finds sweepers if this folder is on the path."""
+
 DEFAULT_MODEL = "organic"
 """The model of predictions that name none."""
 

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from molnet.bundled import CONF
+from molnet.bundled import CONF, PLUGINS
 from molnet.commands.explained import explained, one_line
 from molnet.commands.help import FLAGS, help_text
 from molnet.training.errors import ConfigError
@@ -54,6 +54,8 @@ def run_command(
         primary = f"resumed_{name}"
         ConfigStore.instance().store(primary, settings)
 
+    if str(PLUGINS) not in sys.path:
+        sys.path.append(str(PLUGINS))
     composed, text = False, None
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name=primary)

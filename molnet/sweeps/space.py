@@ -79,11 +79,13 @@ def space_of(
 
 
 def _space(params: Mapping[str, Any], when: Mapping[str, Any], given: Sequence[Override]) -> Space:
-    keys = {_key(override) for override in given}
+    last = {_key(override): override for override in given}  # which has precedence, as always
     texts = [readable(f"{key}={_typed(value)}") for key, value in params.items()]
     space = Space()
-    for override in [*(o for o in _overrides(texts) if _key(o) not in keys), *given]:
+    for override in [*(o for o in _overrides(texts) if _key(o) not in last), *given]:
         if override.is_sweep_override():
+            if last.get(_key(override), override) is not override:
+                continue
             space.searched[_key(override)] = distribution_of(override)
         else:
             space.fixed.append(str(override.input_line))

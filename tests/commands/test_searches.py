@@ -127,9 +127,9 @@ def test_two_workers_of_which_one_is_killed(
 
 
 def test_a_trial_that_is_worse_than_others_is_ended(run: Run, small: list[str]) -> None:
-    more = ["hydra.sweeper.n_trials=2", "trainer.max_epochs=4", "optimizer.lr=choice(1e-2,1e-7)"]
+    more = ["hydra.sweeper.n_trials=2", "trainer.max_epochs=4", "optimizer.lr=choice(1e-7,1e-2)"]
     pruner = ["hydra.sweeper.pruner.n_startup_trials=1", "hydra.sweeper.pruner.n_warmup_steps=1"]
-    sampler = ["hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=1"]
+    sampler = ["hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=0"]
     status, output, errors = run("train.py", *search(small, *more, *pruner, *sampler))
     assert status == 0, errors
     assert "sweep of 2 trainings (1 pruned):" in output
@@ -156,8 +156,8 @@ def test_a_search_without_success_ends_early(run: Run, small: list[str]) -> None
         (["hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: expected 1 or more"),
         (["optimizer.lr=1e-3"], "nothing is searched: give some setting several values"),
         (["hydra.sweeper.storage=sqlite:///x.db"], "name this one, hydra.sweeper.study_name=NAME"),
-        (["hydra.sweeper.sampler._target_=optuna.samplers.TPE"], "did you mean 'TPESampler'?"),
-        (["optimizer.lrr=1,2"], "unknown option optimizer.lrr: did you mean 'lr'?"),
+        (["hydra.sweeper.sampler._target_=optuna.samplers.TPE"], "RandomSampler, TPESampler"),
+        (["optimizer.lrr=1,2"], "unknown option optimizer.lrr: did you mean 'optimizer.lr'?"),
         (["hydra/sweeper=optune"], "did you mean 'optuna'?"),
     ],
 )
@@ -165,4 +165,4 @@ def test_mistakes_are_explained(run: Run, small: list[str], more: list[str], ans
     status, output, errors = run("train.py", *search(small, *more))
     assert status == 1
     assert answer in errors
-    assert "epoch" not in output
+    assert "validation errors (mean" not in output

@@ -12,10 +12,7 @@ import pytest
 from ase.build import molecule
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKED = (
-    *("molnet", "hydra_plugins", "conf", "data"),
-    *("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml"),
-)
+PACKED = ("molnet", "conf", "data", "LICENSE", "MANIFEST.in", "README.md", "pyproject.toml")
 
 
 @pytest.fixture(scope="module")

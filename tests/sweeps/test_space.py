@@ -79,3 +79,10 @@ def test_conditions_decide_what_a_trial_chooses() -> None:
 def test_mistakes_are_explained(arguments: list[str], when: dict[str, Any], answer: str) -> None:
     with pytest.raises(ConfigError, match=answer):
         space_of(arguments, None, when)
+
+
+def test_the_last_of_several_values_has_precedence() -> None:
+    space = space_of(["a=1,2", "b=interval(1,2)", "a=3", "b=4,5"])
+    assert list(space.searched) == ["b"]
+    assert "a=3" in space.fixed
+    assert space.searched["b"].choices == (4, 5) or space.searched["b"].choices == ("4", "5")

@@ -1,4 +1,4 @@
-"""Hydra finds the sweepers of molnet here; every program with Hydra imports this module."""
+"""Hydra finds the sweepers of molnet here, as :data:`molnet.bundled.PLUGINS` is on the path."""
 
 from typing import Any
 
