@@ -12,6 +12,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from molnet.bundled import CONF, PLUGINS
@@ -54,8 +55,7 @@ def run_command(
         primary = f"resumed_{name}"
         ConfigStore.instance().store(primary, settings)
 
-    if str(PLUGINS) not in sys.path:
-        sys.path.append(str(PLUGINS))
+    _tell_hydra_of_sweepers()
     composed, text = False, None
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name=primary)
@@ -85,6 +85,17 @@ def run_command(
         discard_empty_folders()
     if text is not None:
         print(text)
+
+
+def _tell_hydra_of_sweepers() -> None:
+    """Hydra looks for plugins once in a process, perhaps before this one."""
+    if str(PLUGINS) in sys.path:
+        return
+    sys.path.append(str(PLUGINS))
+    from hydra_plugins.molnet_sweepers import GridSweeper, OptunaSweeper
+
+    for sweeper in GridSweeper, OptunaSweeper:
+        Plugins.instance().register(sweeper)
 
 
 def _tell_closed_pipes() -> None:

@@ -19,8 +19,8 @@ Array = NDArray[np.float64]
 FMAX = 1e-3
 """eV/Å, at which both sides count as relaxed."""
 STEP = 1e-5
-"""Å, of finite differences of the model, in float64: the third derivatives of its splines jump, which
-costs finite differences one order."""
+"""Å, of finite differences of the model, in float64: the third derivatives of its splines jump,
+which costs finite differences one order."""
 STEP_OF_XTB = 5e-3
 """Å, where forces are known to about 1e-6 eV/Å."""
 

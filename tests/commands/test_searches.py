@@ -135,7 +135,7 @@ def test_a_trial_that_is_worse_than_others_is_ended(run: Run, small: list[str]) 
     assert "sweep of 2 trainings (1 pruned):" in output
     records = [json.loads(Path(f"sweep/trials/{n}.json").read_text()) for n in range(2)]
     assert [record["state"] for record in records] == ["complete", "pruned"]
-    assert records[1]["epochs"] == 2
+    assert records[1]["epochs"] == 1
     assert "optimizer.lr=1e-07" in records[1]["arguments"]
     assert Path("sweep/study.html").is_file()
     # Its training can be finished by hand.
