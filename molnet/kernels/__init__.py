@@ -6,6 +6,7 @@ from molnet.kernels.convolution.weights import Weights
 from molnet.kernels.edge_basis import CompiledEdgeBasis
 from molnet.kernels.edges import Edges
 from molnet.kernels.engine import as_source, close
+from molnet.kernels.exact import Exact
 from molnet.kernels.gate import CompiledGate
 from molnet.kernels.graph_orders import GraphOrders
 from molnet.kernels.inflow import net_inflow
@@ -25,6 +26,7 @@ __all__ = [
     "CompiledGate",
     "Convolving",
     "Edges",
+    "Exact",
     "GraphOrders",
     "Keeps",
     "Kept",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molnet.kernels.compiler import kernels_for
+from molnet.kernels.exact import Exact
 from molnet.kernels.linear.blocks import RowGroups
 from molnet.kernels.single import apply_step
 
@@ -98,7 +99,7 @@ class SymmetricPolynomials:
         monomials = list(components)
         for parent, factor in self.products:
             monomials.append(monomials[parent] * components[factor])
-        matrix, path, output = self._constants(x.dtype, x.device)
+        matrix, path, output = (constant.like(x) for constant in self._constants)
         sums = torch.stack(monomials, 1).transpose(1, 2) @ matrix  # [N, C, pieces]
         of_nodes = weight.index_select(0, cast(RowGroups, species).group)
         weights = of_nodes.unflatten(1, (self.paths, self.channels))
@@ -133,15 +134,11 @@ class SymmetricPolynomials:
             coefficients.ctypes.data,
         )
 
-    def _constants(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    @cached_property
+    def _constants(self) -> tuple[Exact, Exact, Exact]:
         """The matrix from monomials to pieces, and the path and the output of each piece."""
-        known = self.__dict__.setdefault("_known", {})
-        if (dtype, device) not in known:
-            places = zip(*self._places, strict=True)
-            with torch.inference_mode(False):  # training needs them later
-                path, output = (torch.tensor(of_pieces, device=device) for of_pieces in places)
-                known[dtype, device] = self._matrix.to(device, dtype), path, output
-        return known[dtype, device]
+        path, output = (torch.tensor(of_pieces) for of_pieces in zip(*self._places, strict=True))
+        return Exact(self._matrix), Exact(path), Exact(output)
 
     @cached_property
     def _places(self) -> list[tuple[int, int]]:

@@ -2,13 +2,13 @@
 
 import logging
 import math
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from molnet.kernels import CompiledEdgeBasis, Program
+from molnet.kernels import CompiledEdgeBasis, Exact, Program
 from molnet.models.interaction import RadialWeights
 from molnet.models.tracing import NotTraceableError, Unchanged, trace
 from molnet.nn.alteration import altered
@@ -22,28 +22,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class Knots:
-    """Constants for :meth:`RadialWeights.tables`, in float64.
+class Knots(NamedTuple):
+    """Constants for :meth:`RadialWeights.tables`.
 
     Args:
         basis: functions of the radial basis at the knots, ``[P, n]``.
         interpolation: from there to a spline's table, envelope included, ``[Q, P]``.
     """
 
-    basis: Tensor
-    interpolation: Tensor
-    _converted: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = field(
-        default_factory=dict
-    )
-
-    def like(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
-        """Both in the type of a tensor, on its device."""
-        kind = tensor.dtype, tensor.device
-        if kind not in self._converted:
-            with torch.inference_mode(False):  # training needs them later
-                self._converted[kind] = self.basis.to(tensor), self.interpolation.to(tensor)
-        return self._converted[kind]
+    basis: Exact
+    interpolation: Exact
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +151,8 @@ def _knots(network: "Network") -> Knots | None:
     ):
         return None
     at_knots, envelope = network.radial_basis(spline.knots().to(network.embedding.weight.device))
-    return Knots(at_knots, spline.interpolation().to(envelope) * envelope.t())
+    interpolation = spline.interpolation().to(envelope) * envelope.t()
+    return Knots(Exact(at_knots), Exact(interpolation))
 
 
 @torch.no_grad()

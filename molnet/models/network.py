@@ -320,7 +320,7 @@ class Network(nn.Module):
         spline, like = cast(CubicSpline, self.spline), self.embedding.weight
         networks = [interaction.radial for interaction in self._interactions]
         if knots is not None:
-            return RadialWeights.tables(networks, *knots.like(like))
+            return RadialWeights.tables(networks, *(constant.like(like) for constant in knots))
         functions = self.radial_basis(spline.knots().to(like))
         return [spline.table(network(*functions)) for network in networks]
 

@@ -1,12 +1,12 @@
 """Equivariant convolution over the edges of a graph: harmonics times features, summed."""
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
-from molnet.kernels import Block, Convolving, Edges, Path, Plan, Weights, convolve
-from molnet.o3.constants import Constants
+from molnet.kernels import Block, Convolving, Edges, Exact, Path, Plan, Weights, convolve
 from molnet.o3.irreps import Irrep, Irreps
 from molnet.o3.wigner import wigner_3j
 
@@ -70,26 +70,18 @@ class Convolution(nn.Module):
             [(block.mul, ir) for block, ir in zip(self.plan.outputs, reached, strict=True)]
         )
         self.weight_numel = self.plan.weight_size
-        self.constants = Constants([self._coupling_matrix()])
 
-    def _coupling_matrix(self) -> Tensor:
-        """The constant that turns harmonics into the matrices of all paths."""
-        plan = self.plan
-        matrix = torch.zeros(self.irreps_harmonics.dim, plan.matrix_size, dtype=torch.float64)
-        for path, offset, size in zip(
-            plan.paths, plan.matrix_offsets, plan.matrix_sizes, strict=True
-        ):
-            dim_in, dim_out = plan.inputs[path.source].dim, plan.output_dims[path.target]
-            tensor = wigner_3j(dim_in // 2, path.degree, dim_out // 2, dtype=torch.float64)
-            block = math.sqrt(dim_out) * tensor.permute(1, 2, 0)  # [j, k, i]
-            rows = slice(path.harmonic, path.harmonic + 2 * path.degree + 1)
-            # For l = 0 the block is a multiple of the identity: its first number tells.
-            matrix[rows, offset : offset + size] = block.flatten(1)[:, :size]
-        return matrix
+    @property
+    def coupling(self) -> Exact:
+        """The matrix ``[H, plan.matrix_size]`` from harmonics to what every path multiplies by.
+
+        It follows from the plan. Kernels know it too, so there is none to be changed.
+        """
+        return _coupling(self.plan, self.irreps_harmonics.dim)
 
     def as_step(self) -> Convolving:
         """What :meth:`forward` does, as a step for kernels."""
-        return Convolving(self.plan, self.constants[0].contiguous())
+        return Convolving(self.plan, self.coupling)
 
     def forward(self, x: Tensor, harmonics: Tensor, weights: Weights, edges: Edges) -> Tensor:
         """Messages of all edges, summed at their receivers.
@@ -103,10 +95,23 @@ class Convolution(nn.Module):
         Returns:
             ``[N, irreps_out.dim]`` in layout ``ir_mul``.
         """
-        return convolve(x, harmonics, self.constants[0], weights, edges, self.plan)
+        return convolve(x, harmonics, self.coupling.like(x), weights, edges, self.plan)
 
     def extra_repr(self) -> str:
         return (
             f"{self.irreps_in} x {self.irreps_harmonics} -> {self.irreps_out}"
             f" | {len(self.plan.paths)} paths | {self.weight_numel} weights"
         )
+
+
+@cache
+def _coupling(plan: Plan, num_harmonics: int) -> Exact:
+    matrix = torch.zeros(num_harmonics, plan.matrix_size, dtype=torch.float64)
+    for path, offset, size in zip(plan.paths, plan.matrix_offsets, plan.matrix_sizes, strict=True):
+        dim_in, dim_out = plan.inputs[path.source].dim, plan.output_dims[path.target]
+        tensor = wigner_3j(dim_in // 2, path.degree, dim_out // 2, dtype=torch.float64)
+        block = math.sqrt(dim_out) * tensor.permute(1, 2, 0)  # [j, k, i]
+        rows = slice(path.harmonic, path.harmonic + 2 * path.degree + 1)
+        # For l = 0 the block is a multiple of the identity: its first number tells.
+        matrix[rows, offset : offset + size] = block.flatten(1)[:, :size]
+    return Exact(matrix)

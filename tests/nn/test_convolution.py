@@ -107,13 +107,13 @@ def test_gradients_of_first_and_second_order() -> None:
 
 
 def test_precision_survives_a_change_of_dtype() -> None:
-    made_in_float32 = Convolution("2x1o", "0e+1o+2e", "0e+1o+2e").double()
-    torch.set_default_dtype(torch.float64)
-    try:
-        made_in_float64 = Convolution("2x1o", "0e+1o+2e", "0e+1o+2e")
-    finally:
-        torch.set_default_dtype(torch.float32)
-    assert torch.equal(made_in_float32.constants[0], made_in_float64.constants[0])
+    coupling = Convolution("2x1o", "0e+1o+2e", "0e+1o+2e").coupling
+    in_float32, in_float64 = (
+        coupling.like(torch.empty(0, dtype=t)) for t in (torch.float, torch.double)
+    )
+    assert in_float32.dtype == torch.float32
+    assert torch.equal(in_float64, coupling.value)
+    assert torch.equal(in_float32.double(), coupling.value) is False
 
 
 def test_harmonics_with_a_multiplicity_are_refused() -> None:

@@ -11,6 +11,7 @@ from molnet.kernels.convolution import calls, operators, reference
 from molnet.kernels.convolution.plan import Plan
 from molnet.kernels.convolution.weights import Weights
 from molnet.kernels.edges import Edges
+from molnet.kernels.exact import Exact
 
 if TYPE_CHECKING:
     from molnet.kernels.program import Surroundings
@@ -38,11 +39,11 @@ class Convolving:
 
     Args:
         plan: irreps and paths.
-        coupling: C, ``[H, plan.matrix_size]``, contiguous.
+        coupling: C, ``[H, plan.matrix_size]``.
     """
 
     plan: Plan
-    coupling: Tensor
+    coupling: Exact
 
     symbol = "convolution_step"
     nonlinear = True
@@ -68,12 +69,13 @@ class Convolving:
         """``Convolution`` of the C++ source, but for what depends on the graph."""
         if weight is None:
             raise ValueError("expected the table of the radial functions, got None")
-        return calls.ConvolutionStruct.of(self.plan, self.coupling, weight, TERMS_OF_SPLINE)
+        coupling = self.coupling.like(weight)
+        return calls.ConvolutionStruct.of(self.plan, coupling, weight, TERMS_OF_SPLINE)
 
     def apply(self, x: Tensor, weight: Tensor, around: "Surroundings") -> Tensor:
         """The same, recorded by autograd."""
-        of_paths = Weights(around.basis, weight, around.rows)
-        return convolve(x, around.harmonics, self.coupling, of_paths, around.edges, self.plan)
+        of_paths, coupling = Weights(around.basis, weight, around.rows), self.coupling.like(x)
+        return convolve(x, around.harmonics, coupling, of_paths, around.edges, self.plan)
 
 
 def backend(

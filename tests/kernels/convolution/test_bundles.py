@@ -54,7 +54,7 @@ def both_ways(
     if harmonics is None:
         harmonics = of_vectors(graph.vectors)
     arguments = (
-        *(x, harmonics, convolution.constants[0], Weights(basis, table, rows)),
+        *(x, harmonics, convolution.coupling.like(x), Weights(basis, table, rows)),
         *(graph.edges, convolution.plan),
     )
     return operators.convolve(*arguments), reference.convolve(*arguments)

@@ -37,7 +37,10 @@ class Problem:
         dtype: torch.dtype,
     ) -> None:
         convolution = Convolution(*irreps).to(dtype)
-        self.plan, self.coupling = convolution.plan, convolution.constants[0]
+        self.plan, self.coupling = (
+            convolution.plan,
+            convolution.coupling.like(torch.empty(0, dtype=dtype)),
+        )
         num_rows = num_edges if terms == 1 else 7
         sizes = [
             (num_nodes, self.plan.input_size),
