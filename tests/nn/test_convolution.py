@@ -115,7 +115,8 @@ def test_the_coupling_is_exact_in_every_precision() -> None:
     assert torch.equal(double, coupling.value)
     assert torch.equal(single, coupling.value.float())
     assert not torch.equal(single.double(), coupling.value)
-    assert not single.is_inference() and not double.is_inference()  # training may need them later
+    assert not single.is_inference()
+    assert not double.is_inference()
 
 
 def test_harmonics_with_a_multiplicity_are_refused() -> None:
