@@ -2,7 +2,7 @@
 
     python scripts/benchmark.py train         one training step of the model
     python scripts/benchmark.py evaluate      its energies and forces
-    python scripts/benchmark.py md            a step of molecular dynamics through ASE
+    python scripts/benchmark.py md            steps of molecular dynamics through ASE
     python scripts/benchmark.py relax         relaxations, all at once and one by one through ASE
     python scripts/benchmark.py vibrations    errors of Hessians and frequencies (no times)
     python scripts/benchmark.py scaling       time and memory for thousands of atoms
@@ -33,7 +33,8 @@ from ase import Atoms
 from benchmarking.accuracy_command import accuracy_options, run_accuracy
 from benchmarking.convolution import convolution_comparisons
 from benchmarking.curves import Curve
-from benchmarking.dynamics import dynamics
+from benchmarking.dynamics import PEERS as DYNAMICS_OF
+from benchmarking.dynamics import CodeError, dynamics
 from benchmarking.knots import Fit, fit_table, fits
 from benchmarking.o3 import o3_comparisons
 from benchmarking.peers import PEERS, MissingPeerError
@@ -51,6 +52,7 @@ from molnet.datasets.qm9 import QM9Error
 from molnet.graph import from_atoms
 from molnet.graph.frames import StructureFileError
 from molnet.kernels.allocator import reuse_freed_memory
+from molnet.models import load_model
 
 Result = Timing | Growth | Fit | Relaxations | Frequencies | Curve
 Run = Callable[[argparse.Namespace], Sequence[Result]]
@@ -58,7 +60,7 @@ Plot = Callable[[Sequence[Any], str, Path], None]
 
 INPUT_ERRORS = (
     *(FileNotFoundError, StructureFileError, TooFewStructuresError, MissingPeerError),
-    *(QM9Error, DownloadError, TrainingError),
+    *(QM9Error, DownloadError, TrainingError, CodeError),
 )
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -124,12 +126,20 @@ def make_parser() -> argparse.ArgumentParser:
     command("train", _run_train, "a training step of the model", training)
     command("evaluate", _run_evaluate, "energies and forces of batches", _batches())
 
-    steps = argparse.ArgumentParser(add_help=False, parents=[_structures()])
+    steps = argparse.ArgumentParser(add_help=False, parents=[_frames(), _trained()])
+    steps.add_argument("--molecules", type=int, default=1, help="one after the other")
     steps.add_argument("--steps", type=int, default=200)
-    command("md", _run_md, "molecular dynamics of one molecule through ASE", steps)
+    steps.add_argument(
+        "--python",
+        type=_of_a_peer,
+        action="append",
+        default=[],
+        metavar="CODE=PATH",
+        help=f"the Python of the environment of {' or '.join(DYNAMICS_OF)}, to compare with",
+    )
+    command("md", _run_md, "molecular dynamics of single molecules through ASE", steps)
 
-    rattled = argparse.ArgumentParser(add_help=False, parents=[_frames()])
-    rattled.add_argument("--model", default="organic", help="a bundled model, or a folder")
+    rattled = argparse.ArgumentParser(add_help=False, parents=[_frames(), _trained()])
     rattled.add_argument("--molecules", type=int, default=200)
     rattled.add_argument("--rattle", type=float, default=0.07, help="Å")
     rattled.add_argument("--fmax", type=float, default=0.01, help="eV/Å")
@@ -140,8 +150,7 @@ def make_parser() -> argparse.ArgumentParser:
         "relax", _run_relax, "relaxations of rattled molecules, beside ASE's", rattled, _no_plot
     )
 
-    modes = argparse.ArgumentParser(add_help=False, parents=[_frames()])
-    modes.add_argument("--model", default="organic", help="a bundled model, or a folder")
+    modes = argparse.ArgumentParser(add_help=False, parents=[_frames(), _trained()])
     modes.add_argument("--molecules", type=int, default=20)
     modes.add_argument(
         "--xtb", type=int, default=0, help="compare frequencies of so many molecules with xTB's"
@@ -216,6 +225,21 @@ def _batches() -> argparse.ArgumentParser:
     return options
 
 
+def _trained() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--model", default="organic", help="a bundled model, or a folder")
+    return options
+
+
+def _of_a_peer(text: str) -> tuple[str, Path]:
+    name, sign, python = text.partition("=")
+    if name not in DYNAMICS_OF or not sign or not python:
+        raise argparse.ArgumentTypeError(
+            f"expected CODE=PATH with one of {', '.join(DYNAMICS_OF)}, got {text!r}"
+        )
+    return name, Path(python)
+
+
 def _structures() -> argparse.ArgumentParser:
     return argparse.ArgumentParser(add_help=False, parents=[_model(), _frames()])
 
@@ -267,9 +291,13 @@ def _run_evaluate(options: argparse.Namespace) -> list[Timing]:
 
 
 def _run_md(options: argparse.Namespace) -> list[Timing]:
-    timing = dynamics(_read(options), _size(options), DTYPES[options.dtype], options.steps)
-    print(table([timing]))
-    return [timing]
+    name, structures = read_structures(options.frames, options.qm9)
+    chosen = spread(structures, options.molecules)
+    print(f"a step of dynamics; {name}, model {options.model}", flush=True)
+    model = load_model(options.model, dtype=options.dtype)
+    timings = dynamics(model, chosen, options.steps, dict(options.python), options.threads)
+    print(table(timings))
+    return timings
 
 
 def _run_relax(options: argparse.Namespace) -> list[Relaxations]:

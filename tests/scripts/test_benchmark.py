@@ -24,7 +24,7 @@ SMALL = {
     "convolution": ["--molecules", "2", "--channels", "2"],
     "train": [*MODEL, "--molecules", "1", "3"],
     "evaluate": [*MODEL, "--molecules", "1", "3"],
-    "md": [*MODEL, "--steps", "3"],
+    "md": ["--steps", "3"],
     "relax": ["--molecules", "4", "--fmax", "0.05"],
     "vibrations": ["--molecules", "3"],
     "scaling": [*MODEL, "--atoms", "24", "--repeats", "1"],
@@ -134,10 +134,26 @@ def test_thread_scaling(run: Callable[..., list]) -> None:
 def test_dynamics(run: Callable[..., list], tmp_path: Path) -> None:
     file, image = tmp_path / "timings.json", tmp_path / "timings.png"
     (timing,) = run("md", "--json", str(file), "--plot", str(image))
-    assert timing.name == "step of dynamics, 3 atoms"
-    assert 0 < timing.medians["model"] < timing.medians["whole"]
+    assert timing.name == "H2O, 3 atoms"
+    assert 0 < timing.medians["its model"] < timing.medians["molnet"]
     assert json.loads(file.read_text())["results"] == [timing.as_row()]
     assert image.read_bytes().startswith(PNG)
+
+
+def test_dynamics_of_others_run_in_their_environments(
+    run: Callable[..., list], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The environment is a program here that prints what the real one would."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho a warning\necho '[7.5]'\n")
+    python.chmod(0o755)
+    (timing,) = run("md", "--python", f"mace={python}")
+    assert timing.medians["MACE"] == 7.5
+
+    python.write_text("#!/bin/sh\necho no module named mace >&2\nexit 1\n")
+    with pytest.raises(SystemExit):
+        run("md", "--python", f"mace={python}")
+    assert "dynamics with MACE" in capsys.readouterr().err
 
 
 def test_scaling(run: Callable[..., list], tmp_path: Path) -> None:
