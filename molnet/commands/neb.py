@@ -12,6 +12,7 @@ from omegaconf import MISSING
 
 from molnet.commands.importing import importing
 from molnet.commands.predict import inputs
+from molnet.commands.reading import ReadingConfig
 from molnet.commands.running import opened, run_on_files
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ NOT_CONVERGED = 2
 
 
 @dataclass
-class NEBConfig:
+class NEBConfig(ReadingConfig):
     """All settings of ``conf/neb.yaml``, see :class:`molnet.simulate.neb_files.PathSettings`."""
 
     model: str = MISSING
@@ -54,6 +55,7 @@ def neb(config: "DictConfig") -> None:
         from molnet.commands.pages import page_of_path
         from molnet.simulate.neb_files import PathSettings, path_between_files
         from molnet.training.config import conform
+        from molnet.training.interruption import Request
         from molnet.training.ranges import check_ranges
 
     settings = conform(config, NEBConfig)
@@ -61,9 +63,13 @@ def neb(config: "DictConfig") -> None:
     how = PathSettings(
         **{name: getattr(settings, name) for name in PathSettings.__dataclass_fields__}
     )
+    reading = settings.reading
     model, input, output = opened(settings)
-    result = path_between_files(model, input, how, output)
+    with Request().heard() as request:
+        result = path_between_files(model, input, how, output, reading, request)
     print(result)
     print(f"to look at: {page_of_path(result)}", flush=True)
+    if request.number is not None:
+        sys.exit(128 + request.number)
     if not result.path.converged:
         sys.exit(NOT_CONVERGED)

@@ -4,6 +4,7 @@ molnet scan FILE... coordinate=[I,J,K,L] [from=VALUE to=VALUE steps=N] [KEY=VALU
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from omegaconf import MISSING
 
 from molnet.commands.importing import importing
 from molnet.commands.predict import inputs
+from molnet.commands.reading import ReadingConfig
 from molnet.commands.running import opened, run_on_files
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class ScanConfig:
+class ScanConfig(ReadingConfig):
     """All settings of ``conf/scan.yaml`` but ``from`` and ``to``, which Python reserves."""
 
     model: str = MISSING
@@ -55,6 +57,7 @@ def scan(config: "DictConfig") -> None:
         from molnet.commands.pages import page_of_scan
         from molnet.simulate.scan_files import ScanSettings, scan_files
         from molnet.training.config import conform
+        from molnet.training.interruption import Request
         from molnet.training.ranges import check_ranges
 
     given: Any = OmegaConf.to_container(config, resolve=True)
@@ -71,11 +74,15 @@ def scan(config: "DictConfig") -> None:
         settings.max_steps,
         settings.max_atoms,
     )
+    reading = settings.reading
     model, input, output = opened(settings)
-    for number, result in enumerate(scan_files(model, input, how, output)):
-        page = page_of_scan(result)
-        print(f"\n{result}" if number else result)
-        print(f"to look at: {page}", flush=True)
+    with Request().heard() as request:
+        for number, result in enumerate(scan_files(model, input, how, output, reading, request)):
+            page = page_of_scan(result)
+            print(f"\n{result}" if number else result)
+            print(f"to look at: {page}", flush=True)
+    if request.number is not None:
+        sys.exit(128 + request.number)
 
 
 def _coordinate(given: Any) -> "InternalCoordinate":

@@ -118,6 +118,7 @@ def minimum_energy_path(
     steps: int = 500,
     climb: bool = True,
     advance: Callable[[], None] = lambda: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> MinimumEnergyPath:
     """The path of lowest energy between the first image and the last, which do not move.
 
@@ -131,6 +132,7 @@ def minimum_energy_path(
         steps: most steps.
         climb: whether the highest image climbs to the saddle point.
         advance: called at each step.
+        stop: asked after each step whether the path shall be given as it is.
 
     Raises:
         ValueError: fewer than three images, a setting that is not possible, or a model without
@@ -150,8 +152,12 @@ def minimum_energy_path(
         band = _elastic_band(path, climbs)
         optimiser = LBFGS(band, logfile=None, **CAREFUL)
         optimiser.attach(advance)
-        converged = optimiser.run(fmax=limit, steps=steps - done)
+        for converged in optimiser.irun(fmax=limit, steps=steps - done):
+            if converged or stop():
+                break
         done += optimiser.nsteps
+        if stop():
+            break
     force = float(np.linalg.norm(band.get_forces(), axis=1).max())
     return MinimumEnergyPath([_with_results(image) for image in path], force, bool(converged), done)
 

@@ -3,7 +3,7 @@
 import csv
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,13 @@ from ase import Atoms, units
 
 from molnet.graph import StructureError
 from molnet.graph.elements import SYMBOLS
-from molnet.graph.frames import ReadingOptions, StructureFileError, frame_name, resolve_paths
+from molnet.graph.frames import (
+    DEFAULTS,
+    ReadingOptions,
+    StructureFileError,
+    frame_name,
+    resolve_paths,
+)
 from molnet.models import (
     FrozenModel,
     Model,
@@ -193,6 +199,8 @@ def path_between_files(
     input: str | Path | Sequence[str | Path],
     settings: PathSettings | None = None,
     output: str | Path | None = None,
+    reading: ReadingOptions = DEFAULTS,
+    stop: Callable[[], bool] = lambda: False,
 ) -> PathOfFiles:
     """The minimum-energy path between two structures from files.
 
@@ -204,6 +212,8 @@ def path_between_files(
         input: two structures, in one file or two; more are a first guess of the path.
         settings: how it is sought.
         output: the folder; by default ``NAME.neb`` in the working folder.
+        reading: what the files leave open.
+        stop: asked after each step whether the path shall be written as it is, without frequencies.
 
     Raises:
         PathError: structures that do not fit together, or that relax to the same one.
@@ -216,7 +226,7 @@ def path_between_files(
     folder = Path(f"{files[0].name.partition('.')[0]}.neb" if output is None else output)
     if (folder / "path.csv").exists():
         raise ValueError(f"{folder} holds a path already: choose another folder with output=FOLDER")
-    frames = [frame for file in files for frame in frames_of(file, ReadingOptions())]
+    frames = [frame for file in files for frame in frames_of(file, reading)]
     places = [frame_name(frame.path, frame.number) for frame in frames]
     given = [frame.atoms for frame in frames]
     check_structures(given, places)
@@ -230,7 +240,7 @@ def path_between_files(
     try:
         if settings.ends_fmax is not None:
             ends = _relaxed(frozen, ends, settings.ends_fmax, [places[0], places[-1]])
-        path = _path(frozen, [ends[0], *given[1:-1], ends[1]], settings)
+        path = _path(frozen, [ends[0], *given[1:-1], ends[1]], settings, stop)
     except (StructureError, PredictionError) as error:
         raise StructureFileError(f"{places[0]}: {error}") from error
     names = frames[0].path.stem, frames[-1].path.stem
@@ -240,7 +250,7 @@ def path_between_files(
         names,
         path,
         settings.fmax,
-        _saddle(frozen, path) if settings.frequencies else None,
+        _saddle(frozen, path) if settings.frequencies and not stop() else None,
         outside_of(frozen, path.images, [f"image {place}" for place in range(len(path.images))]),
         bond_changes(path.images[0], path.images[-1]),
         folder,
@@ -333,7 +343,12 @@ def _relaxed(
     return [first, last]
 
 
-def _path(model: FrozenModel, structures: list[Atoms], settings: PathSettings) -> MinimumEnergyPath:
+def _path(
+    model: FrozenModel,
+    structures: list[Atoms],
+    settings: PathSettings,
+    stop: Callable[[], bool],
+) -> MinimumEnergyPath:
     images = structures
     if len(structures) == 2:
         images = interpolated(structures[0], structures[1], settings.images or IMAGES)
@@ -347,6 +362,7 @@ def _path(model: FrozenModel, structures: list[Atoms], settings: PathSettings) -
             steps=settings.steps,
             climb=settings.climb,
             advance=shown.advance,
+            stop=stop,
         )
 
 

@@ -94,6 +94,7 @@ def scan(
     steps: int = 500,
     max_atoms: int = 4000,
     advance: Callable[[], None] = lambda: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Scan:
     """Energies of a structure along a distance, an angle or a torsion.
 
@@ -113,6 +114,8 @@ def scan(
         steps: most steps of one relaxation.
         max_atoms: most atoms that are evaluated at once.
         advance: called when a point is known.
+        stop: asked again and again whether the scan shall be given as it is. Points that are not
+            relaxed by then have a fault.
 
     Raises:
         CoordinateError: the structure does not have this coordinate, cannot be moved along it, or
@@ -141,6 +144,10 @@ def scan(
     ):
         known[point.place] = point
         advance()
+        if stop():
+            break
+    for place, start in enumerate(starts):
+        known.setdefault(place, _unknown(place, start))
     taken: set[int] = set()
     if relaxed:
 
@@ -149,6 +156,8 @@ def scan(
                 _held(move(known[other].atoms, places[to]), coordinate, places[to])
                 for to, other in pairs
             ]
+            if stop():
+                return []
             return list(relax(frozen, tried, fmax=fmax, steps=steps, max_atoms=max_atoms))
 
         taken = _lowered(known, from_neighbours, is_closed(coordinate, places))
@@ -234,6 +243,10 @@ def _held(atoms: Atoms, coordinate: InternalCoordinate, value: float) -> Atoms:
     others = [one for one in atoms.constraints if not isinstance(one, Held)]
     held.set_constraint([*others, Held(coordinate, value, sorted(fixed_atoms(atoms)))])
     return held
+
+
+def _unknown(place: int, start: Atoms) -> Relaxed:
+    return Relaxed(place, start, False, 0, np.nan, np.nan, fault="interrupted before its end")
 
 
 def _as_given(point: Relaxed, given: Atoms) -> Relaxed:

@@ -1,7 +1,7 @@
 """Scans of structures from files: tables, structures and warnings."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from molnet.graph import StructureError
-from molnet.graph.frames import StructureFileError, frame_name
+from molnet.graph.frames import DEFAULTS, ReadingOptions, StructureFileError, frame_name
 from molnet.models import FrozenModel, Model, PredictionError
 from molnet.models.domain import Outside
 from molnet.progress import progress
@@ -175,6 +175,8 @@ def scan_files(
     input: str | Path | Sequence[str | Path],
     settings: ScanSettings,
     output: str | Path | None = None,
+    reading: ReadingOptions = DEFAULTS,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[ScanOfFile]:
     """Scans every structure of one or several files along the same coordinate.
 
@@ -187,6 +189,8 @@ def scan_files(
         settings: the coordinate and its values.
         output: the folder; by default ``NAME.scan`` in the working folder. The folders of several
             structures lie in it.
+        reading: what the files leave open.
+        stop: see :func:`molnet.simulate.scan.scan`; no other structure is scanned then.
 
     Raises:
         StructureFileError: a structure cannot be read or evaluated, or does not have the
@@ -195,13 +199,15 @@ def scan_files(
         OSError: the output cannot be written.
     """
     frozen = FrozenModel(model)
-    for (file, number, atoms), name, own in with_folders(input, output, "scan", "scans"):
+    for (file, number, atoms), name, own in with_folders(input, output, "scan", "scans", reading):
+        if stop():
+            break
         if (own / "scan.csv").exists():
             raise ValueError(
                 f"{own} holds a scan already: choose another folder with output=FOLDER"
             )
         try:
-            result = _scanned(frozen, name, atoms, settings, own)
+            result = _scanned(frozen, name, atoms, settings, own, stop)
         except (StructureError, PredictionError, CoordinateError) as error:
             raise StructureFileError(f"{frame_name(file, number)}: {error}") from error
         write(result)
@@ -209,7 +215,12 @@ def scan_files(
 
 
 def _scanned(
-    model: FrozenModel, name: str, atoms: Atoms, settings: ScanSettings, folder: Path
+    model: FrozenModel,
+    name: str,
+    atoms: Atoms,
+    settings: ScanSettings,
+    folder: Path,
+    stop: Callable[[], bool],
 ) -> ScanOfFile:
     coordinate = settings.coordinate
     coordinate.check(atoms)
@@ -225,6 +236,7 @@ def _scanned(
             steps=settings.max_steps,
             max_atoms=settings.max_atoms,
             advance=shown.advance,
+            stop=stop,
         )
     sound = [place for place, point in enumerate(found.points) if point.fault is None]
     if not sound:

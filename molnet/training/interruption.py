@@ -75,6 +75,33 @@ def raised_as_exceptions() -> Iterator[None]:
         yield
 
 
+class Request:
+    """A signal asks a calculation to end after its present step; a second one raises an exception.
+
+    Attributes:
+        number: of the signal; None as long as there was none.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    @contextmanager
+    def heard(self) -> Iterator["Request"]:
+        """Within this block signals are recorded."""
+        with _handled_by(self._take_note):
+            yield self
+
+    def __call__(self) -> bool:
+        """Whether the calculation is to end."""
+        return self.number is not None
+
+    def _take_note(self, number: int, frame: FrameType | None) -> None:
+        if self.number is not None:
+            _raise(number, frame)
+        self.number = number
+        log.warning("\nEnding after this step; press Ctrl-C again to end at once.")
+
+
 class Interruption:
     """Records a signal; the run then ends after the current step. A second signal ends it at once.
 

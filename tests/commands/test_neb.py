@@ -1,12 +1,14 @@
 """``molnet neb`` as a user runs it."""
 
 import csv
+import signal
 from pathlib import Path
 
 import ase.io
 import numpy as np
 import pytest
 from ase.build import molecule
+from ase.optimize import LBFGS
 
 from molnet.commands.neb import main
 from tests.report.harness import Page
@@ -75,6 +77,32 @@ def test_an_unfinished_path_is_told_and_continued(capsys: pytest.CaptureFixture[
     assert "path 0 to path 4 (H3N), 5 images" in out
     assert "converged after" in out
     assert "written to path.neb" in out
+
+
+def test_ctrl_c_leaves_the_path_so_far(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = LBFGS.step
+
+    def interrupted(optimiser: LBFGS, *arguments: object) -> object:
+        signal.raise_signal(signal.SIGINT)
+        return step(optimiser, *arguments)
+
+    monkeypatch.setattr(LBFGS, "step", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main(["up.xyz", "down.xyz", "images=5", "fmax=1e-3"])
+    assert ended.value.code == 130
+    out = capsys.readouterr().out
+    assert "after 1 steps" in out
+    assert "Go on with more steps: molnet neb up.neb/path.extxyz" in out
+    assert len(ase.io.read("up.neb/path.extxyz", ":")) == 5
+
+
+def test_what_a_file_leaves_open_is_stated() -> None:
+    for name in ("up", "down"):
+        ase.io.write(f"{name}.dat", ase.io.read(f"{name}.xyz"), format="extxyz")
+    main(["up.dat", "down.dat", "format=extxyz", "images=3", "frequencies=false"])
+    assert len(ase.io.read("up.neb/path.extxyz", ":")) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """``molnet scan`` as a user runs it."""
 
 import csv
+import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from ase.build import molecule
 
 from molnet.commands.scan import main
+from molnet.simulate.relaxation import Relaxed, relax
 from tests.report.harness import Page
 
 
@@ -129,3 +133,26 @@ def test_a_scan_is_not_overwritten(
     with pytest.raises(SystemExit):
         main(arguments)
     assert "ethanol.scan holds a scan already" in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_the_points_so_far(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def relaxed_until_interrupted(*arguments: Any, **settings: Any) -> Iterator[Relaxed]:
+        for point in relax(*arguments, **settings):
+            signal.raise_signal(signal.SIGINT)
+            yield point
+
+    monkeypatch.setattr("molnet.simulate.scan.relax", relaxed_until_interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main(["ethanol.xyz", "coordinate=[0,1,2,3]", "from=60", "to=180", "steps=4"])
+    assert ended.value.code == 130
+    assert "interrupted before its end" in capsys.readouterr().out
+    assert len(ase.io.read("ethanol.scan/scan.extxyz", ":")) == 1
+
+
+def test_what_a_file_leaves_open_is_stated(folder: Path) -> None:
+    ase.io.write("ethanol.dat", molecule("CH3CH2OH"), format="extxyz")
+    rigid = ["coordinate=[0,1,2,3]", "to=90", "steps=2", "relax=false"]
+    main(["ethanol.dat", "format=extxyz", *rigid])
+    assert len(ase.io.read("ethanol.scan/scan.extxyz", ":")) == 3
