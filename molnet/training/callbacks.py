@@ -9,6 +9,7 @@ from typing import Any, cast
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from molnet.training.budget import Budget
+from molnet.training.data import DataModule
 from molnet.training.module import RATE, TrainingModule
 from molnet.training.schedule import Schedule
 
@@ -55,52 +56,48 @@ class LearningRate(Callback):
 
 
 class DataWait(Callback):
-    """Measures how long training waits for batches, and logs it as a share of each epoch.
+    """Logs which share of each epoch the training waits for its batches.
 
-    Waiting is the time from the end of a step, or from the start of the epoch, to the start of the
-    next step: in this time a batch is made and moved to the device. Validations and the time
-    between epochs count neither as waiting nor as training.
+    Waiting is what :attr:`DataModule.waited` counts. Validations and the time between epochs belong
+    to no epoch.
     """
 
     def __init__(self) -> None:
-        self._waited = 0.0
-        self._worked = 0.0
+        self._waited_before = 0.0
+        self._passed = 0.0
         self._mark = 0.0
 
-    @property
-    def share(self) -> float:
+    def share(self, trainer: Trainer) -> float:
         """Waiting in the present epoch, from 0 to 1."""
-        return self._waited / max(self._waited + self._worked, 1e-9)
+        return (_waited(trainer) - self._waited_before) / max(self._passed, 1e-9)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to measure an epoch."""
-        self._waited = self._worked = 0.0
-        self._lap()
+        self._waited_before = _waited(trainer)
+        self._passed = 0.0
+        self._mark = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to measure, also where a run is resumed within an epoch."""
-        self._mark = time.monotonic()
-
-    def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """The batch is there."""
-        self._waited += self._lap()
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """The step is done."""
-        self._worked += self._lap()
+        """A batch was waited for, and a step is done."""
+        now = time.monotonic()
+        self._passed += now - self._mark
+        self._mark = now
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the time of the validation."""
-        self._lap()
+        self._mark = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the share."""
-        pl_module.log("data_wait", self.share)
+        pl_module.log("data_wait", self.share(trainer))
 
-    def _lap(self) -> float:
-        now = time.monotonic()
-        lap, self._mark = now - self._mark, now
-        return lap
+
+def _waited(trainer: Trainer) -> float:
+    return float(cast(DataModule, trainer.datamodule).waited)  # type: ignore[attr-defined]
 
 
 class History(Callback):

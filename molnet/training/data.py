@@ -1,9 +1,10 @@
 """The parts of a data set as loaders of batches."""
 
-from typing import Any
+import time
+from typing import Any, cast
 
 import torch
-from pytorch_lightning import LightningDataModule
+from pytorch_lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 from torch_geometric.data import Batch
 
@@ -55,10 +56,27 @@ class DataModule(LightningDataModule):
             self.parts["validation"] = self.parts["train"]
         self.settings = settings
         self._sampler = make_sampler(self.parts["train"], settings, shuffle=True, seed=seed)
+        self._loader: Loader | None = None
+        self._moving = 0.0
+
+    @property
+    def waited(self) -> float:
+        """Seconds in which training batches were made, or taken from the processes that make them,
+        and moved to the device."""
+        return self._moving + (0.0 if self._loader is None else self._loader.seconds)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches; see :meth:`start_epoch`."""
-        return make_loader(self.parts["train"], self._sampler, self.settings.workers)
+        self._loader = make_loader(self.parts["train"], self._sampler, self.settings.workers)
+        return self._loader
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, index: int) -> Batch:
+        """Move a batch."""
+        started = time.monotonic()
+        moved: Batch = super().transfer_batch_to_device(batch, device, index)
+        if cast(Trainer, self.trainer).training:
+            self._moving += time.monotonic() - started
+        return moved
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation part in its own order."""
@@ -109,9 +127,26 @@ def make_sampler(
     )
 
 
-def make_loader(part: GraphDataset, sampler: BatchSampler, workers: int) -> DataLoader[Batch]:
+class Loader(DataLoader[Batch]):
+    """A loader that knows for how many seconds its batches were waited for."""
+
+    seconds = 0.0
+
+    def __iter__(self) -> Any:
+        batches = super().__iter__()
+        while True:
+            started = time.monotonic()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            self.seconds += time.monotonic() - started
+            yield batch
+
+
+def make_loader(part: GraphDataset, sampler: BatchSampler, workers: int) -> Loader:
     """The batches of ``part`` that ``sampler`` chooses."""
-    return DataLoader(
+    return Loader(
         part,
         batch_sampler=sampler,
         collate_fn=_as_it_is,

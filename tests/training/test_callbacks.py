@@ -14,32 +14,31 @@ from molnet.training.module import OFFSET_RATE, parameter_groups
 from molnet.training.schedule import Constant
 
 
-def test_time_between_steps_counts_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_share_of_an_epoch_that_waits_for_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(module.time, "monotonic", lambda: clock.now)
     wait: Any = DataWait()
-    logged = {}
+    logged: dict[str, float] = {}
     pl_module = SimpleNamespace(log=logged.__setitem__)
+    trainer = SimpleNamespace(datamodule=SimpleNamespace(waited=7.0))
 
-    wait.on_train_start(None, None)
-    wait.on_train_epoch_start(None, None)
+    wait.on_train_start(trainer, None)
+    wait.on_train_epoch_start(trainer, None)
     for _ in range(4):
-        clock.now += 0.1
-        wait.on_train_batch_start(None)
-        clock.now += 0.9
-        wait.on_train_batch_end(None)
+        clock.now += 1.0
+        trainer.datamodule.waited += 0.1
+        wait.on_train_batch_end(trainer)
     clock.now += 50.0
-    wait.on_validation_end(None, None)
-    wait.on_train_epoch_end(None, pl_module)
+    wait.on_validation_end(trainer, None)
+    wait.on_train_epoch_end(trainer, pl_module)
     assert logged["data_wait"] == pytest.approx(0.1)
 
     clock.now += 5.0  # checkpoints are written
-    wait.on_train_epoch_start(None, None)
-    clock.now += 1.0
-    wait.on_train_batch_start(None)
-    clock.now += 1.0
-    wait.on_train_batch_end(None)
-    assert wait.share == pytest.approx(0.5)
+    wait.on_train_epoch_start(trainer, None)
+    clock.now += 2.0
+    trainer.datamodule.waited += 1.0
+    wait.on_train_batch_end(trainer)
+    assert wait.share(trainer) == pytest.approx(0.5)
 
 
 def test_the_rate_is_a_factor_times_the_configured_one() -> None:
