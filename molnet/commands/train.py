@@ -8,8 +8,10 @@
 Without files or ``dataset`` the model is trained on the data that come with molnet. ``resume=RUN``
 continues the run in the folder RUN with its own settings. ``resume=auto`` continues the newest
 unfinished run of the same command line, or starts a new run if there is none.
+``trainer.devices=4`` trains with four processes.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -38,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     settings = None
     with explained():
+        if _has_followed():
+            return
         given = sys.argv[1:] if arguments is None else arguments
         given = with_network(settings_of("train", given, data))
         if any(argument.startswith("resume=") for argument in given):
@@ -46,6 +50,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             given, settings = resumed_arguments(given)
     run_command("train", train, given, settings)
+
+
+def _has_followed() -> bool:
+    """Take part in the run of another process, if srun or torchrun has started both."""
+    if not os.environ.keys() & {"TORCHELASTIC_RUN_ID", "SLURM_STEP_ID"}:
+        return False
+    with importing():
+        from molnet.training import following, processes
+
+    outside = processes.launcher()
+    if outside is None or outside.global_rank() == 0:
+        return False
+    following.follow(processes.folder_of_first(outside))
+    return True
 
 
 def data(files: list[str], given: set[str]) -> list[str]:
@@ -78,6 +96,9 @@ def train(config: "DictConfig") -> float | None:
     Returns:
         The objective, in a sweep.
     """
+    if config.trainer.get("devices") != 1 or config.trainer.get("num_nodes") != 1:
+        # PyTorch reads it when it is loaded. DDP warns that it looks for weights without gradient.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     # Imported here, so that mistakes on the command line are told before torch is loaded.
     with importing():
         from molnet.commands.trial import in_sweep, run_trial

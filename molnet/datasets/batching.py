@@ -1,6 +1,7 @@
 """Which structures go into which batch."""
 
 from collections.abc import Iterator
+from heapq import heapreplace
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -49,7 +50,20 @@ class BatchSampler(Sampler[list[int]]):
         self.max_edges = max_edges
         self.shuffle = shuffle
         self.seed = seed
+        self.share(1, 0)
         self.set_epoch(0)
+
+    def share(self, processes: int, process: int) -> None:
+        """Gives one of several processes its share of every batch.
+
+        The shares of all processes make the batch, and each is about the same work. Where a batch
+        has fewer structures than there are processes, some shares are empty.
+
+        Args:
+            processes: their number.
+            process: which of them this is, counted from 0.
+        """
+        self._processes, self._process = processes, process
 
     def set_epoch(self, epoch: int, skip: int = 0) -> None:
         """Chooses the epoch's order.
@@ -69,7 +83,21 @@ class BatchSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         batches, self._skip = self._batches[self._skip :], 0
-        yield from (batch.tolist() for batch in batches)
+        yield from (self._share_of(batch).tolist() for batch in batches)
+
+    def _share_of(self, batch: np.ndarray) -> np.ndarray:
+        """The structures of this process: each goes where there is least to do, large first."""
+        if self._processes == 1:
+            return batch
+        work = self.edge_counts[batch] + self.node_counts[batch]
+        loads = [(0, process) for process in range(self._processes)]  # a heap
+        ours = []
+        for place in np.argsort(-work, kind="stable").tolist():
+            load, process = loads[0]
+            heapreplace(loads, (load + int(work[place]), process))
+            if process == self._process:
+                ours.append(place)
+        return batch[sorted(ours)]
 
     def _order(self) -> np.ndarray:
         n = len(self.node_counts)

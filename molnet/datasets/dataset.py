@@ -73,7 +73,16 @@ class GraphDataset(Dataset[Batch]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """The batch of these structures, counted within this data set."""
+        """The batch of these structures, counted within this data set.
+
+        No structures give a batch of the smallest one, without labels: for a process that has
+        nothing to do while others have.
+        """
+        if not len(indices):
+            graph = self[int(self.edge_counts.argmin())]
+            for name in self.properties:
+                graph[name].fill_(torch.nan)
+            return graph
         store = self.store
         chosen = self.indices[np.asarray(indices, dtype=np.int64)]
         nodes, counts = rows_of(store.offsets, chosen)

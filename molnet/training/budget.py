@@ -5,6 +5,8 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from molnet.training import processes
+
 
 class Budget(Callback):
     """Ends training at the first of three limits, and tells the progress of the run.
@@ -31,6 +33,7 @@ class Budget(Callback):
         self._steps = 0
         self._elapsed = 0.0  # until the clock was last started
         self._started: float | None = None
+        self._of_all = 0.0  # at the last step, among all processes
 
     @property
     def seconds(self) -> float:
@@ -47,7 +50,7 @@ class Budget(Callback):
         if self.max_epochs is not None:
             used = max(used, self._steps / (self.max_epochs * self._steps_per_epoch))
         if self.max_seconds is not None:
-            used = max(used, self.seconds / self.max_seconds)
+            used = max(used, self._planned / self.max_seconds)
         return min(used, 1.0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -55,11 +58,13 @@ class Budget(Callback):
         self._started = time.monotonic()
         self._steps = trainer.global_step
         self._steps_per_epoch = int(trainer.num_training_batches)
+        (self._of_all,) = processes.largest(self.seconds)
         trainer.should_stop |= self._used_up
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         """Stop when a limit is reached; Lightning then validates and ends the epoch."""
         self._steps = trainer.global_step
+        (self._of_all,) = processes.largest(self.seconds)
         trainer.should_stop |= self._used_up
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -77,4 +82,9 @@ class Budget(Callback):
     @property
     def _used_up(self) -> bool:
         steps = self.max_steps is not None and self._steps >= self.max_steps
-        return steps or (self.max_seconds is not None and self.seconds >= self.max_seconds)
+        return steps or (self.max_seconds is not None and self._planned >= self.max_seconds)
+
+    @property
+    def _planned(self) -> float:
+        """The seconds by which processes decide: the same in all of them."""
+        return self.seconds if processes.number() == 1 else self._of_all

@@ -9,6 +9,7 @@ from typing import Any, cast
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from molnet.models import Model, save_model
+from molnet.training import processes
 from molnet.training.averaging import AveragedWeights
 from molnet.training.checkpoint_file import seal
 from molnet.training.interruption import Interruption
@@ -47,9 +48,11 @@ class Checkpoints(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start counting the minutes, and remove half-written files of a killed run."""
-        for unfinished in (self.last, self.best):
+        for unfinished in (self.last, self.best) if trainer.is_global_zero else ():
             unfinished.with_suffix(".partial").unlink(missing_ok=True)
         self._saved_at = time.monotonic()
+        if processes.number() > 1:
+            self.interruption.listen_again()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
@@ -57,10 +60,12 @@ class Checkpoints(Callback):
         """Save now and then, and when the run is to end."""
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or trainer.should_stop:
             return  # the epoch's end comes next
+        self.interruption.agree()
         if self.interruption.requested:
             self._save(trainer)
             self.interruption.end()
-        if time.monotonic() - self._saved_at > 60 * self.minutes:
+        (since,) = processes.largest(time.monotonic() - self._saved_at)
+        if since > 60 * self.minutes:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -73,6 +78,7 @@ class Checkpoints(Callback):
                 with self.averaged.applied(pl_module):
                     save_model(cast(Model, pl_module.model), self.model_folder)
         self._save(trainer, improved)
+        self.interruption.agree()
         if self.interruption.requested:
             self.interruption.end()
 
@@ -96,13 +102,16 @@ class Checkpoints(Callback):
         # Lightning's own temporary files fail where folders are on several disks.
         partial, copy = self.last.with_suffix(".partial"), self.best.with_suffix(".partial")
         try:
-            trainer.save_checkpoint(partial)
+            trainer.save_checkpoint(partial)  # by the first process, while the others wait
+            if not trainer.is_global_zero:
+                return
             seal(partial)
-            if is_best and trainer.is_global_zero:
+            if is_best:
                 shutil.copyfile(partial, copy)
                 copy.replace(self.best)
             partial.replace(self.last)
         finally:
-            partial.unlink(missing_ok=True)
-            copy.unlink(missing_ok=True)
-        self._saved_at = time.monotonic()
+            self._saved_at = time.monotonic()
+            if trainer.is_global_zero:
+                partial.unlink(missing_ok=True)
+                copy.unlink(missing_ok=True)

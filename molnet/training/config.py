@@ -115,6 +115,9 @@ class TrainerConfig:
     max_steps: int | None = None
     max_time: str | None = None
     accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
     dtype: str = "float32"
     threads: int | None = None
     gradient_clip: float | None = None
@@ -215,6 +218,7 @@ def checked_train(config: DictConfig) -> TrainConfig:
         check_call(node, f"callbacks.extra.{name}", Callback)
     trainer = checked.trainer
     check_choice("trainer.dtype", trainer.dtype, ("float32", "float64"))
+    check_choice("trainer.strategy", trainer.strategy, ("auto", "ddp"))
     limits = (trainer.max_epochs, trainer.max_steps, trainer.max_time)
     if all(limit is None for limit in limits):
         raise ConfigError(

@@ -67,6 +67,7 @@ class DataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches; see :meth:`start_epoch`."""
+        self._sampler.share(*self._place())
         self._loader = make_loader(self.parts["train"], self._sampler, self.settings.workers)
         return self._loader
 
@@ -80,7 +81,7 @@ class DataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation part in its own order."""
-        return in_order(self.parts["validation"], self.settings)
+        return in_order(self.parts["validation"], self.settings, *self._place())
 
     def start_epoch(self, epoch: int) -> None:
         """Draw the order of the training batches of an epoch that starts from its beginning."""
@@ -92,6 +93,11 @@ class DataModule(LightningDataModule):
             loop, batches = trainer.fit_loop, len(self._sampler)
             loop.max_batches = trainer.val_check_batch = batches
             loop._combined_loader.limits = [batches]
+
+    def _place(self) -> tuple[int, int]:
+        """How many processes train, and which this is."""
+        trainer: Any = self.trainer
+        return (1, 0) if trainer is None else (trainer.world_size, trainer.global_rank)
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch, and how many of its batches are done."""
@@ -107,9 +113,13 @@ class DataModule(LightningDataModule):
         self._sampler.set_epoch(int(state_dict["epoch"]), skip=int(state_dict["batches"]))
 
 
-def in_order(part: GraphDataset, settings: DataSet) -> DataLoader[Batch]:
-    """Batches of all structures of ``part`` in its own order."""
-    return make_loader(part, make_sampler(part, settings), settings.workers)
+def in_order(
+    part: GraphDataset, settings: DataSet, processes: int = 1, process: int = 0
+) -> DataLoader[Batch]:
+    """Batches of all structures of ``part`` in its own order, or a process's share of each."""
+    sampler = make_sampler(part, settings)
+    sampler.share(processes, process)
+    return make_loader(part, sampler, settings.workers)
 
 
 def make_sampler(

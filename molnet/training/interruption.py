@@ -119,10 +119,27 @@ class Interruption:
         with _handled_by(self._take_note):
             yield
 
+    def listen_again(self) -> None:
+        """Record signals that Lightning would answer: it sends word to other processes at once.
+
+        These may be waiting for something else, and the run would hang.
+        """
+        if threading.current_thread() is threading.main_thread():
+            for number in NUMBERS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, self._take_note)
+
     @property
     def requested(self) -> bool:
         """Whether the run is to end."""
         return self._number is not None
+
+    def agree(self) -> None:
+        """Take note of signals that other processes of the run have had."""
+        from molnet.training import processes  # loads Lightning, which this module does not need
+
+        (heard,) = processes.largest(self._number or 0)
+        self._number = int(heard) or None
 
     def end(self) -> NoReturn:
         """End the run, with its checkpoint if there is one."""

@@ -15,6 +15,7 @@ from torch_geometric.data import Batch
 from molnet.models import Model
 from molnet.models.parameters import roles
 from molnet.properties import Property
+from molnet.training import processes
 from molnet.training.losses import Loss
 from molnet.training.metrics import Errors
 
@@ -65,10 +66,20 @@ class TrainingModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a training batch."""
-        loss = self._step(batch, self.training_sums, self.progress)
-        if not torch.isfinite(loss):
+        terms, counts = self._step(batch, self.training_sums, self.progress)
+        loss = terms.sum()
+        value = loss.item()
+        if processes.number() > 1:
+            # Each term is a mean over this process's labels, and DDP takes the mean over processes.
+            *labels, value = processes.total(*counts, value)
+            shares = [
+                processes.number() * count / max(of_all, 1)
+                for count, of_all in zip(counts, labels, strict=True)
+            ]
+            loss = (terms * terms.new_tensor(shares)).sum()
+        if not math.isfinite(value):
             raise TrainingDivergedError(
-                f"the loss is {loss.item()} at step {self.global_step + 1}, in epoch "
+                f"the loss is {value} at step {self.global_step + 1}, in epoch "
                 f"{self.current_epoch + 1}"
             )
         return loss
@@ -97,11 +108,13 @@ class TrainingModule(LightningModule):
         # As JSON has it: numbers of NumPy are none of the plain values that are loaded.
         checkpoint["model"] = json.loads(json.dumps(self.model.config))
 
-    def _step(self, batch: Batch, sums: "EpochSums", progress: float = 1.0) -> Tensor:
+    def _step(
+        self, batch: Batch, sums: "EpochSums", progress: float = 1.0
+    ) -> tuple[Tensor, tuple[int, ...]]:
         predictions = self.model(batch)
         terms, counts = self.loss.parts(predictions, batch, progress)
         sums.update(terms.detach(), counts, predictions, batch)
-        return terms.sum()
+        return terms, counts
 
 
 RATE = "rate"
@@ -127,7 +140,7 @@ def parameter_groups(model: Model) -> list[dict[str, Any]]:
 
 
 class EpochSums:
-    """The mean loss and the errors over an epoch.
+    """The mean loss and the errors over an epoch, of all processes together.
 
     Args:
         properties: those that are compared.
@@ -155,8 +168,9 @@ class EpochSums:
 
         The names are ``PART/loss``, ``PART/NAME_mae (UNIT)`` and ``PART/NAME_rmse (UNIT)``.
         """
-        sums = np.array(torch.as_tensor(self.terms).tolist())
-        values = {f"{part}/loss": float((sums / np.maximum(self.counts, 1)).sum())}
+        terms = torch.as_tensor(self.terms).expand(len(self.counts)).tolist()
+        sums, counts = np.split(np.array(processes.total(*terms, *self.counts)), 2)
+        values = {f"{part}/loss": float((sums / np.maximum(counts, 1)).sum())}
         for name, row in self.errors.summaries().items():
             values[f"{part}/{name}_mae ({row.unit})"] = row.mae
             values[f"{part}/{name}_rmse ({row.unit})"] = row.rmse

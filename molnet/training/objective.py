@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from molnet.training import processes
 from molnet.training.callbacks import History
 from molnet.training.checkpoint_file import read_checkpoint
 from molnet.training.errors import ConfigError, did_you_mean
@@ -39,12 +40,12 @@ class Pruning(Callback):
     """Ends a training when a judge says so. Comes after all callbacks that save.
 
     Args:
-        judge: decides.
+        judge: decides, for all processes that train together; None in those that have none.
         objective: name of what is judged.
         history: has its values.
     """
 
-    def __init__(self, judge: Judge, objective: str, history: History) -> None:
+    def __init__(self, judge: Judge | None, objective: str, history: History) -> None:
         self.judge = judge
         self.objective = objective
         self.history = history
@@ -53,7 +54,8 @@ class Pruning(Callback):
         """Ask the judge."""
         rows = self.history.rows
         objective = objective_of(rows, len(rows), self.objective)
-        if self.judge.ends(len(rows), objective["value"]):
+        ends = self.judge is not None and self.judge.ends(len(rows), objective["value"])
+        if any(processes.largest(ends)):
             raise TrainingPruned(objective, len(rows))
 
 

@@ -21,6 +21,8 @@ LOWEST = {
     "trainer.max_epochs": 1,
     "trainer.max_steps": 1,
     "trainer.threads": 1,
+    "trainer.devices": 1,
+    "trainer.num_nodes": 1,
     "trainer.gradient_clip": 0,
     "interval": 1,
     "replicas": 1,

@@ -49,11 +49,16 @@ def describe_run(
         limits.append(format_duration(parse_duration(trainer.max_time)))
     lines += [
         f"model       {learned:,} parameters, {trainer.dtype}",
-        f"runs on     {device}, {_how_it_runs(model, device)}",
+        f"runs on     {device}, {_how_it_runs(model, device)}{_together(trainer)}",
         f"training    {batches:,} batches an epoch, at most {' or '.join(limits)}",
         f"writes to   {folder}",
     ]
     return "\n".join(lines)
+
+
+def _together(trainer: TrainerConfig) -> str:
+    number = trainer.devices * trainer.num_nodes
+    return f", {number} processes that share each batch" if number > 1 else ""
 
 
 def _how_it_runs(model: Model, device: torch.device) -> str:

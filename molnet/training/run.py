@@ -38,6 +38,7 @@ from molnet.training.module import TrainingDivergedError, TrainingModule
 from molnet.training.objective import Judge, check_objective, objective_of, recorded_objective
 from molnet.training.page import run_page, write_page
 from molnet.training.plots import plot_learning_curves
+from molnet.training.processes import followers
 from molnet.training.report import already_finished, describe_run, next_commands, written_files
 from molnet.training.results import Results
 from molnet.training.resume import (
@@ -109,7 +110,7 @@ def train(
                     log.info("%s", already_finished(folder, settings.trainer))
                     objective = recorded_objective(checkpoint, settings.objective)
                     return metrics | {"objective": objective}
-            prepared = _prepare(settings, plain, folder, checkpoint, judge)
+            prepared = prepare(settings, plain, folder, checkpoint, judge)
             if checkpoint is not None:
                 changes = check_resumable(checkpoint, plain)
                 plain["arguments"] = read_checkpoint(checkpoint)["config"].get("arguments", [])
@@ -133,7 +134,7 @@ def train(
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """The parts of a run, made before anything is written."""
 
     run: RunTrainer
@@ -150,13 +151,22 @@ def _must_lack(resume: str | None, checkpoint: Path | None, folder: Path) -> Seq
     return ("metrics.json",) if resume == AUTO else RESULTS
 
 
-def _prepare(
+def prepare(
     settings: TrainConfig,
     plain: dict[str, Any],
     folder: Path,
     checkpoint: Path | None,
-    judge: Judge | None,
-) -> _Prepared:
+    judge: Judge | None = None,
+) -> Prepared:
+    """The parts of a run; nothing is written to its folder.
+
+    Args:
+        settings: of the run.
+        plain: the same as plain values, which checkpoints hold; gets the checksum of the data.
+        folder: of the run.
+        checkpoint: from which it is resumed.
+        judge: may end the training early.
+    """
     if settings.trainer.threads is not None:
         torch.set_num_threads(settings.trainer.threads)
     seed_everything(settings.seed, verbose=False)
@@ -175,12 +185,12 @@ def _prepare(
         model, _loss(settings, model), instantiate(settings.optimizer), config=plain
     )
     check_objective(settings.objective, module.validation_sums.errors.units)
-    return _Prepared(run, data, split, module)
+    return Prepared(run, data, split, module)
 
 
 def _train(
     settings: TrainConfig,
-    prepared: _Prepared,
+    prepared: Prepared,
     plain: dict[str, Any],
     checkpoint: Path | None,
     folder: Path,
@@ -189,7 +199,7 @@ def _train(
     run, data, module = prepared.run, prepared.data, prepared.module
     device = run.trainer.strategy.root_device
     log.info("%s\n", describe_run(settings, data, module.model, device, folder))
-    with quiet_lightning(), run.interruption.watched():
+    with quiet_lightning(), run.interruption.watched(), followers(settings.trainer, folder):
         run.trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     trained = time.monotonic()
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.seed import isolate_rng
 
@@ -18,10 +20,11 @@ from molnet.training.budget import Budget
 from molnet.training.callbacks import DataWait, History, LearningRate
 from molnet.training.calls import made
 from molnet.training.checkpoints import Checkpoints
-from molnet.training.config import ConfigError, TrainConfig
+from molnet.training.config import ConfigError, TrainConfig, TrainerConfig
 from molnet.training.durations import parse_duration
 from molnet.training.interruption import Interruption
 from molnet.training.objective import Judge, Pruning
+from molnet.training.processes import environment_of
 from molnet.training.progress import ProgressDisplay
 
 
@@ -67,12 +70,14 @@ def make_trainer(settings: TrainConfig, folder: Path, judge: Judge | None = None
         history,
         ProgressDisplay(budget, checkpoints, limits.progress_bar),
         checkpoints,
-        *([] if judge is None else [Pruning(judge, settings.objective, history)]),
+        Pruning(judge, settings.objective, history),
     ]
     try:
         trainer = Trainer(
             accelerator=limits.accelerator,
-            devices=1,
+            devices=limits.devices,
+            num_nodes=limits.num_nodes,
+            **_of_several_processes(limits),
             max_epochs=-1 if limits.max_epochs is None else limits.max_epochs,
             gradient_clip_val=limits.gradient_clip,
             callbacks=callbacks,
@@ -85,8 +90,29 @@ def make_trainer(settings: TrainConfig, folder: Path, judge: Judge | None = None
             enable_model_summary=False,
         )
     except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
-        raise ConfigError(f"trainer.accelerator={limits.accelerator}: {error}") from error
+        given = f"trainer.accelerator={limits.accelerator}"
+        if limits.devices > 1:
+            given += f" trainer.devices={limits.devices}"
+        raise ConfigError(f"{given}: {error}") from error
     return RunTrainer(trainer, history, interruption, checkpoints)
+
+
+def _of_several_processes(limits: TrainerConfig) -> dict[str, Any]:
+    """Arguments of the trainer by which it trains with others.
+
+    Raises:
+        ConfigError: the settings ask for another number of processes than there are.
+    """
+    environment = environment_of(limits)
+    if limits.devices * limits.num_nodes == 1 and limits.strategy == "auto":
+        return {}
+    return {
+        # Weights on which a loss does not depend, as those of an energy's constant, have no
+        # gradients. Buffers are constants.
+        "strategy": DDPStrategy(find_unused_parameters=True, broadcast_buffers=False),
+        "plugins": [environment],
+        "use_distributed_sampler": False,  # ours gives each process its share
+    }
 
 
 @contextmanager
@@ -100,6 +126,7 @@ def quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning")
             warnings.filterwarnings("ignore", module="lightning_fabric")
+            warnings.filterwarnings("ignore", message="find_unused_parameters=True")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -85,3 +85,34 @@ def test_bounds_are_positive(bound: str) -> None:
         BatchSampler(ones(5), ones(5), **({"batch_size": 1} | {bound: 0}))
     with pytest.raises(ValueError, match="as many edge counts as node counts"):
         BatchSampler(ones(5), ones(4), 1)
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 200)), min_size=1, max_size=60),
+    batch_size=st.integers(1, 10),
+    processes=st.integers(1, 4),
+)
+def test_shares_of_processes_make_the_batches(
+    sizes: list[tuple[int, int]], batch_size: int, processes: int
+) -> None:
+    atoms, edges = np.array(sizes, dtype=np.int64).T
+    whole = list(BatchSampler(atoms, edges, batch_size, shuffle=True))
+    shares = []
+    for process in range(processes):
+        sampler = BatchSampler(atoms, edges, batch_size, shuffle=True)
+        sampler.share(processes, process)
+        shares.append(list(sampler))
+    for batch, *of_processes in zip(whole, *shares, strict=True):
+        assert sorted(batch) == sorted(i for share in of_processes for i in share)
+        work = [int((atoms + edges)[share].sum()) for share in of_processes]
+        assert max(work) - min(work) <= int((atoms + edges)[batch].max())
+
+
+def test_processes_have_the_same_work_where_structures_differ() -> None:
+    atoms = np.array([60, 20, 20, 20, 3, 3, 3, 3])
+    sampler = BatchSampler(atoms, 10 * atoms, batch_size=8)
+    work = []
+    for process in range(2):
+        sampler.share(2, process)
+        work.append(sum(int(atoms[share].sum()) for share in sampler))
+    assert work == [66, 66]

@@ -86,3 +86,13 @@ def test_an_empty_part_is_no_error(mixed_store: ArrayStore) -> None:
     dataset = GraphDataset(mixed_store, [], 4.0)
     assert len(dataset) == 0
     assert dataset.node_counts.tolist() == []
+
+
+def test_no_structures_are_a_batch_without_labels(mixed_store: ArrayStore) -> None:
+    dataset = GraphDataset(mixed_store, range(5), 4.0, ["energy", "forces"])
+    batch = dataset.__getitems__([])
+    assert batch.num_graphs == 1
+    assert len(batch.pos) == dataset.node_counts[dataset.edge_counts.argmin()]
+    assert batch.energy.isnan().all()
+    assert batch.forces.isnan().all()
+    assert not dataset[int(dataset.edge_counts.argmin())].energy.isnan().any()

@@ -1,0 +1,232 @@
+"""Several processes that train one model, on Lightning's data-parallel strategy (DDP).
+
+A batch is what one step of the optimizer sees, whatever the number of processes: each process takes
+its share of every batch (:class:`~molnet.datasets.batching.BatchSampler`), and the gradients of all
+shares make those of the batch. So results do not depend on the number of processes, but for the
+last digits, and a run may be resumed by another number.
+
+The first process prepares the run and writes its folder; the others follow
+(:mod:`molnet.training.following`). Whatever may differ between processes, such as clocks and
+signals, is agreed upon here before it decides anything.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from lightning_fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+
+from molnet.training.config import ConfigError, TrainerConfig
+
+PATIENCE = timedelta(minutes=30)
+"""How long processes of srun or torchrun wait for the first one, which may be reading data."""
+
+SECONDS_TO_END = 30.0
+
+
+class ProcessError(ValueError):
+    """Another process of the training has failed."""
+
+
+def number() -> int:
+    """How many processes train together at present."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def total(*numbers: float) -> list[float]:
+    """The sums of numbers over all processes."""
+    return _reduced(numbers, dist.ReduceOp.SUM)
+
+
+def largest(*numbers: float) -> list[float]:
+    """The largest of numbers among all processes."""
+    return _reduced(numbers, dist.ReduceOp.MAX)
+
+
+def _reduced(numbers: tuple[float, ...], how: dist.ReduceOp.RedOpType) -> list[float]:
+    if number() == 1:
+        return [*numbers]
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    reduced = torch.tensor(numbers, dtype=torch.float64, device=device)
+    dist.all_reduce(reduced, how)
+    return reduced.tolist()
+
+
+def environment_of(settings: TrainerConfig) -> ClusterEnvironment:
+    """Who has started the processes: srun, torchrun or, as the first one, molnet itself.
+
+    Raises:
+        ConfigError: the settings ask for another number of processes than there are.
+    """
+    wanted, outside = settings.devices * settings.num_nodes, launcher()
+    if outside is None:
+        if settings.num_nodes > 1:
+            raise ConfigError(
+                f"trainer.num_nodes={settings.num_nodes}: start the command on all nodes, once "
+                "for each device, with srun or torchrun"
+            )
+        return LightningEnvironment()
+    if outside.world_size() != wanted:
+        raise ConfigError(
+            f"trainer.devices={settings.devices} on trainer.num_nodes={settings.num_nodes} are "
+            f"{wanted} processes, and {outside.world_size()} were started: give both numbers as "
+            "the batch job does"
+        )
+    return outside
+
+
+def launcher() -> ClusterEnvironment | None:
+    """What srun or torchrun tells of the processes that it has started; None if it did not."""
+    if TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment()
+    # Within a job, but not by srun, a command is started once.
+    if SLURMEnvironment.detect() and "SLURM_STEP_ID" in os.environ:
+        return SLURMEnvironment(auto_requeue=False)  # resume=auto goes on in the same folder
+    return None
+
+
+@contextmanager
+def followers(settings: TrainerConfig, folder: Path) -> Iterator[None]:
+    """Within this block all processes of a run take part in it; afterwards only this one goes on.
+
+    Args:
+        settings: how many, and the threads of each.
+        folder: of the run, where ``config.yaml`` is written already.
+
+    Raises:
+        ProcessError: another process has failed, and nothing else is the reason.
+    """
+    outside = launcher()
+    if settings.devices * settings.num_nodes == 1:
+        yield
+    elif outside is not None:
+        store = _meeting_point(outside)
+        store.set("folder", str(folder))
+        try:
+            yield
+        finally:
+            _leave()
+    else:
+        with _environment(settings):
+            started = [_follower(place, folder) for place in range(1, settings.devices)]
+            done = threading.Event()
+            threading.Thread(target=_watch, args=(started, done), daemon=True).start()
+            try:
+                yield
+                _leave()
+                for process in started:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(SECONDS_TO_END)
+            except RuntimeError as error:  # of a connection, while another process ended
+                for process in started:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(SECONDS_TO_END / len(started))
+                if (failure := _failure(started)) is not None:
+                    raise ProcessError(failure) from error
+                raise
+            finally:
+                done.set()
+                for process in started:
+                    process.kill()
+                    process.wait()
+                _leave()
+
+
+def folder_of_first(outside: ClusterEnvironment) -> Path:
+    """The run's folder, as the first of the processes that srun or torchrun has started names it.
+
+    Raises:
+        ProcessError: it does not.
+    """
+    try:
+        return Path(_meeting_point(outside).get("folder").decode())
+    except dist.DistError as error:
+        raise ProcessError(
+            f"the first process did not begin to train within {PATIENCE}: see what it says"
+        ) from error
+
+
+def _meeting_point(environment: ClusterEnvironment) -> dist.Store:
+    """Where the first process leaves word for the others, before there is a process group."""
+    port = environment.main_port
+    return dist.TCPStore(
+        environment.main_address,
+        port + 10_000 if port < 50_000 else port - 10_000,  # the port itself is the group's
+        is_master=environment.global_rank() == 0,
+        wait_for_workers=False,
+        timeout=PATIENCE,
+    )
+
+
+@contextmanager
+def _environment(settings: TrainerConfig) -> Iterator[None]:
+    """Variables by which Lightning and PyTorch know that this is the first of several processes."""
+    threads = settings.threads or max(1, (os.cpu_count() or 1) // settings.devices)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ours = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(settings.devices),
+        "NODE_RANK": "0",
+        "LOCAL_RANK": "0",
+        "TORCH_CPP_LOG_LEVEL": "ERROR",  # else DDP warns that it looks for weights without gradient
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+    }
+    before, number_of_threads = dict(os.environ), torch.get_num_threads()
+    os.environ.update(ours)
+    torch.set_num_threads(int(ours["OMP_NUM_THREADS"]) if settings.threads is None else threads)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+            if name in before:
+                os.environ[name] = before[name]
+        torch.set_num_threads(number_of_threads)
+
+
+def _follower(place: int, folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "molnet.training.following", str(folder)]
+    return subprocess.Popen(command, env=os.environ | {"LOCAL_RANK": str(place)})  # noqa: S603
+
+
+def _failure(started: Sequence[subprocess.Popen[bytes]]) -> str | None:
+    """The first process that has ended with an error, in words."""
+    for place, process in enumerate(started, 2):
+        if process.poll():
+            return (
+                f"process {place} of {len(started) + 1} ended with status {process.returncode}; "
+                "what it says is above"
+            )
+    return None
+
+
+def _watch(started: Sequence[subprocess.Popen[bytes]], done: threading.Event) -> None:
+    """End this process where it waits in vain for another one, which raises no exception here."""
+    while not done.wait(1.0):
+        if (failure := _failure(started)) is not None and not done.wait(2 * SECONDS_TO_END):
+            for process in started:
+                process.kill()
+            print(f"error: {failure}", file=sys.stderr, flush=True)
+            os._exit(1)
+
+
+def _leave() -> None:
+    """What follows is done by each process alone."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
