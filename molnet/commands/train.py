@@ -40,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     settings = None
     with explained():
-        if _has_followed():
-            return
         given = sys.argv[1:] if arguments is None else arguments
+        if _has_followed(given):
+            return
         given = with_network(settings_of("train", given, data))
         if any(argument.startswith("resume=") for argument in given):
             with importing():
@@ -52,15 +52,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run_command("train", train, given, settings)
 
 
-def _has_followed() -> bool:
-    """Take part in the run of another process, if srun or torchrun has started both."""
+def _has_followed(arguments: Sequence[str]) -> bool:
+    """Take part in the run of another process, if srun or torchrun has started both.
+
+    Raises:
+        ConfigError: there is more than one run.
+    """
     if not os.environ.keys() & {"TORCHELASTIC_RUN_ID", "SLURM_STEP_ID"}:
         return False
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     with importing():
         from molnet.training import following, processes
+        from molnet.training.errors import ConfigError
 
     outside = processes.launcher()
-    if outside is None or outside.global_rank() == 0:
+    if outside is None or outside.world_size() == 1:
+        return False
+    if {"-m", "--multirun"} & {*arguments}:
+        raise ConfigError(
+            f"-m: srun or torchrun has started {outside.world_size()} processes, which can train "
+            "one model together, not several. Start each worker of a search as a job of its own"
+        )
+    if outside.global_rank() == 0:
+        processes.meeting_point(outside)  # the others wait there
         return False
     following.follow(processes.folder_of_first(outside))
     return True
@@ -96,7 +110,8 @@ def train(config: "DictConfig") -> float | None:
     Returns:
         The objective, in a sweep.
     """
-    if config.trainer.get("devices") != 1 or config.trainer.get("num_nodes") != 1:
+    alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+    if any(config.trainer.get(name, value) != value for name, value in alone.items()):
         # PyTorch reads it when it is loaded. DDP warns that it looks for weights without gradient.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     # Imported here, so that mistakes on the command line are told before torch is loaded.

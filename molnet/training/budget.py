@@ -33,7 +33,7 @@ class Budget(Callback):
         self._steps = 0
         self._elapsed = 0.0  # until the clock was last started
         self._started: float | None = None
-        self._of_all = 0.0  # at the last step, among all processes
+        self._of_all = 0.0  # at the last step, the most among all processes
 
     @property
     def seconds(self) -> float:
@@ -58,13 +58,13 @@ class Budget(Callback):
         self._started = time.monotonic()
         self._steps = trainer.global_step
         self._steps_per_epoch = int(trainer.num_training_batches)
-        (self._of_all,) = processes.largest(self.seconds)
+        self._look_at_clock()
         trainer.should_stop |= self._used_up
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         """Stop when a limit is reached; Lightning then validates and ends the epoch."""
         self._steps = trainer.global_step
-        (self._of_all,) = processes.largest(self.seconds)
+        self._look_at_clock()
         trainer.should_stop |= self._used_up
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -83,6 +83,10 @@ class Budget(Callback):
     def _used_up(self) -> bool:
         steps = self.max_steps is not None and self._steps >= self.max_steps
         return steps or (self.max_seconds is not None and self._planned >= self.max_seconds)
+
+    def _look_at_clock(self) -> None:
+        if self.max_seconds is not None:
+            (self._of_all,) = processes.largest(self.seconds)
 
     @property
     def _planned(self) -> float:

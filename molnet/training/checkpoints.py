@@ -58,14 +58,13 @@ class Checkpoints(Callback):
         self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
     ) -> None:
         """Save now and then, and when the run is to end."""
+        seconds = self._agree(trainer)
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or trainer.should_stop:
             return  # the epoch's end comes next
-        self.interruption.agree()
         if self.interruption.requested:
             self._save(trainer)
             self.interruption.end()
-        (since,) = processes.largest(time.monotonic() - self._saved_at)
-        if since > 60 * self.minutes:
+        if seconds > 60 * self.minutes:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -78,9 +77,17 @@ class Checkpoints(Callback):
                 with self.averaged.applied(pl_module):
                     save_model(cast(Model, pl_module.model), self.model_folder)
         self._save(trainer, improved)
-        self.interruption.agree()
+        self._agree(trainer)
         if self.interruption.requested:
             self.interruption.end()
+
+    def _agree(self, trainer: Trainer) -> float:
+        """Let all processes end for what one ends for; the seconds since the last checkpoint."""
+        stop, signal, seconds = processes.largest(
+            trainer.should_stop, self.interruption.number, time.monotonic() - self._saved_at
+        )
+        trainer.should_stop, self.interruption.number = bool(stop), int(signal)
+        return seconds
 
     def state_dict(self) -> dict[str, Any]:
         """The best validation loss and its epoch."""

@@ -1,13 +1,16 @@
 """A process that takes part in a run which another one has prepared, and writes nothing.
 
-    python -m molnet.training.following FOLDER
+    python -m molnet.training.following FOLDER PROCESS
 
-:mod:`molnet.training.processes` starts it; users do not.
+:mod:`molnet.training.processes` starts it and gives its own number; users do not.
 """
 
 import logging
+import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -17,6 +20,7 @@ from molnet.training.config import checked_train
 from molnet.training.interruption import RunInterrupted
 from molnet.training.module import TrainingDivergedError
 from molnet.training.objective import TrainingPruned
+from molnet.training.processes import LOST, is_of_connection
 from molnet.training.recorded import recorded_settings
 from molnet.training.resume import checkpoint_of
 from molnet.training.run import prepare
@@ -41,8 +45,20 @@ def follow(folder: Path) -> None:
             run.trainer.fit(prepared.module, prepared.data, ckpt_path=checkpoint, weights_only=True)
     except (RunInterrupted, TrainingDivergedError, TrainingPruned):
         pass  # all processes agree, and the first one tells
+    except RuntimeError as error:
+        if is_of_connection(error):
+            sys.exit(LOST)  # whoever is the reason tells
+        raise
+
+
+def _end_with(first: int) -> None:
+    """End this process when the first one has been killed, without which it would wait for ever."""
+    while os.getppid() == first:
+        time.sleep(1.0)
+    os._exit(LOST)
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the first process as well
+    threading.Thread(target=_end_with, args=(int(sys.argv[2]),), daemon=True).start()
     follow(Path(sys.argv[1]))

@@ -107,11 +107,15 @@ class Interruption:
 
     Args:
         checkpoint: the last one of the run.
+
+    Attributes:
+        number: of the signal, also of one that another process of the run has had; 0 for none.
     """
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
-        self._number: int | None = None
+        self.number = 0
+        self._noted = False
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -132,24 +136,17 @@ class Interruption:
     @property
     def requested(self) -> bool:
         """Whether the run is to end."""
-        return self._number is not None
-
-    def agree(self) -> None:
-        """Take note of signals that other processes of the run have had."""
-        from molnet.training import processes  # loads Lightning, which this module does not need
-
-        (heard,) = processes.largest(self._number or 0)
-        self._number = int(heard) or None
+        return self.number != 0
 
     def end(self) -> NoReturn:
         """End the run, with its checkpoint if there is one."""
-        number = signal.SIGINT if self._number is None else self._number
+        number = self.number or signal.SIGINT
         raise RunInterrupted(self.checkpoint if self.checkpoint.exists() else None, number)
 
     def _take_note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self._noted:
             self.end()
-        self._number = number
+        self.number, self._noted = number, True
         log.warning("\nEnding after this step; press Ctrl-C again to end at once.")
 
 

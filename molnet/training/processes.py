@@ -11,6 +11,7 @@ signals, is agreed upon here before it decides anything.
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -31,14 +33,22 @@ from lightning_fabric.plugins.environments import (
 
 from molnet.training.config import ConfigError, TrainerConfig
 
-PATIENCE = timedelta(minutes=30)
-"""How long processes of srun or torchrun wait for the first one, which may be reading data."""
+TO_CONNECT, PATIENCE = timedelta(minutes=5), timedelta(hours=2)
+"""How long processes of srun or torchrun wait for the first one: to start, and to read its data."""
 
 SECONDS_TO_END = 30.0
+
+LOST = 75
+"""Exit status of a process that has lost the others, which are the reason: EX_TEMPFAIL."""
 
 
 class ProcessError(ValueError):
     """Another process of the training has failed."""
+
+
+def is_shared(settings: TrainerConfig) -> bool:
+    """Whether a training is for Lightning's DDP; by strategy=ddp also that by a single process."""
+    return settings.devices * settings.num_nodes > 1 or settings.strategy == "ddp"
 
 
 def number() -> int:
@@ -94,6 +104,12 @@ def launcher() -> ClusterEnvironment | None:
         return TorchElasticEnvironment()
     # Within a job, but not by srun, a command is started once.
     if SLURMEnvironment.detect() and "SLURM_STEP_ID" in os.environ:
+        if int(os.environ["SLURM_NTASKS"]) > 1 and "SLURM_NTASKS_PER_NODE" not in os.environ:
+            raise ConfigError(
+                f"srun has started {os.environ['SLURM_NTASKS']} processes, and does not say how "
+                "many on each node: give --ntasks-per-node=NUMBER and --nodes=NUMBER in place of "
+                "--ntasks"
+            )
         return SLURMEnvironment(auto_requeue=False)  # resume=auto goes on in the same folder
     return None
 
@@ -110,13 +126,16 @@ def followers(settings: TrainerConfig, folder: Path) -> Iterator[None]:
         ProcessError: another process has failed, and nothing else is the reason.
     """
     outside = launcher()
-    if settings.devices * settings.num_nodes == 1:
+    if not is_shared(settings):
         yield
     elif outside is not None:
-        store = _meeting_point(outside)
-        store.set("folder", str(folder))
+        meeting_point(outside).set("folder", str(folder))
         try:
             yield
+        except RuntimeError as error:
+            if is_of_connection(error):
+                raise ProcessError("another process has ended; what it says is above") from error
+            raise
         finally:
             _leave()
     else:
@@ -130,12 +149,13 @@ def followers(settings: TrainerConfig, folder: Path) -> Iterator[None]:
                 for process in started:
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(SECONDS_TO_END)
-            except RuntimeError as error:  # of a connection, while another process ended
-                for process in started:
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(SECONDS_TO_END / len(started))
-                if (failure := _failure(started)) is not None:
-                    raise ProcessError(failure) from error
+            except RuntimeError as error:
+                if is_of_connection(error):
+                    for process in started:
+                        with suppress(subprocess.TimeoutExpired):
+                            process.wait(SECONDS_TO_END / len(started))
+                    if (failure := _failure(started)) is not None:
+                        raise ProcessError(failure) from error
                 raise
             finally:
                 done.set()
@@ -152,23 +172,36 @@ def folder_of_first(outside: ClusterEnvironment) -> Path:
         ProcessError: it does not.
     """
     try:
-        return Path(_meeting_point(outside).get("folder").decode())
+        store = meeting_point(outside)
+        store.set_timeout(PATIENCE)
+        return Path(store.get("folder").decode())
     except dist.DistError as error:
-        raise ProcessError(
-            f"the first process did not begin to train within {PATIENCE}: see what it says"
-        ) from error
+        raise ProcessError("the first process has not begun to train: see what it says") from error
 
 
-def _meeting_point(environment: ClusterEnvironment) -> dist.Store:
-    """Where the first process leaves word for the others, before there is a process group."""
+def meeting_point(environment: ClusterEnvironment) -> dist.Store:
+    """Where the first process leaves word for the others, before there is a process group.
+
+    It is there as long as the first process is, whose end the others notice by it.
+    """
     port = environment.main_port
-    return dist.TCPStore(
+    return _store(
         environment.main_address,
         port + 10_000 if port < 50_000 else port - 10_000,  # the port itself is the group's
-        is_master=environment.global_rank() == 0,
-        wait_for_workers=False,
-        timeout=PATIENCE,
+        environment.global_rank() == 0,
     )
+
+
+@cache
+def _store(address: str, port: int, is_first: bool) -> dist.Store:
+    return dist.TCPStore(
+        address, port, is_master=is_first, wait_for_workers=False, timeout=TO_CONNECT
+    )
+
+
+def is_of_connection(error: RuntimeError) -> bool:
+    """Whether an error says that another process does not answer; gloo has no class for them."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 @contextmanager
@@ -201,19 +234,22 @@ def _environment(settings: TrainerConfig) -> Iterator[None]:
 
 
 def _follower(place: int, folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "molnet.training.following", str(folder)]
+    first = str(os.getpid())
+    command = [sys.executable, "-m", "molnet.training.following", str(folder), first]
     return subprocess.Popen(command, env=os.environ | {"LOCAL_RANK": str(place)})  # noqa: S603
 
 
 def _failure(started: Sequence[subprocess.Popen[bytes]]) -> str | None:
-    """The first process that has ended with an error, in words."""
-    for place, process in enumerate(started, 2):
-        if process.poll():
-            return (
-                f"process {place} of {len(started) + 1} ended with status {process.returncode}; "
-                "what it says is above"
-            )
-    return None
+    """Which process has ended with an error first, in words."""
+    ended = {place: process.poll() for place, process in enumerate(started, 2)}
+    failed = {place: status for place, status in ended.items() if status}
+    if not failed:
+        return None
+    place = min(failed, key=lambda place: failed[place] == LOST)
+    status, of = failed[place], f"process {place} of {len(started) + 1}"
+    if status < 0:
+        return f"{of} was killed by {signal.Signals(-status).name}, perhaps for lack of memory"
+    return f"{of} ended with status {status}; what it says is above"
 
 
 def _watch(started: Sequence[subprocess.Popen[bytes]], done: threading.Event) -> None:

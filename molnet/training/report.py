@@ -49,16 +49,23 @@ def describe_run(
         limits.append(format_duration(parse_duration(trainer.max_time)))
     lines += [
         f"model       {learned:,} parameters, {trainer.dtype}",
-        f"runs on     {device}, {_how_it_runs(model, device)}{_together(trainer)}",
+        f"runs on     {device}, {_how_it_runs(model, device)}",
+        *_describe_processes(trainer, len(data.parts["train"]) / batches),
         f"training    {batches:,} batches an epoch, at most {' or '.join(limits)}",
         f"writes to   {folder}",
     ]
     return "\n".join(lines)
 
 
-def _together(trainer: TrainerConfig) -> str:
+def _describe_processes(trainer: TrainerConfig, structures: float) -> list[str]:
+    """How many there are, and whether batches of so many structures have work for all of them."""
     number = trainer.devices * trainer.num_nodes
-    return f", {number} processes that share each batch" if number > 1 else ""
+    if number == 1:
+        return []
+    lines = [f"processes   {number}, which share each batch of {structures:.4g} structures"]
+    if structures < number:
+        lines.append("            some have nothing to do: raise dataset.batch_size, or use fewer")
+    return lines
 
 
 def _how_it_runs(model: Model, device: torch.device) -> str:

@@ -38,7 +38,7 @@ from molnet.training.module import TrainingDivergedError, TrainingModule
 from molnet.training.objective import Judge, check_objective, objective_of, recorded_objective
 from molnet.training.page import run_page, write_page
 from molnet.training.plots import plot_learning_curves
-from molnet.training.processes import followers
+from molnet.training.processes import ProcessError, followers
 from molnet.training.report import already_finished, describe_run, next_commands, written_files
 from molnet.training.results import Results
 from molnet.training.resume import (
@@ -242,6 +242,10 @@ def _explained(folder: Path) -> Iterator[None]:
             + _saved(folder, "continue from there with optimizer.lr=LOWER resume=")
             + "Or start again with a lower optimizer.lr or trainer.gradient_clip, or with "
             "trainer.dtype=float64."
+        ) from error
+    except ProcessError as error:
+        raise ProcessError(
+            f"{error}. {_saved(folder, 'continue with resume=')}".rstrip()
         ) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

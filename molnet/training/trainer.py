@@ -24,7 +24,7 @@ from molnet.training.config import ConfigError, TrainConfig, TrainerConfig
 from molnet.training.durations import parse_duration
 from molnet.training.interruption import Interruption
 from molnet.training.objective import Judge, Pruning
-from molnet.training.processes import environment_of
+from molnet.training.processes import environment_of, is_shared
 from molnet.training.progress import ProgressDisplay
 
 
@@ -103,14 +103,14 @@ def _of_several_processes(limits: TrainerConfig) -> dict[str, Any]:
     Raises:
         ConfigError: the settings ask for another number of processes than there are.
     """
-    environment = environment_of(limits)
-    if limits.devices * limits.num_nodes == 1 and limits.strategy == "auto":
-        return {}
+    plugins = [environment_of(limits)]
+    if not is_shared(limits):
+        return {"plugins": plugins}
     return {
         # Weights on which a loss does not depend, as those of an energy's constant, have no
         # gradients. Buffers are constants.
         "strategy": DDPStrategy(find_unused_parameters=True, broadcast_buffers=False),
-        "plugins": [environment],
+        "plugins": plugins,
         "use_distributed_sampler": False,  # ours gives each process its share
     }
 

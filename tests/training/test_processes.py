@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from omegaconf import DictConfig
 
 from molnet.training import processes
 from molnet.training.checkpoint_file import read_checkpoint
 from molnet.training.config import TrainerConfig
 from molnet.training.errors import ConfigError
+from molnet.training.objective import TrainingPruned
+from molnet.training.run import train
 
 from .conftest import TINY_NETWORK
 
@@ -28,7 +31,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
 Command = Callable[..., list[str]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def arguments(molecules: Path, stores: Path) -> Command:
     """The command line of a tiny run; its last batch has a single structure."""
 
@@ -45,6 +48,14 @@ def arguments(molecules: Path, stores: Path) -> Command:
         ]
 
     return arguments
+
+
+@pytest.fixture(scope="session")
+def by_one(arguments: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the run by a single process."""
+    folder = tmp_path_factory.mktemp("by_one") / "run"
+    run([sys.executable, SCRIPT, *arguments(folder)])
+    return folder
 
 
 def run(command: list[str], expected: int = 0) -> str:
@@ -82,38 +93,87 @@ def assert_same(folder: Path, expected: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_does(arguments: Command, tmp_path: Path) -> None:
+def test_two_processes_train_as_one_does(arguments: Command, by_one: Path, tmp_path: Path) -> None:
     """Gradients, losses and errors; also after a resume by another number of processes."""
-    one, two, resumed = (tmp_path / name for name in ("one", "two", "resumed"))
-    run([sys.executable, SCRIPT, *arguments(one)])
+    two, resumed = tmp_path / "two", tmp_path / "resumed"
     printed = run([sys.executable, SCRIPT, *arguments(two, "trainer.devices=2")])
-    assert "2 processes that share each batch" in printed
+    assert "processes   2, which share each batch of 4 structures" in printed
     assert printed.count("best: epoch") == 1
-    assert_same(two, one)
+    assert_same(two, by_one)
     run([sys.executable, SCRIPT, *arguments(resumed, "trainer.devices=2", "trainer.max_steps=2")])
     go_on = [f"resume={resumed}", "trainer.max_steps=null"]
     assert "trainer.devices: 2 -> 1" in run([sys.executable, SCRIPT, *go_on, "trainer.devices=1"])
-    assert {*os.listdir(two)} == {*os.listdir(one)} == {*os.listdir(resumed)}
+    assert {*os.listdir(two)} == {*os.listdir(by_one)} == {*os.listdir(resumed)}
 
 
 @pytest.mark.slow
-def test_torchrun_starts_the_processes(arguments: Command, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = f"--master-port={free.getsockname()[1]}"
-    command = [*TORCHRUN, port, SCRIPT]
-    one, two = tmp_path / "one", tmp_path / "two"
-    run([sys.executable, SCRIPT, *arguments(one)])
+def test_torchrun_starts_the_processes(arguments: Command, by_one: Path, tmp_path: Path) -> None:
+    command = [*TORCHRUN, f"--master-port={free_port()}", SCRIPT]
+    two = tmp_path / "two"
     printed = run([*command, *arguments(two, "trainer.devices=2")])
     assert printed.count("best: epoch") == 1
-    assert_same(two, one)
+    assert_same(two, by_one)
+
+
+@pytest.mark.slow
+def test_srun_starts_the_processes_of_two_nodes(
+    arguments: Command, by_one: Path, tmp_path: Path
+) -> None:
+    """With the variables that srun sets; both nodes are this machine."""
+    two, port = tmp_path / "two", free_port()
+    first, second = [
+        begun([sys.executable, SCRIPT, *arguments(two, "trainer.num_nodes=2")], of_srun(node, port))
+        for node in range(2)
+    ]
+    printed, errors = first.communicate(timeout=1800)
+    assert first.returncode == 0, errors
+    assert printed.count("best: epoch") == 1
+    assert second.communicate(timeout=60) == ("", "")
+    assert second.returncode == 0
+    assert_same(two, by_one)
+
+
+@pytest.mark.slow
+def test_nodes_learn_that_the_first_one_has_made_a_mistake(
+    arguments: Command, tmp_path: Path
+) -> None:
+    port, mistake = free_port(), arguments(tmp_path / "run", "trainer.devices=2")
+    second, first = [
+        begun([sys.executable, SCRIPT, *mistake, "trainer.nodes=2"], of_srun(node, port))
+        for node in (1, 0)
+    ]
+    assert "error: unknown option trainer.nodes" in first.communicate(timeout=600)[1]
+    expected = "error: the first process has not begun to train: see what it says\n"
+    assert second.communicate(timeout=600)[1] == expected
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def of_srun(node: int, port: int) -> dict[str, str]:
+    """The variables of a process on one of two nodes."""
+    job = {"JOB_ID": "7", "JOB_NAME": "train", "STEP_ID": "0", "NNODES": "2", "NTASKS": "2"}
+    place = {"NTASKS_PER_NODE": "1", "NODEID": str(node), "PROCID": str(node), "LOCALID": "0"}
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return {f"SLURM_{name}": value for name, value in (job | place).items()} | address
+
+
+def begun(command: list[str], variables: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command,
+        env=environment() | (variables or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def started(command: list[str], until: Path) -> subprocess.Popen[str]:
     """A command that has written a file."""
-    process = subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = begun(command)
     while not until.exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.2)
@@ -153,8 +213,33 @@ def test_a_process_that_is_killed_ends_the_run(arguments: Command, tmp_path: Pat
     os.kill(follower, signal.SIGKILL)
     _, errors = process.communicate(timeout=1800)
     assert process.returncode == 1
-    assert "error: process 2 of 2 ended with status -9" in errors
+    assert "error: process 2 of 2 was killed by SIGKILL" in errors
+    assert f"continue with resume={tmp_path / 'run'}" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+def test_no_process_outlives_the_first(arguments: Command, tmp_path: Path) -> None:
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    endless = arguments(tmp_path / "run", "trainer.devices=2", "trainer.max_epochs=100000")
+    process = started([sys.executable, SCRIPT, *endless], last)
+    process.kill()
+    _, errors = process.communicate(timeout=1800)  # which all of them have to close
+    assert process.returncode == -signal.SIGKILL
+    assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+def test_a_judge_ends_all_processes(settings: Callable[..., DictConfig]) -> None:
+    class Hasty:
+        def ends(self, epoch: int, value: float) -> bool:
+            return epoch == 2
+
+    with pytest.raises(TrainingPruned) as pruned:
+        train(settings("trainer.devices=2", "trainer.max_epochs=5"), judge=Hasty())
+    assert pruned.value.epoch == 2
+    assert processes.number() == 1
+    assert not {"LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT"} & os.environ.keys()
 
 
 @pytest.mark.slow
@@ -171,12 +256,14 @@ def test_several_nodes_need_a_launcher() -> None:
 
 
 def test_as_many_processes_as_were_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    of_srun = {"NTASKS": "4", "PROCID": "0", "STEP_ID": "0", "JOB_NAME": "train", "JOB_ID": "7"}
-    for name, value in of_srun.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
-    with pytest.raises(ConfigError, match=r"are 2 processes, and 4 were started"):
-        processes.environment_of(TrainerConfig(devices=2))
-    assert processes.environment_of(TrainerConfig(devices=2, num_nodes=2)).world_size() == 4
+    for name, value in of_srun(0, 29500).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=r"are 4 processes, and 2 were started"):
+        processes.environment_of(TrainerConfig(devices=2, num_nodes=2))
+    assert processes.environment_of(TrainerConfig(num_nodes=2)).world_size() == 2
+    monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
+    with pytest.raises(ConfigError, match="give --ntasks-per-node=NUMBER"):
+        processes.environment_of(TrainerConfig(devices=4))
     monkeypatch.delenv("SLURM_STEP_ID")
     assert processes.environment_of(TrainerConfig(devices=2)).world_size() == 1
 
