@@ -75,3 +75,26 @@ def test_calculator(device: torch.device) -> None:
         atoms.rattle(0.05, seed=3)
         other.rattle(0.05, seed=3)
         np.testing.assert_allclose(atoms.get_forces(), other.get_forces(), atol=2e-3)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_processes_over_nccl(device: torch.device, tmp_path: Path, processes: int) -> None:
+    if device.type == "cuda" and torch.cuda.device_count() < processes:
+        pytest.skip(f"needs {processes} GPUs")
+    settings = [
+        *("dataset=organic", "dataset.train_size=200", "dataset.validation_size=50"),
+        *("dataset.test_size=50", "trainer=default", "trainer.max_epochs=1", "logger=none"),
+        *("trainer.strategy=ddp", f"trainer.devices={processes}", "trainer.dtype=float64"),
+        f"trainer.accelerator={'gpu' if device.type == 'cuda' else 'cpu'}",
+        f"hydra.run.dir={tmp_path / 'run'}",
+    ]
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *settings]
+    alone = ["trainer.strategy=auto", "trainer.devices=1", f"hydra.run.dir={tmp_path / 'alone'}"]
+    for more in [], alone:
+        done = run([*command, *more], capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    ours, expected = [
+        json.loads((tmp_path / name / "metrics.json").read_text())["validation"]["forces"]["mae"]
+        for name in ("run", "alone")
+    ]
+    assert ours == pytest.approx(expected, rel=1e-6)

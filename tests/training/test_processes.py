@@ -87,9 +87,11 @@ def assert_same(folder: Path, expected: Path) -> None:
     ours, theirs = table(folder), table(expected)
     assert ours.keys() == theirs.keys()
     for name, values in theirs.items():
-        np.testing.assert_allclose(ours[name], values, rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(ours[name], values, rtol=1e-7, err_msg=name)
     for of_run, by_one in zip(gradients(folder), gradients(expected), strict=True):
-        torch.testing.assert_close(of_run, by_one, rtol=1e-6, atol=1e-8 * float(by_one.abs().max()))
+        torch.testing.assert_close(
+            of_run, by_one, rtol=1e-9, atol=1e-11 * float(by_one.abs().max())
+        )
 
 
 @pytest.mark.slow
