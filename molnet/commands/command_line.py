@@ -16,7 +16,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from molnet.bundled import CONF, PLUGINS
-from molnet.commands.explained import explained, one_line
+from molnet.commands.explained import explained, explanation, one_line
 from molnet.commands.help import FLAGS, help_text
 from molnet.training.errors import ConfigError
 from molnet.training.folder import discard_empty_folders
@@ -75,7 +75,8 @@ def run_command(
             try:
                 job()
             except (AttributeError, TypeError, ValueError) as error:
-                if composed:
+                # A launcher may have run the trainings of a sweep in other processes.
+                if composed or explanation(error) is not None:
                     raise
                 # Hydra trips over some command lines that its grammar lets pass.
                 raise ConfigError(

@@ -1,7 +1,8 @@
 """Errors as a user reads them: one message that says what to do.
 
 A user's mistake ends a command with one message and exit status 1, Ctrl-C with status 130, SIGTERM
-with 143. A bug in the program shows a traceback. ``HYDRA_FULL_ERROR=1`` shows every traceback.
+with 143 and SIGUSR1 with 138. A bug in the program shows a traceback. ``HYDRA_FULL_ERROR=1`` shows
+every traceback.
 """
 
 import errno

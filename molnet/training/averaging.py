@@ -35,6 +35,7 @@ class AveragedWeights(Callback):
         self._average: dict[str, Tensor] = {}
         self._weights: list[Tensor] = []  # cached: walking through the modules takes time
         self._updates = 0
+        self._step = 0  # after which the average was updated
         self._kept: dict[str, Tensor] | None = None  # the weights, while it validates
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -49,12 +50,17 @@ class AveragedWeights(Callback):
             }
             self._weights = [weight.detach() for weight in pl_module.parameters()]
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take note of the steps that a resumed run has made; they are not known before."""
+        self._step = trainer.global_step
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
     ) -> None:
-        """Update the average with the new weights."""
-        if self.decay is None:
+        """Update the average with the new weights, if this batch has ended a step."""
+        if self.decay is None or trainer.global_step == self._step:
             return
+        self._step = trainer.global_step
         self._updates += 1
         decay = min(self.decay, (1 + self._updates) / (10 + self._updates))
         averages = list(self._average.values())

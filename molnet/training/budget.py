@@ -1,5 +1,6 @@
 """The limits of a run, and its progress."""
 
+import math
 import time
 from typing import Any
 
@@ -57,12 +58,15 @@ class Budget(Callback):
         """Start the clock; a resumed run may have nothing left to do."""
         self._started = time.monotonic()
         self._steps = trainer.global_step
-        self._steps_per_epoch = int(trainer.num_training_batches)
+        batches = int(trainer.num_training_batches)
+        self._steps_per_epoch = math.ceil(batches / trainer.accumulate_grad_batches)
         self._look_at_clock()
         trainer.should_stop |= self._used_up
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         """Stop when a limit is reached; Lightning then validates and ends the epoch."""
+        if trainer.global_step == self._steps:
+            return  # gradients that wait for those of more batches would be lost
         self._steps = trainer.global_step
         self._look_at_clock()
         trainer.should_stop |= self._used_up

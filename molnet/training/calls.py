@@ -80,6 +80,8 @@ def made(node: dict[str, Any], where: str, *arguments: Any) -> Any:
         result = instantiate(node)
         return result(*arguments) if arguments else result
     except (InstantiationException, TypeError, ValueError) as error:
+        if isinstance(error.__cause__, ConfigError):
+            raise error.__cause__ from error
         reason = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(f"{where}: {node['_target_']} failed: {reason}") from error
 

@@ -59,8 +59,11 @@ class Checkpoints(Callback):
     ) -> None:
         """Save now and then, and when the run is to end."""
         seconds = self._agree(trainer)
-        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or trainer.should_stop:
+        progress = trainer.fit_loop.epoch_loop.batch_progress
+        if progress.is_last_batch or trainer.should_stop:
             return  # the epoch's end comes next
+        if progress.current.ready % trainer.accumulate_grad_batches:
+            return  # gradients that wait for those of more batches are in no checkpoint
         if self.interruption.requested:
             self._save(trainer)
             self.interruption.end()

@@ -120,7 +120,9 @@ class TrainerConfig:
     strategy: str = "auto"
     dtype: str = "float32"
     threads: int | None = None
+    accumulate: int = 1
     gradient_clip: float | None = None
+    profile: bool = False
     progress_bar: bool = True
 
 

@@ -13,6 +13,7 @@ from molnet.datasets.batching import BatchSampler
 from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.splits import Split
 from molnet.datasets.store import ArrayStore
+from molnet.training.steps import BatchesOfSteps
 
 
 class DataModule(LightningDataModule):
@@ -65,11 +66,14 @@ class DataModule(LightningDataModule):
         and moved to the device."""
         return self._moving + (0.0 if self._loader is None else self._loader.seconds)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[Batch] | BatchesOfSteps:
         """Shuffled batches; see :meth:`start_epoch`."""
         self._sampler.share(*self._place())
-        self._loader = make_loader(self.parts["train"], self._sampler, self.settings.workers)
-        return self._loader
+        part, trainer = self.parts["train"], self.trainer
+        self._loader = make_loader(part, self._sampler, self.settings.workers)
+        if trainer is None or trainer.accumulate_grad_batches == 1:
+            return self._loader
+        return BatchesOfSteps(self._loader, trainer.accumulate_grad_batches, [*part.properties])
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, index: int) -> Batch:
         """Move a batch."""

@@ -1,4 +1,4 @@
-"""Ctrl-C, and SIGTERM, with which batch systems announce the end of a job.
+"""Ctrl-C, and SIGTERM and SIGUSR1, with which batch systems announce the end of a job.
 
 While libraries are imported, a signal ends the program at once (:func:`ends_at_once`), as an
 exception would come out of the middle of a library's module. Afterwards a signal raises an
@@ -21,11 +21,19 @@ from typing import NoReturn
 
 log = logging.getLogger(__name__)
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM)
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends the program like Ctrl-C."""
+    """A signal of a batch system, which ends the program like Ctrl-C.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class RunInterrupted(BaseException):
@@ -53,12 +61,12 @@ def end_if_unread() -> None:
 
 def number_of(interruption: KeyboardInterrupt) -> int:
     """The number of the signal that raised an exception."""
-    return signal.SIGTERM if isinstance(interruption, Terminated) else signal.SIGINT
+    return interruption.number if isinstance(interruption, Terminated) else signal.SIGINT
 
 
 def word_for(number: int) -> str:
     """The word for a signal in messages to the user."""
-    return "Terminated" if number == signal.SIGTERM else "Interrupted"
+    return "Interrupted" if number == signal.SIGINT else "Terminated"
 
 
 @contextmanager
@@ -171,4 +179,4 @@ def _end_at_once(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _raise(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)

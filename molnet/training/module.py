@@ -69,12 +69,17 @@ class TrainingModule(LightningModule):
         terms, counts = self._step(batch, self.training_sums, self.progress)
         loss = terms.sum()
         value = loss.item()
-        if processes.number() > 1:
-            # Each term is a mean over this process's labels, and DDP takes the mean over processes.
-            *labels, value = processes.total(*counts, value)
+        number, batches = processes.number(), self.trainer.accumulate_grad_batches
+        if number * batches > 1:
+            # Each term is a mean over the labels of this batch in this process, and Lightning takes
+            # the mean over processes and over the batches of a step.
+            of_batches = counts
+            if batches > 1:
+                of_batches = tuple(batch.labels_of_step[t.property.name] for t in self.loss.terms)
+            *of_step, value = processes.total(*of_batches, value)
             shares = [
-                processes.number() * count / max(of_all, 1)
-                for count, of_all in zip(counts, labels, strict=True)
+                number * batches * count / max(of_all, 1)
+                for count, of_all in zip(counts, of_step, strict=True)
             ]
             loss = (terms * terms.new_tensor(shares)).sum()
         if not math.isfinite(value):

@@ -214,6 +214,8 @@ def _time(history: list[dict[str, float]], metrics: Mapping[str, Any]) -> dict[s
     facts["steps"] = int(history[-1]["step"])
     facts["mean of an epoch"] = f"{seconds[-1] / len(seconds):.3g} s"
     facts["waiting for data"] = f"{100 * metrics['data_wait']:.0f} % of training"
+    for part, value in metrics.get("profile", {}).items():
+        facts[f"profile: {part}"] = f"{value:.1f} s"
     return facts
 
 

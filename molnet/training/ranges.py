@@ -23,6 +23,7 @@ LOWEST = {
     "trainer.threads": 1,
     "trainer.devices": 1,
     "trainer.num_nodes": 1,
+    "trainer.accumulate": 1,
     "trainer.gradient_clip": 0,
     "interval": 1,
     "replicas": 1,

@@ -1,5 +1,6 @@
 """The settings that a run has recorded in its folder, in a file that users may edit."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +26,16 @@ def recorded_settings(path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ConfigError(f"{path} is damaged: it holds no settings")
     return {str(key): value for key, value in settings.items()}
+
+
+def leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings one by one, with their full names.
+
+    >>> dict(leaves({"seed": 0, "trainer": {"dtype": "float32"}}))
+    {'seed': 0, 'trainer.dtype': 'float32'}
+    """
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -103,6 +103,16 @@ class Results:
         partial.replace(self.folder / METRICS)
         return metrics
 
+    def by_name(self) -> dict[str, float]:
+        """All errors of all parts, ``final/PART/NAME_mae (UNIT)`` and ``..._rmse (UNIT)``."""
+        found = {}
+        for part, comparison in self.comparisons.items():
+            for name, errors in comparison.errors.items():
+                if errors.count:
+                    found[f"final/{part}/{name}_mae ({errors.unit})"] = errors.mae
+                    found[f"final/{part}/{name}_rmse ({errors.unit})"] = errors.rmse
+        return found
+
 
 def _plain(errors: Mapping[str, Mapping[str, ErrorSummary]]) -> dict[str, dict[str, Any]]:
     return {

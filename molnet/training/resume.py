@@ -18,7 +18,7 @@ from molnet.training.durations import parse_duration
 from molnet.training.folder import is_in_use
 from molnet.training.overrides import quoted, readable
 from molnet.training.paths import file_name, located
-from molnet.training.recorded import recorded_settings
+from molnet.training.recorded import leaves, recorded_settings
 from molnet.training.results import METRICS, read_metrics
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ FIXED = (
     "target",
     "model",
     "optimizer._target_",
+    "trainer.accumulate",
     "trainer.dtype",
     "seed",
     "finetune",
@@ -113,7 +114,8 @@ def check_resumable(path: Path, config: Mapping[str, Any]) -> list[str]:
         CheckpointError: the checkpoint is damaged.
         ConfigError: a setting has changed that must not (:data:`FIXED`).
     """
-    before, now = dict(_leaves(read_checkpoint(path)["config"])), dict(_leaves(config))
+    before, now = dict(leaves(read_checkpoint(path)["config"])), dict(leaves(config))
+    before.setdefault("trainer.accumulate", now.get("trainer.accumulate"))  # of older runs
     if "dataset_checksum" not in now:
         before.pop("dataset_checksum", None)
     changed = {
@@ -271,11 +273,3 @@ def _in_folder(folder: Path) -> str:
 
 def _belongs(key: str, groups: Sequence[str]) -> bool:
     return any(key == group or key.startswith(f"{group}.") for group in groups)
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -19,6 +19,7 @@ from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.splits import Split, save_split
 from molnet.models import Model
 from molnet.models.saving import model_of
+from molnet.training import loggers
 from molnet.training.calls import made
 from molnet.training.config import TrainConfig, checked_train
 from molnet.training.data import DataModule, in_order
@@ -39,6 +40,7 @@ from molnet.training.objective import Judge, check_objective, objective_of, reco
 from molnet.training.page import run_page, write_page
 from molnet.training.plots import plot_learning_curves
 from molnet.training.processes import ProcessError, followers
+from molnet.training.profile import profile_table
 from molnet.training.report import already_finished, describe_run, next_commands, written_files
 from molnet.training.results import Results
 from molnet.training.resume import (
@@ -199,8 +201,10 @@ def _train(
     run, data, module = prepared.run, prepared.data, prepared.module
     device = run.trainer.strategy.root_device
     log.info("%s\n", describe_run(settings, data, module.model, device, folder))
-    with quiet_lightning(), run.interruption.watched(), followers(settings.trainer, folder):
-        run.trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    with quiet_lightning(), run.interruption.watched():
+        loggers.begin(run.trainer.loggers, plain)
+        with followers(settings.trainer, folder):
+            run.trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     trained = time.monotonic()
 
     parts = data.parts["train"], data.parts["validation"]
@@ -209,7 +213,7 @@ def _train(
     for name, part in _evaluated_parts(data).items():
         results.add(name, part, in_order(part, settings.dataset), in_full=name == "test")
     plot_learning_curves(run.history.rows, folder / "learning_curves.png")
-    best_epoch = run.checkpoints.best_epoch
+    best_epoch, profile = run.checkpoints.best_epoch, run.profile
     metrics = results.write(
         objective=objective_of(run.history.rows, best_epoch, settings.objective),
         epochs=len(run.history.rows),
@@ -219,11 +223,15 @@ def _train(
             "preparation_and_training": round(trained - started, 1),
             "evaluation": round(time.monotonic() - trained, 1),
         },
+        **({} if profile is None else {"profile": profile.rounded}),
     )
     log.info(
         "best: epoch %d of %d; waiting for data took %.0f%% of training\n",
         *(metrics["best_epoch"], metrics["epochs"], 100 * metrics["data_wait"]),
     )
+    if profile is not None:
+        log.info("%s\n", profile_table(profile.seconds, profile.batches))
+    loggers.conclude(run.trainer.loggers, results.by_name())
     rows = run.history.rows
     write_page(folder, lambda: run_page(folder, settings, plain, data, results, rows, metrics))
     log.info("%s\n", written_files(folder))

@@ -25,6 +25,7 @@ from molnet.training.durations import parse_duration
 from molnet.training.interruption import Interruption
 from molnet.training.objective import Judge, Pruning
 from molnet.training.processes import environment_of, is_shared
+from molnet.training.profile import Profile
 from molnet.training.progress import ProgressDisplay
 
 
@@ -36,6 +37,7 @@ class RunTrainer:
     history: History
     interruption: Interruption
     checkpoints: Checkpoints
+    profile: Profile | None
 
 
 def make_trainer(settings: TrainConfig, folder: Path, judge: Judge | None = None) -> RunTrainer:
@@ -59,6 +61,7 @@ def make_trainer(settings: TrainConfig, folder: Path, judge: Judge | None = None
     history = History(folder / "history.csv", budget)
     interruption = Interruption(folder / "checkpoints" / "last.ckpt")
     checkpoints = Checkpoints(folder, averaged, interruption, settings.callbacks.checkpoint_minutes)
+    profile = Profile() if limits.profile else None
     # The order matters: a callback sees the work of those before it; checkpoints come last.
     callbacks: list[Callback] = [
         averaged,
@@ -72,6 +75,7 @@ def make_trainer(settings: TrainConfig, folder: Path, judge: Judge | None = None
         checkpoints,
         Pruning(judge, settings.objective, history),
     ]
+    loggers = [made(node, f"logger.{key}") for key, node in settings.logger.items()]
     try:
         trainer = Trainer(
             accelerator=limits.accelerator,
@@ -79,22 +83,26 @@ def make_trainer(settings: TrainConfig, folder: Path, judge: Judge | None = None
             num_nodes=limits.num_nodes,
             **_of_several_processes(limits),
             max_epochs=-1 if limits.max_epochs is None else limits.max_epochs,
+            accumulate_grad_batches=limits.accumulate,
             gradient_clip_val=limits.gradient_clip,
             callbacks=callbacks,
-            logger=[made(node, f"logger.{key}") for key, node in settings.logger.items()],
+            logger=loggers,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
             inference_mode=False,  # forces are derivatives, in validation as well
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
+            profiler=profile,
         )
     except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
         given = f"trainer.accelerator={limits.accelerator}"
         if limits.devices > 1:
             given += f" trainer.devices={limits.devices}"
         raise ConfigError(f"{given}: {error}") from error
-    return RunTrainer(trainer, history, interruption, checkpoints)
+    if profile is not None:
+        profile.watch(trainer)
+    return RunTrainer(trainer, history, interruption, checkpoints, profile)
 
 
 def _of_several_processes(limits: TrainerConfig) -> dict[str, Any]:

@@ -17,8 +17,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return state
 
 
-def trainer(step: int = 0) -> Any:
-    return SimpleNamespace(global_step=step, num_training_batches=10, should_stop=False)
+def trainer(step: int = 0, accumulate: int = 1) -> Any:
+    return SimpleNamespace(
+        global_step=step,
+        num_training_batches=10,
+        accumulate_grad_batches=accumulate,
+        should_stop=False,
+    )
 
 
 def test_progress_is_the_largest_used_up_part(clock: SimpleNamespace) -> None:
@@ -33,6 +38,14 @@ def test_progress_is_the_largest_used_up_part(clock: SimpleNamespace) -> None:
     clock.now += 9.0
     assert budget.progress == 0.5
     assert not run.should_stop
+
+
+def test_progress_counts_the_steps_of_several_batches(clock: SimpleNamespace) -> None:
+    budget, run = Budget(max_epochs=2), trainer(accumulate=4)  # three steps for ten batches
+    budget.on_train_start(run, None)  # type: ignore[arg-type]
+    run.global_step = 3
+    budget.on_train_batch_end(run)
+    assert budget.progress == 0.5
 
 
 @pytest.mark.parametrize(("step", "seconds"), [(50, 1.0), (10, 20.0)])
@@ -57,5 +70,6 @@ def test_a_resumed_run_goes_on_with_the_time_it_had_used(clock: SimpleNamespace)
     second.on_train_start(run, None)  # type: ignore[arg-type]
     assert second.progress == 0.75
     clock.now += 5.0
+    run.global_step = 8
     second.on_train_batch_end(run)
     assert run.should_stop

@@ -109,6 +109,18 @@ def test_two_processes_train_as_one_does(arguments: Command, by_one: Path, tmp_p
 
 
 @pytest.mark.slow
+def test_two_processes_accumulate_gradients(arguments: Command, tmp_path: Path) -> None:
+    """Batches of 5, 5, 5 and 1 structures in steps of three, by one process and by two."""
+    folders = tmp_path / "one", tmp_path / "two"
+    for devices, folder in enumerate(folders, 1):
+        more = "trainer.accumulate=3", f"trainer.devices={devices}"
+        run([sys.executable, SCRIPT, *arguments(folder, *more)])
+    one, two = folders
+    assert table(two)["step"] == [2, 4]
+    assert_same(two, one)
+
+
+@pytest.mark.slow
 def test_torchrun_starts_the_processes(arguments: Command, by_one: Path, tmp_path: Path) -> None:
     command = [*TORCHRUN, f"--master-port={free_port()}", SCRIPT]
     two = tmp_path / "two"
