@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="the folder of a model")
     parser.add_argument("folder", type=Path, help="what make_organic_model_data.py has made")
     parser.add_argument("--picoseconds", type=float, default=5.0, help="length of the dynamics")
+    parser.add_argument("--temperature", type=float, default=300.0, help="of the dynamics, K")
     parser.add_argument("--only", nargs="+", choices=CHECKS, default=[*CHECKS][:-1])
     arguments = parser.parse_args()
     model = load_model(arguments.model)
@@ -109,10 +110,11 @@ def table(
 
 
 def dynamics(model: Model, arguments: argparse.Namespace) -> Iterator[str]:
-    """Langevin dynamics at 300 K, in steps of 0.5 fs, of molecules that the model has not seen."""
+    """Langevin dynamics, in steps of 0.5 fs, of molecules that the model has not seen."""
     molecules = [relaxed(smiles, model) for smiles in DRUGS.values()]
     steps = round(arguments.picoseconds * 2000)
-    run = Dynamics(model, molecules, "langevin", 300.0, steps=steps, timestep=0.5)
+    temperature = arguments.temperature
+    run = Dynamics(model, molecules, "langevin", temperature, steps=steps, timestep=0.5)
     walks = [Walk(atoms) for atoms in molecules]
     for step in range(1, steps + 1):
         run.step()
@@ -127,7 +129,8 @@ def dynamics(model: Model, arguments: argparse.Namespace) -> Iterator[str]:
     for name, seen in zip(DRUGS, walks, strict=True):
         yield f"| {name} | {seen} |"
     broken = sum(not seen.intact for seen in walks) + len(run.ended)
-    yield f"\n{broken} of {len(DRUGS)} molecules broke within {arguments.picoseconds:g} ps."
+    length = f"{arguments.picoseconds:g} ps at {temperature:g} K"
+    yield f"\n{broken} of {len(DRUGS)} molecules broke within {length}."
 
 
 def relaxed(smiles: str, model: Model) -> Atoms:

@@ -5,8 +5,8 @@
     python scripts/train.py experiment=boron_nitride dataset.path=boron_nitride.extxyz
 
 Supercells of 54 atoms are strained at random, their atoms displaced by up to 0.15 Å (standard
-deviation), and labelled with GFN1-xTB (Grimme, Bannwarth, Shushkov, J. Chem. Theory Comput. 13, 1989
-(2017)) at the Γ point of the supercell. That is no good description of the solid, but one that
+deviation), and labelled with GFN1-xTB (Grimme, Bannwarth, Shushkov, J. Chem. Theory Comput. 13,
+1989 (2017)) at the Γ point of the supercell. That is no good description of the solid, but one that
 runs anywhere, with the stress as the derivative of its energy. The same seed gives the same frames.
 """
 
