@@ -1,9 +1,10 @@
 """Runs the examples of a page, one after the other: python tests/examples.py PAGE FOLDER.
 
 Blocks of ``sh`` are commands, each run in the folder; blocks of ``python`` are programs; a block of
-``python`` or ``yaml`` whose first line is ``# NAME`` is a file of that name. Trainings end after
-two steps, searches after two trainings. QM9 is composed, not trained. Each example runs in a
-process of its own, forked from this one, so that libraries are imported once.
+``python`` or ``yaml`` whose first line is ``# NAME``, below Hydra's ``# @package``, is a file of
+that name. Trainings end after two steps, searches after two trainings. QM9 is composed, not
+trained. Each example runs in a process of its own, forked from this one, so that libraries are
+imported once.
 """
 
 import multiprocessing
@@ -31,7 +32,7 @@ def examples(page: Path) -> list[Block]:
     """Files to write, programs, and single commands."""
     found: list[Block] = []
     for language, text in blocks(page):
-        name = re.match(r"# (\S+\.(?:py|yaml))\n", text)
+        name = re.match(r"(?:# @.*\n)?# (\S+\.(?:py|yaml))\n", text)
         if name is not None:
             found.append((f"file {name[1]}", text))
         elif language == "python":

@@ -51,8 +51,7 @@ class Checkpoints(Callback):
         for unfinished in (self.last, self.best) if trainer.is_global_zero else ():
             unfinished.with_suffix(".partial").unlink(missing_ok=True)
         self._saved_at = time.monotonic()
-        if processes.number() > 1:
-            self.interruption.listen_again()
+        self.interruption.listen_again()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any

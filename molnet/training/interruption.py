@@ -132,9 +132,11 @@ class Interruption:
             yield
 
     def listen_again(self) -> None:
-        """Record signals that Lightning would answer: it sends word to other processes at once.
+        """Record signals that Lightning would answer as well.
 
-        These may be waiting for something else, and the run would hang.
+        It ends the program within an epoch's last batch and validation, before a checkpoint is
+        saved. It sends word to other processes at once, which may be waiting for something else, so
+        that the run would hang.
         """
         if threading.current_thread() is threading.main_thread():
             for number in NUMBERS:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import DictConfig
+from torch_geometric.data import Batch
 
 from molnet.training.budget import Budget
 from molnet.training.checkpoint_file import PARTS, CheckpointError, seal
 from molnet.training.config import ConfigError
 from molnet.training.interruption import RunInterrupted
-from molnet.training.module import EpochSums
+from molnet.training.module import EpochSums, TrainingModule
 from molnet.training.resume import check_resumable, resumed_arguments
 from molnet.training.run import train
 
@@ -114,14 +115,32 @@ def test_a_second_ctrl_c_ends_the_run_at_once(
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_the_signal_of_a_batch_system_saves_the_state(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    interrupt_after(2, monkeypatch, signal.SIGTERM)
+    interrupt_after(2, monkeypatch, number)
     with pytest.raises(RunInterrupted) as interruption:
         train(settings())
-    assert interruption.value.number == signal.SIGTERM
+    assert interruption.value.number == number
     assert torch.load(str(interruption.value.checkpoint), weights_only=True)["global_step"] == 2
+
+
+def test_a_signal_within_a_validation_is_answered_after_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = TrainingModule.validation_step
+
+    def signalled(self: TrainingModule, batch: Batch, batch_idx: int) -> None:
+        original(self, batch, batch_idx)
+        if batch_idx == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(TrainingModule, "validation_step", signalled)
+    with pytest.raises(RunInterrupted) as interruption:
+        train(settings("dataset.batch_size=2"))
+    assert interruption.value.number == signal.SIGTERM
+    assert torch.load(str(interruption.value.checkpoint), weights_only=True)["global_step"] == 6
 
 
 def test_other_settings_are_refused_or_reported(settings: Settings, tmp_path: Path) -> None:
