@@ -58,6 +58,7 @@ class WandB(WandbLogger):
             group=group,
             notes=notes,
         )
+        self._wandb_init.pop("anonymous", None)  # which Weights & Biases warns of
 
     def begin(self, settings: dict[str, Any]) -> None:
         """Start or go on with the record, which gets the settings of the run."""

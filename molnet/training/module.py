@@ -58,12 +58,6 @@ class TrainingModule(LightningModule):
         """One optimizer for all parameters; the learning rate is set by a callback."""
         return self._make_optimizer(parameter_groups(self.model))
 
-    def transfer_batch_to_device(
-        self, batch: Batch, device: torch.device, dataloader_idx: int
-    ) -> Batch:
-        """Move a batch, unless it is on the CPU already: Lightning's own check takes too long."""
-        return batch if device.type == "cpu" else batch.to(device, non_blocking=True)
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a training batch."""
         terms, counts = self._step(batch, self.training_sums, self.progress)
