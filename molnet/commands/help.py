@@ -57,8 +57,7 @@ def help_text(name: str, config: DictConfig, topics: list[str]) -> str:
         else:
             parts.append(
                 f"molnet {name} --help GROUP explains a group, --help {ALL} all of them.\n"
-                "-m KEY=A,B runs each value in turn.\n"
-                "--config-dir FOLDER adds a folder of your own with more choices."
+                "-m KEY=A,B runs each value in turn, --config-dir FOLDER adds your own choices."
             )
     return "\n\n".join(parts)
 
