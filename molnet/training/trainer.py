@@ -49,7 +49,7 @@ def make_trainer(settings: TrainConfig, folder: Path, judge: Judge | None = None
         judge: may end the training early.
 
     Raises:
-        ConfigError: the device that is asked for is not there.
+        ConfigError: the device that is asked for is not there, or not so many processes.
     """
     limits = settings.trainer
     budget = Budget(
@@ -76,12 +76,13 @@ def make_trainer(settings: TrainConfig, folder: Path, judge: Judge | None = None
         Pruning(judge, settings.objective, history),
     ]
     loggers = [made(node, f"logger.{key}") for key, node in settings.logger.items()]
+    of_processes = _of_several_processes(limits)
     try:
         trainer = Trainer(
             accelerator=limits.accelerator,
             devices=limits.devices,
             num_nodes=limits.num_nodes,
-            **_of_several_processes(limits),
+            **of_processes,
             max_epochs=-1 if limits.max_epochs is None else limits.max_epochs,
             accumulate_grad_batches=limits.accumulate,
             gradient_clip_val=limits.gradient_clip,

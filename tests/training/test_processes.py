@@ -121,6 +121,15 @@ def test_two_processes_accumulate_gradients(arguments: Command, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_steps_of_several_batches(arguments: Command, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder, devices in (one, 1), (two, 2):
+        more = ["trainer.accumulate=2", f"trainer.devices={devices}"]
+        run([sys.executable, SCRIPT, *arguments(folder, *more)])
+    assert_same(two, one)
+
+
+@pytest.mark.slow
 def test_torchrun_starts_the_processes(arguments: Command, by_one: Path, tmp_path: Path) -> None:
     command = [*TORCHRUN, f"--master-port={free_port()}", SCRIPT]
     two = tmp_path / "two"
