@@ -58,7 +58,7 @@ def run(kind: str, text: str) -> None:
         return
     if "dataset=qm9" in words:
         words += ["--cfg", "job"]
-    if any("sweeper" in word or word == "experiment=rates" for word in words):
+    if any("sweeper" in word for word in words):
         words.append(f"hydra.sweeper.n_trials={STEPS}")
     if words[0] == "molnet":
         from molnet.commands.console import main
