@@ -71,7 +71,7 @@ HOMES = {
     "scipy": {"models", "simulate", "training", "scripts"},
     "phonopy": {"simulate"},
     "ctypes": {"kernels"},
-    "subprocess": {"kernels", "training"},
+    "subprocess": {"kernels", "datasets", "training"},
     "filelock": {"kernels", "simulate", "training", "sweeps"},
     "pytorch_lightning": {"training"},
     "torchmetrics": {"training"},

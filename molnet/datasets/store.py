@@ -31,14 +31,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from ase.data import chemical_symbols
 from numpy.typing import ArrayLike
 
 from molnet import __version__
 from molnet.datasets import verification
 from molnet.datasets.arrays import GrowingArray, open_array
 from molnet.datasets.cache import atomic_folder, writing
-from molnet.datasets.columns import packed, unpacked
+from molnet.datasets.columns import unpacked
 from molnet.datasets.edges import EdgeTable, open_edges
 from molnet.datasets.manifest import (
     CHARGED,
@@ -55,6 +54,7 @@ from molnet.datasets.manifest import (
     read_manifest,
 )
 from molnet.datasets.manifest import StoreError as StoreError
+from molnet.datasets.rows import NO_GROUP, Rows
 from molnet.graph.columns import Column
 from molnet.properties import Property
 from molnet.stored import sealed
@@ -251,13 +251,13 @@ class StoreWriter:
         self.properties = {property.name: property for property in properties}
         self.source = source
         self.structures = 0
+        self._rows = Rows(properties)
         self._atoms = 0
         self._any_periodic = False
         self._any_charged = False
         self._any_grouped = False
         self._column_bytes = 0
         self._element_counts = np.zeros(256, dtype=np.int64)
-        self._clear_buffers()
 
     def __enter__(self) -> Self:
         arrays = layout(0, 0, self.properties.values())
@@ -318,113 +318,33 @@ class StoreWriter:
             ValueError: a wrong shape, no atoms, a label too many or too few, a number that is not
                 finite (that one at the latest when the block ends).
         """
-        species, positions = np.asarray(species), np.asarray(positions, dtype=np.float64)
-        atoms = len(species)
-        if species.ndim != 1 or atoms == 0 or positions.shape != (atoms, 3):
-            raise ValueError(
-                f"structure {self.structures}: expected species [N] and positions [N, 3] with "
-                f"N > 0, got {species.shape} and {positions.shape}"
-            )
-        pbc = np.zeros(3, dtype=np.bool_) if pbc is None else np.asarray(pbc, dtype=np.bool_)
-        periodic = bool(pbc.any())
-        cell = np.asarray(cell, dtype=np.float64) if periodic else np.zeros((3, 3))
-        if cell.shape != (3, 3) or pbc.shape != (3,):
-            raise ValueError(
-                f"structure {self.structures}: expected pbc [3] and, where one of them is true, "
-                f"a cell [3, 3], got shapes {pbc.shape} and {cell.shape}"
-            )
-        has_volume = periodic and np.linalg.det(cell) != 0
-        self._buffer_labels(dict(labels or {}), atoms, has_volume)
-        self._species.append(species)
-        self._positions.append(positions)
-        self._cells.append(cell)
-        self._pbc.append(pbc)
-        self._charge.append(charge)
-        self._group.append(-1 if group is None else group)
-        self._columns.append(packed(columns))
-        self._any_grouped |= group is not None
-        self._any_periodic |= periodic
-        self._any_charged |= charge != 0
-        self._buffered_atoms += atoms
+        self._rows.add(species, positions, cell, pbc, labels, charge, group, columns)
         self.structures += 1
-        if len(self._species) >= FLUSHED_STRUCTURES or self._buffered_atoms >= FLUSHED_ATOMS:
-            self._flush()
+        if self._rows.waiting >= FLUSHED_STRUCTURES or self._rows.waiting_atoms >= FLUSHED_ATOMS:
+            self._append(self._rows.take())
 
-    def _buffer_labels(self, labels: dict[str, Any], atoms: int, has_volume: bool) -> None:
-        if "stress" in self.properties and not has_volume:
-            labels["stress"] = None
-        if labels.keys() != self.properties.keys():
-            raise ValueError(
-                f"structure {self.structures}: expected labels {sorted(self.properties)}, "
-                f"got {sorted(labels)}"
-            )
-        for name, value in labels.items():
-            property = self.properties[name]
-            expected = (atoms, *property.shape) if property.per == "atom" else property.shape
-            given = value is not None
-            if not given:
-                value = np.full(expected, np.nan)
-            value = np.asarray(value, dtype=np.float64)
-            if value.shape != expected:
-                raise ValueError(
-                    f"structure {self.structures}: expected {name} of shape {expected}, "
-                    f"got {value.shape}"
-                )
-            if given and property.per == "structure":
-                _check_finite(name, value[None], np.array([self.structures]))
-            self._labels[name].append(value)
+    def extend(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Appends structures that :class:`molnet.datasets.rows.Rows` has made arrays of."""
+        self._append(self._rows.take())
+        self.structures += len(arrays["counts"])
+        self._append(arrays)
 
-    def _flush(self) -> None:
-        if not self._species:
-            return
-        first = self.structures - len(self._species)
-        counts = np.array([len(species) for species in self._species])
-        owner = np.repeat(np.arange(first, self.structures), counts)  # structure of each atom
-        species = np.concatenate(self._species)
-        positions = np.concatenate(self._positions)
-        if species.min() < 1 or species.max() >= len(chemical_symbols):
-            wrong = (species < 1) | (species >= len(chemical_symbols))
-            raise ValueError(
-                f"structure {owner[wrong][0]}: expected atomic numbers from 1 to "
-                f"{len(chemical_symbols) - 1}, got {species[wrong][0]}"
-            )
-        _check_finite("positions", positions, owner)
-        self._element_counts += np.bincount(species.astype(np.int64), minlength=256)
-        self._files["species"].append(species)
-        self._files["positions"].append(positions)
-        self._files["offsets"].append(self._atoms + np.cumsum(counts))
-        self._files["cells"].append(np.array(self._cells, dtype=np.float64))
-        self._files["pbc"].append(np.array(self._pbc, dtype=np.bool_))
-        self._files["charge"].append(np.array(self._charge, dtype=np.int32))
-        self._files["group"].append(np.array(self._group, dtype=np.int32))
-        ends = self._column_bytes + np.cumsum([len(text) for text in self._columns])
-        self._column_bytes = int(ends[-1])
-        self._files["columns"].append(np.frombuffer(b"".join(self._columns), dtype=np.uint8))
+    def _append(self, arrays: Mapping[str, np.ndarray]) -> None:
+        for name, rows in arrays.items():
+            if name in self._files:
+                self._files[name].append(rows)
+        self._files["offsets"].append(self._atoms + np.cumsum(arrays["counts"]))
+        ends = self._column_bytes + np.cumsum(arrays["column-counts"])
         self._files["column-offsets"].append(ends)
-        for name, values in self._labels.items():
-            if self.properties[name].per == "atom":
-                rows = np.concatenate(values)
-                _check_finite(name, rows, owner, or_missing=True)
-            else:
-                rows = np.array(values, dtype=np.float64)
-                _check_finite(name, rows, np.arange(first, self.structures), or_missing=True)
-            self._files[f"label-{name}"].append(rows)
-        self._atoms += len(species)
-        self._clear_buffers()
-
-    def _clear_buffers(self) -> None:
-        self._species: list[np.ndarray] = []
-        self._positions: list[np.ndarray] = []
-        self._cells: list[np.ndarray] = []
-        self._pbc: list[np.ndarray] = []
-        self._charge: list[int] = []
-        self._group: list[int] = []
-        self._columns: list[bytes] = []
-        self._labels: dict[str, list[np.ndarray]] = {name: [] for name in self.properties}
-        self._buffered_atoms = 0
+        self._atoms += len(arrays["species"])
+        self._column_bytes += len(arrays["columns"])
+        self._any_periodic |= bool(arrays["pbc"].any())
+        self._any_charged |= bool(arrays["charge"].any())
+        self._any_grouped |= bool((arrays["group"] != NO_GROUP).any())
+        self._element_counts += np.bincount(arrays["species"], minlength=256)
 
     def _finish(self) -> None:
-        self._flush()
+        self._append(self._rows.take())
         if self.structures == 0:
             raise ValueError(f"no structure was added to {self.folder}")
         arrays = {name: file.finish() for name, file in self._files.items()}
@@ -453,12 +373,3 @@ class StoreWriter:
             json.dump(sealed(manifest), file, indent=1)
             file.flush()
             os.fsync(file.fileno())
-
-
-def _check_finite(name: str, rows: np.ndarray, owner: np.ndarray, or_missing: bool = False) -> None:
-    finite = np.isfinite(rows)
-    if or_missing:
-        finite |= np.isnan(rows).all(axis=tuple(range(1, rows.ndim)), keepdims=True)
-    if not finite.all():
-        row = int(np.argwhere(~finite)[0][0])
-        raise ValueError(f"structure {owner[row]}: {name} must be finite, got {rows[row]}")

@@ -2,18 +2,18 @@
 
 import logging
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 
 from molnet.datasets.cache import store_folder
 from molnet.datasets.columns import KeptColumns
-from molnet.datasets.labels import LabelKey, parse_label_keys, read_label
+from molnet.datasets.labels import LabelKey, parse_label_keys
+from molnet.datasets.pieces import Kept, Piece, PieceReader
+from molnet.datasets.reading import MadeByAnotherError, pieces_in_order, remove_pieces, tasks_of
 from molnet.datasets.references import read_isolated_atoms
 from molnet.datasets.store import FORMAT_VERSION, ArrayStore, StoreWriter
 from molnet.datasets.tally import Tally
@@ -22,14 +22,9 @@ from molnet.graph.frames import (
     ReadingOptions,
     StructureFileError,
     check_ending,
-    count_frames,
-    frame_name,
-    read_frames,
     resolve_paths,
     units_in_files,
 )
-from molnet.graph.neighbours import StructureError
-from molnet.graph.plausibility import drop_placeholder_cell, implausible
 from molnet.progress import progress
 from molnet.properties import Property
 from molnet.stored import file_checksum
@@ -138,8 +133,10 @@ def open_structures(
     }
     folder = store_folder(cache, name, settings)
     if not folder.is_dir():
-        build = _Build(keys, accept_implausible, reading, split_by, isolated_atoms is not None)
-        build.run(folder, source, energies)
+        reader = PieceReader(
+            keys, accept_implausible, reading, split_by, isolated_atoms is not None
+        )
+        _build(folder, reader, source, energies)
     store = ArrayStore.open(folder, verify)
     _report(store)
     return store
@@ -188,128 +185,109 @@ def _of_isolated_atoms(
     }
 
 
-@dataclass
-class _Build:
-    """How a store is built of structure files; the arguments of :func:`open_structures`."""
-
-    keys: list[LabelKey]
-    accept_implausible: bool
-    reading: ReadingOptions
-    split_by: str | None
-    without_isolated_atoms: bool
-
-    def run(
-        self, folder: Path, source: dict[str, Any], energies: dict[str, dict[str, float]]
-    ) -> None:
-        """Read all files and write the store; completes ``source``."""
-        files = [Path(entry["path"]) for entry in source["files"]]
-        for file in files:
-            check_ending(file, self.reading)
-        counts = [count_frames(file, self.reading) for file in files]
-        total = sum(count or 0 for count in counts) if None not in counts else None
-        tally = Tally(self.keys)
-        labels = [name for key in self.keys for name in (key.key, key.quantity.name)]
-        columns = KeptColumns(labels)
-        isolated: list[tuple[dict[str, Any], int, dict[str, Any]]] = []
-        groups: dict[str, int] = {}
-        source["parts"] = {entry["part"]: 0 for entry in source["files"] if "part" in entry}
-        properties = [key.quantity for key in self.keys]
+def _build(
+    folder: Path,
+    reader: PieceReader,
+    source: dict[str, Any],
+    energies: dict[str, dict[str, float]],
+) -> None:
+    """Read all files and write the store; completes ``source``."""
+    files = [Path(entry["path"]) for entry in source["files"]]
+    for file in files:
+        check_ending(file, reader.reading)
+    try:
+        tasks, total = tasks_of(files, reader)
+        properties = [key.quantity for key in reader.keys]
         with (
             StoreWriter(folder, properties, source) as writer,
             progress("reading", total, "frames") as shown,
+            closing(pieces_in_order(tasks, reader, folder, shown.advance)) as pieces,
         ):
-            for file, entry in zip(files, source["files"], strict=True):
-                shown.description = f"reading {file.name}"
-                entry |= {"frames": 0, "left_out": []}
-                remarks: Counter[str] = Counter()
-                for frame, atoms in enumerate(read_frames(file, self.reading)):
-                    entry["frames"] += 1
-                    shown.advance()
-                    try:
-                        remarks.update(_remarks(atoms, file, self.accept_implausible))
-                        row = self._row(atoms, tally, groups, columns)
-                    except (StructureFileError, StructureError) as error:
-                        raise StructureFileError(f"{frame_name(file, frame)}: {error}") from error
-                    if self.without_isolated_atoms and tally.is_reference(atoms, row["labels"]):
-                        isolated.append((entry, frame, row))
-                    elif row["labels"] and all(v is None for v in row["labels"].values()):
-                        entry["left_out"].append(frame)
-                        tally.unlabelled += 1
-                    else:
-                        tally.add(row["labels"], row["charge"])
-                        columns.count(row["columns"])
-                        writer.add(**row)
-                        if "part" in entry:
-                            source["parts"][entry["part"]] += 1
-                entry["remarks"] = dict(remarks)
-            alone = writer.structures == 0  # a data set of atoms
-            for entry, frame, row in isolated:
-                if alone:
-                    tally.add(row["labels"], row["charge"])
-                    columns.count(row["columns"])
-                    writer.add(**row)
-                else:
-                    entry["left_out"].append(frame)
-                    if "part" not in entry:
-                        tally.add_reference(row["species"], row["labels"])
-            for entry in source["files"]:
-                entry["left_out"].sort()
-            tally.raise_if_never_found()
-            source |= tally.summary(source["labels"], energies)
-            source["groups"] = {"key": self.split_by, "count": len(groups)}
-            source["columns"] = {name: count for name, count in columns.counts.items() if count}
-            if columns.left_out is not None:
-                source["remarks"].append(
-                    f"of the numbers and words in info the first {len(columns.counts)} are kept; "
-                    f"{columns.left_out!r} is not"
-                )
-
-    def _row(
-        self, atoms: Atoms, tally: "Tally", groups: dict[str, int], columns: KeptColumns
-    ) -> dict[str, Any]:
-        """The arguments of :meth:`StoreWriter.add` for one frame."""
-        charge = tally.charge_of(atoms)
-        group = None if self.split_by is None else _group_of(atoms, self.split_by, groups)
-        labels = {key.quantity.name: read_label(atoms, key) for key in self.keys}
-        tally.look_at(atoms)
-        return {
-            "species": atoms.numbers,
-            "positions": atoms.positions,
-            "cell": atoms.cell.array,
-            "pbc": atoms.pbc,
-            "labels": labels,
-            "charge": charge,
-            "group": group,
-            "columns": columns.of(atoms),
-        }
+            joining = _Joining(reader.keys, writer)
+            for task, piece in pieces:
+                shown.description = f"reading {task.path.name}"
+                joining.add(source["files"][task.file], piece)
+            joining.finish(reader.split_by, energies)
+    except MadeByAnotherError:
+        return
+    except StructureFileError:
+        remove_pieces(folder)  # other files, or other settings, make other pieces
+        raise
+    remove_pieces(folder)
 
 
-def _group_of(atoms: Atoms, key: str, groups: dict[str, int]) -> int:
-    """The number of the structure's group, a new one for a new value of ``info[key]``."""
-    if atoms.info.get(key) is None:
-        raise StructureFileError(
-            f"it has no {key!r} in its comment line (info), by which dataset.split_by={key} keeps "
-            f"structures together. Found: {', '.join(map(repr, atoms.info)) or 'nothing'}."
-        )
-    return groups.setdefault(str(atoms.info[key]), len(groups))
+class _Joining:
+    """Puts pieces together: what depends on the frames before.
 
-
-def _remarks(atoms: Atoms, file: Path, accept_implausible: bool) -> Iterator[str]:
-    """Removes a placeholder cell; yields sentences about the structure for the user.
-
-    Raises:
-        StructureError: the structure is not sound.
-        StructureFileError: it is implausible, and the user has not accepted that.
+    Args:
+        keys: of the labels.
+        writer: of the store, whose ``source`` is completed.
     """
-    if note := drop_placeholder_cell(atoms, file):
-        yield note
-    if doubt := implausible([atoms]).get(0):
-        if not accept_implausible:
-            raise StructureFileError(
-                f"{doubt} If the structure is meant to be like this, set "
-                "dataset.accept_implausible=true."
+
+    def __init__(self, keys: Sequence[LabelKey], writer: StoreWriter) -> None:
+        self.writer = writer
+        self.source = writer.source
+        self.tally = Tally(keys)
+        self.columns = KeptColumns()
+        self.groups: dict[str, int] = {}
+        self.isolated: list[Kept] = []  # held back, as long as there are no others
+        self.references = Tally(keys)
+        self.source["parts"] = {
+            entry["part"]: 0 for entry in self.source["files"] if "part" in entry
+        }
+        for entry in self.source["files"]:
+            entry |= {"frames": 0, "left_out": [], "remarks": {}}
+
+    def add(self, entry: dict[str, Any], piece: Piece) -> None:
+        """Take in the next frames of a file, whose entry in ``source`` is given."""
+        self.tally.include(piece.structures.tally)
+        self.columns.meet(piece.column_names)
+        entry["frames"] += piece.frames
+        entry["left_out"] += piece.left_out
+        for remark, count in piece.remarks.items():
+            entry["remarks"][remark] = entry["remarks"].get(remark, 0) + count
+        groups = [self.groups.setdefault(value, len(self.groups)) for value in piece.groups]
+        for kept in (piece.structures, piece.isolated):
+            if groups:
+                kept.arrays["group"] = np.array(groups, np.int32)[kept.arrays["group"]]
+        if len(piece.structures.arrays["counts"]):
+            self.isolated.clear()
+            self._write(piece.structures)
+            if "part" in entry:
+                self.source["parts"][entry["part"]] += len(piece.structures.arrays["counts"])
+        if piece.isolated_frames:
+            entry["isolated"] = entry.get("isolated", []) + piece.isolated_frames
+            if "part" not in entry:
+                self.references.include_references(piece.isolated.tally)
+            if not self.writer.structures:
+                self.isolated.append(piece.isolated)
+
+    def finish(self, split_by: str | None, energies: dict[str, dict[str, float]]) -> None:
+        """Complete ``source``."""
+        alone = self.writer.structures == 0  # a data set of atoms
+        for kept in self.isolated:
+            self.tally.include(kept.tally)
+            self._write(kept)
+        if not alone:
+            self.tally.include_references(self.references)
+        for entry in self.source["files"]:
+            isolated = entry.pop("isolated", [])
+            if not alone:
+                entry["left_out"] = sorted(entry["left_out"] + isolated)
+        self.tally.raise_if_never_found()
+        self.source |= self.tally.summary(self.source["labels"], energies)
+        self.source["groups"] = {"key": split_by, "count": len(self.groups)}
+        self.source["columns"] = {
+            name: count for name, count in self.columns.counts.items() if count
+        }
+        if self.columns.left_out is not None:
+            self.source["remarks"].append(
+                f"of the numbers and words in info the first {len(self.columns.counts)} are kept; "
+                f"{self.columns.left_out!r} is not"
             )
-        yield "implausible distances or density, accepted"
+
+    def _write(self, kept: Kept) -> None:
+        self.writer.extend(self.columns.keep(kept.arrays, kept.columns))
 
 
 def _report(store: ArrayStore) -> None:

@@ -38,7 +38,7 @@ def is_isolated_atom(atoms: Atoms) -> bool:
 
 
 class Tally:
-    """Counts what is found, frame by frame.
+    """Counts what is found, frame by frame. Tallies of parts add up, in the order of the parts.
 
     Args:
         keys: of the labels.
@@ -56,6 +56,7 @@ class Tally:
         }
         self.squares = dict.fromkeys(self.keys, 0.0)
         self.isolated = 0
+        # For each label and element the lowest and the highest energy.
         self.references: dict[str, dict[str, list[float]]] = {name: {} for name in self.keys}
         self.charges: Counter[int] = Counter()
         self.unclear_charges = 0
@@ -71,18 +72,62 @@ class Tally:
         return int(charge)
 
     def look_at(self, atoms: Atoms) -> None:
-        """Take note of the keys of one frame.
-
-        Raises:
-            LabelNotFoundError: none of many first frames has one of the labels.
-        """
+        """Take note of the keys of one frame."""
         self.frames += 1
         keys = {key for where in places(atoms) for key in where if where[key] is not None}
         self.seen.update(name for name, key in self.keys.items() if key.key in keys)
         if self.frames <= LOOKED_AT_FIRST:
             self.keys_seen.update(keys)
-        if self.frames == LOOKED_AT_FIRST:
+
+    def include(self, later: "Tally") -> None:
+        """Take in the tally of the frames that follow, but for energies of isolated atoms.
+
+        Raises:
+            LabelNotFoundError: none of many first frames has one of the labels.
+        """
+        if self.frames < LOOKED_AT_FIRST:
+            self.keys_seen |= later.keys_seen
+        self.frames += later.frames
+        self.unlabelled += later.unlabelled
+        self.seen |= later.seen
+        for name, found in later.found.items():
+            mine = self.found[name]
+            for counted in ("count", "rows", "rows_of_labelled"):
+                mine[counted] += found[counted]
+            mine["low"] = min(mine["low"], found["low"])
+            mine["high"] = max(mine["high"], found["high"])
+            self.squares[name] += later.squares[name]
+        self.charges.update(later.charges)
+        self.unclear_charges += later.unclear_charges
+        self.spins.update(later.spins)
+        if self.frames >= LOOKED_AT_FIRST:
             self.raise_if_never_found()
+
+    def include_references(self, later: "Tally") -> None:
+        """Take in the energies of the isolated atoms of another tally, and nothing else."""
+        self.isolated += later.isolated
+        for name, by_symbol in later.references.items():
+            for symbol, (low, high) in by_symbol.items():
+                self._widen(name, symbol, low, high)
+
+    def state(self) -> dict[str, Any]:
+        """All counts as plain values for JSON, for :meth:`of_state`."""
+        state = {name: value for name, value in vars(self).items() if name != "keys"}
+        return state | {
+            "keys_seen": sorted(self.keys_seen),
+            "seen": sorted(self.seen),
+            "charges": [[charge, count] for charge, count in self.charges.items()],
+        }
+
+    @classmethod
+    def of_state(cls, keys: Sequence[LabelKey], state: Mapping[str, Any]) -> "Tally":
+        """The tally whose :meth:`state` is given."""
+        tally = cls(keys)
+        vars(tally).update(state)
+        tally.keys_seen, tally.seen = set(state["keys_seen"]), set(state["seen"])
+        tally.charges = Counter(dict(state["charges"]))
+        tally.spins = Counter(state["spins"])
+        return tally
 
     def is_reference(self, atoms: Atoms, labels: Mapping[str, np.ndarray | None]) -> bool:
         """Whether a frame is an isolated atom whose energy is a reference energy."""
@@ -96,7 +141,11 @@ class Tally:
         for name, key in self.keys.items():
             energy = labels[name]
             if key.quantity.is_total_energy and energy is not None:
-                self.references[name].setdefault(symbol, []).append(float(energy))
+                self._widen(name, symbol, float(energy), float(energy))
+
+    def _widen(self, name: str, symbol: str, low: float, high: float) -> None:
+        range = self.references[name].setdefault(symbol, [low, high])
+        range[:] = min(range[0], low), max(range[1], high)
 
     def add(self, labels: Mapping[str, np.ndarray | None], charge: int) -> None:
         """Take in the labels of one structure."""
@@ -134,13 +183,13 @@ class Tally:
             remarks.append(f"{self.unlabelled:,} frames have none of the labels and are left out")
         references: dict[str, dict[str, float]] = {}
         for name, by_symbol in self.references.items():
-            for symbol, values in by_symbol.items():
-                if max(values) - min(values) > 1e-6:
+            for symbol, (low, high) in by_symbol.items():
+                if high - low > 1e-6:
                     remarks.append(
                         f"{name}: frames of an isolated atom of {symbol} differ, from "
-                        f"{min(values):.6f} to {max(values):.6f} eV: the lowest is taken"
+                        f"{low:.6f} to {high:.6f} eV: the lowest is taken"
                     )
-                references.setdefault(name, {})[symbol] = min(values)
+                references.setdefault(name, {})[symbol] = low
         for name, given in energies.items():
             references[name] = references.get(name, {}) | given
         return {

@@ -24,16 +24,18 @@ from molnet.graph.reading.pdb import read_pdb
 from molnet.graph.reading.shelx import read_res
 from molnet.graph.reading.text import OPENERS
 from molnet.graph.reading.units import declared_units, positions_factor, scale_positions
-from molnet.graph.reading.xyz import count_xyz_frames, read_xyz_frames
+from molnet.graph.reading.xyz import FrameRange, count_xyz_frames, read_xyz_frames, xyz_ranges
 from molnet.inputs import resolve_paths
 
 __all__ = [
     "DEFAULTS",
+    "FrameRange",
     "ReadingOptions",
     "StructureFileError",
     "check_ending",
     "count_frames",
     "frame_name",
+    "frame_ranges",
     "read_frames",
     "resolve_paths",
     "units_in_files",
@@ -62,7 +64,9 @@ READERS = {
 XYZ_FORMATS = ("extxyz", "xyz")
 
 
-def read_frames(path: Path, options: ReadingOptions = DEFAULTS) -> Iterator[Atoms]:
+def read_frames(
+    path: Path, options: ReadingOptions = DEFAULTS, part: FrameRange | None = None
+) -> Iterator[Atoms]:
     """The structures of any file that ASE reads, one at a time.
 
     Nothing is skipped silently, and nothing is invented: a file of several structures gives all of
@@ -72,6 +76,7 @@ def read_frames(path: Path, options: ReadingOptions = DEFAULTS) -> Iterator[Atom
     Args:
         path: of one file.
         options: what the user states about the files.
+        part: only these frames; one of :func:`frame_ranges`.
 
     Raises:
         StructureFileError: the file's format is not known, it ends within a frame, a frame cannot
@@ -79,8 +84,8 @@ def read_frames(path: Path, options: ReadingOptions = DEFAULTS) -> Iterator[Atom
     """
     format = format_of(path, options)
     factor = positions_factor(path, format, options.positions_unit)
-    reader = _reader(path, format, options)
-    frame = 0
+    reader = _reader(path, format, options, part)
+    frame = first = 0 if part is None else part.first
     while True:
         try:
             atoms = next(reader)
@@ -101,7 +106,7 @@ def read_frames(path: Path, options: ReadingOptions = DEFAULTS) -> Iterator[Atom
         refuse_partial_occupancies(atoms, frame_name(path, frame))
         yield scale_positions(atoms, factor)
         frame += 1
-    if frame == 0:
+    if frame == first:
         raise StructureFileError(f"{path} holds no structure. Expected at least one.")
 
 
@@ -112,6 +117,26 @@ def count_frames(path: Path, options: ReadingOptions = DEFAULTS) -> int | None:
         StructureFileError: the file ends within a frame, or has a line out of place.
     """
     return count_xyz_frames(path) if format_of(path, options) in XYZ_FORMATS else None
+
+
+def frame_ranges(
+    path: Path, size: int, options: ReadingOptions = DEFAULTS
+) -> list[FrameRange] | None:
+    """The frames of a file in parts that can be read one without the others.
+
+    Args:
+        path: of the file.
+        size: bytes of a part; the last may have fewer.
+        options: what the user states about the file.
+
+    Returns:
+        The parts of an XYZ file; None for a compressed one and for other formats, which are read
+        from their beginning.
+
+    Raises:
+        StructureFileError: the file ends within a frame, or has a line out of place.
+    """
+    return xyz_ranges(path, size) if format_of(path, options) in XYZ_FORMATS else None
 
 
 def check_ending(path: Path, options: ReadingOptions = DEFAULTS) -> None:
@@ -151,7 +176,11 @@ def units_in_files(
     return declared
 
 
-def _reader(path: Path, format: str, options: ReadingOptions) -> Iterator[Atoms]:
+def _reader(
+    path: Path, format: str, options: ReadingOptions, part: FrameRange | None
+) -> Iterator[Atoms]:
+    if part is not None:
+        return read_xyz_frames(path, options, part)
     if format in DATABASES:
         return read_database(path, format)
     if format in READERS:

@@ -19,6 +19,7 @@ from molnet.training.data import DataModule
 Heads = Mapping[str, Mapping[str, Any]]
 
 CHECKED_TOGETHER = 64  # structures
+CHUNK = 8192  # structures whose labels are held in memory at a time
 
 SYMMETRY_LOOKED_AT = 1000  # structures
 SYMMETRY_MISSED = 1e-3
@@ -109,14 +110,22 @@ def notes_on_labels(data: DataModule) -> list[str]:
     """Notes for the user on parts in which a property of the loss has no label at all."""
     notes = []
     for name, part in data.parts.items():
-        for label, entry in part.properties.items():
-            rows = part.indices
-            if entry.per == "atom":
-                rows, _ = rows_of(part.store.offsets, rows)
-            if len(rows) and np.isnan(part.store.labels[label][rows]).all():
+        for label in part.properties:
+            if len(part) and not _has_label(part, label):
                 chosen = ": the best epoch is chosen without it" if name == "validation" else ""
                 notes.append(f"no {name} structure has a label for {label}{chosen}")
     return notes
+
+
+def _has_label(part: GraphDataset, name: str) -> bool:
+    """Whether any structure of the part has a label, or any atom of one."""
+    for start in range(0, len(part), CHUNK):
+        rows = part.indices[start : start + CHUNK]
+        if part.properties[name].per == "atom":
+            rows, _ = rows_of(part.store.offsets, rows)
+        if not np.isnan(part.store.labels[name][rows]).all():
+            return True
+    return False
 
 
 def notes_on_symmetry(data: DataModule, heads: Heads) -> list[str]:

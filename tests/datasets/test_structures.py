@@ -357,7 +357,7 @@ def test_unsound_frames_are_named(
     frames = waters(4)
     spoil(frames[2])  # type: ignore[operator]
     ase.io.write(tmp_path / "a.xyz", waters(4))  # the file's own text is not what is tested here
-    monkeypatch.setattr("molnet.datasets.structures.read_frames", lambda *_: iter(frames))
+    monkeypatch.setattr("molnet.datasets.pieces.read_frames", lambda *_: iter(frames))
     with pytest.raises(StructureFileError, match=rf"a\.xyz, frame 2: .*{message}"):
         open_structures(tmp_path / "a.xyz", FORCES)
     assert not list((tmp_path / "cache").iterdir())
@@ -417,6 +417,7 @@ def test_a_wrong_key_is_found_before_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("molnet.datasets.tally.LOOKED_AT_FIRST", 3)
+    monkeypatch.setattr("molnet.datasets.pieces.FRAMES", 3)
     ase.io.write(tmp_path / "a.extxyz", waters(9))
     with pytest.raises(StructureFileError, match="none of the 3 frames read has 'e'"):
         open_structures(tmp_path / "a.extxyz", {"energy": {"key": "e", "unit": "eV"}})

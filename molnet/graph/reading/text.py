@@ -39,7 +39,11 @@ def open_text(path: Path) -> IO[str]:
     Bytes that are not UTF-8 are decoded as Latin-1, one by one. They occur in comments; numbers and
     symbols are ASCII in both encodings.
     """
-    file = open_bytes(path)
+    return text_of(open_bytes(path))
+
+
+def text_of(file: IO[bytes]) -> IO[str]:
+    """The text of a file that is open at its beginning, see :func:`open_text`."""
     start = file.read(2)
     file.seek(0)
     encoding = "utf-16" if start in _WIDE else "utf-8-sig"

@@ -7,6 +7,7 @@ frames here, and ASE reads each frame.
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +19,7 @@ from molnet.graph.elements import ATOMIC_NUMBERS
 from molnet.graph.reading.errors import StructureFileError, frame_name
 from molnet.graph.reading.options import ReadingOptions
 from molnet.graph.reading.symbols import Symbols, UnknownSymbolError
-from molnet.graph.reading.text import decompressing, open_text
+from molnet.graph.reading.text import OPENERS, decompressing, open_text, text_of
 from molnet.graph.reading.xyz_header import (
     PLAIN,
     HeaderError,
@@ -33,19 +34,49 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infin
 _FORTRAN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]?\d+)")
 
 
-def read_xyz_frames(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
-    """Every frame of an XYZ file, compressed or not.
+@dataclass(frozen=True)
+class FrameRange:
+    """Frames of an XYZ file that follow one another.
+
+    Attributes:
+        first: the number of the first frame, counted from 0.
+        count: of frames.
+        line: the number of their first line, counted from 1.
+        start: the place of their first byte.
+        size: bytes.
+    """
+
+    first: int
+    count: int
+    line: int
+    start: int
+    size: int
+
+
+def read_xyz_frames(
+    path: Path, options: ReadingOptions, part: FrameRange | None = None
+) -> Iterator[Atoms]:
+    """Every frame of an XYZ file, compressed or not; or those of a part of :func:`xyz_ranges`.
 
     Raises:
         StructureFileError: the file ends within a frame, or a line cannot be understood.
     """
     symbols = Symbols(options)
-    with decompressing(path), open_text(path) as file:
-        for frame, (line, block) in enumerate(xyz_blocks(file, path)):
+    first, line = (part.first, part.line) if part is not None else (0, 1)
+    with decompressing(path), _opened(path, part) as file:
+        for frame, block in enumerate(xyz_blocks(file, path, first, line), start=first):
             try:
-                yield _read(block, symbols, line)
+                yield _read(block.lines, symbols, block.line)
             except (HeaderError, UnknownSymbolError, _RowError) as error:
                 raise StructureFileError(f"{frame_name(path, frame)}: {error}.") from error
+
+
+def _opened(path: Path, part: FrameRange | None) -> IO[str]:
+    if part is None:
+        return open_text(path)
+    with open(path, "rb") as file:
+        file.seek(part.start)
+        return text_of(io.BytesIO(file.read(part.size)))
 
 
 def count_xyz_frames(path: Path) -> int:
@@ -54,19 +85,77 @@ def count_xyz_frames(path: Path) -> int:
         return sum(1 for _ in xyz_blocks(file, path))
 
 
-def xyz_blocks(file: IO[str], path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The lines of each frame, and the number of the first, counted from 1.
+def xyz_ranges(path: Path, size: int) -> list[FrameRange] | None:
+    """The frames of an XYZ file in parts that can be read one without the others.
 
-    They are the number of atoms, the comment, the atoms, at times cell vectors (VEC1 ...).
+    Args:
+        path: of the file.
+        size: bytes of a part, which ends with the first frame that ends beyond.
+
+    Returns:
+        The parts; None where the file has to be read from its beginning: it is compressed, or in
+        UTF-16.
 
     Raises:
         StructureFileError: the file ends within a frame, or has a line out of place.
     """
-    frame, number = 0, 1
+    if path.suffix.lower() in OPENERS:
+        return None
+    with decompressing(path), open_text(path) as text:
+        if isinstance(text, io.TextIOWrapper) and text.encoding == "utf-16":
+            return None
+    parts: list[FrameRange] = []
+    first, start, line = 0, 0, 1
+    frame, end, last = 0, 0, 1
+    # In Latin-1 a character is a byte, and lines keep the ends that they have.
+    try:
+        with open(path, encoding="latin-1", newline="") as file:
+            for frame, block in enumerate(xyz_blocks(file, path), start=1):
+                end, last = block.end, block.line + len(block.lines)
+                if end - start >= size:
+                    parts.append(FrameRange(first, frame - first, line, start, end - start))
+                    first, start, line = frame, end, last
+    except StructureFileError:
+        count_xyz_frames(path)  # fails with the text as it is meant
+        raise
+    if frame > first:
+        parts.append(FrameRange(first, frame - first, line, start, end - start))
+    return parts
+
+
+@dataclass
+class Block:
+    """The lines of one frame.
+
+    Attributes:
+        lines: the number of atoms, the comment, the atoms, at times cell vectors (VEC1 ...).
+        line: the number of the first, counted from 1.
+        end: characters from the beginning of the file to the end of the frame.
+    """
+
+    lines: list[str]
+    line: int
+    end: int
+
+
+def xyz_blocks(file: IO[str], path: Path, frame: int = 0, number: int = 1) -> Iterator[Block]:
+    """Each frame of an open file.
+
+    Args:
+        file: opened for reading.
+        path: of the file.
+        frame: the number of the first frame, counted from 0.
+        number: that of the first line, counted from 1.
+
+    Raises:
+        StructureFileError: the file ends within a frame, or has a line out of place.
+    """
+    end = 0
     line = file.readline()
     while line:
-        # Files with a byte-order mark may have been joined.
-        first_line = line.strip().removeprefix("\ufeff")
+        # Files with a byte-order mark may have been joined. In Latin-1 it is three characters.
+        first_line = line.strip().removeprefix("\ufeff").removeprefix("ï»¿")
+        end += len(line)
         if not first_line:
             line, number = file.readline(), number + 1
             continue
@@ -82,7 +171,8 @@ def xyz_blocks(file: IO[str], path: Path) -> Iterator[tuple[int, list[str]]]:
         while line.lstrip().startswith("VEC"):
             rows.append(line)
             line = file.readline()
-        yield number, [first_line, comment.strip(), *rows]
+        end += len(comment) + sum(map(len, rows))
+        yield Block([first_line, comment.strip(), *rows], number, end)
         number += 2 + len(rows)
         frame += 1
 

@@ -4,8 +4,10 @@ ASE splits and converts the values. This module handles what ASE would drop, mis
 in another case, a stress of six numbers, cells under other names.
 """
 
+import copy
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -118,6 +120,12 @@ def _pairs(comment: str) -> Iterator[tuple[str, str]]:
 
 def _value(key: str, text: str) -> Any:
     """A number, an array, a truth value or text."""
+    value = _cached_value(key, text)
+    return value if isinstance(value, str | int | float) else copy.deepcopy(value)
+
+
+@lru_cache(maxsize=1024)  # most frames of a file have the same columns, cell and words
+def _cached_value(key: str, text: str) -> Any:
     if key.lower() == "uid":  # stays text for ASE, even if it looks like a number
         return key_val_str_to_dict(f"uid={text}")["uid"]
     (value,) = key_val_str_to_dict(f"_={text}").values()

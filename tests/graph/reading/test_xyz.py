@@ -18,6 +18,7 @@ from molnet.graph.frames import (
     StructureFileError,
     check_ending,
     count_frames,
+    frame_ranges,
     read_frames,
 )
 
@@ -64,6 +65,58 @@ def test_compressed_files_with_comments_of_other_formats(
         tmp_path / f"OUTCAR.xyz.{suffix}", pack(b"\xef\xbb\xbf" + water("SLAB").encode())
     )
     assert str(atoms.symbols) == "OH2"
+
+
+# Parts
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_parts_hold_all_frames(tmp_path: Path, encoding: str, end: str) -> None:
+    cell = "VEC1 5 0 0\nVEC2 0 5 0\nVEC3 0 0 5\n"
+    text = "".join(
+        water("na\u00efve", WATER.replace("0.1173", f"{i}.5"))
+        + (cell if i % 3 == 0 else "")
+        + "\n" * (i % 4)
+        for i in range(20)
+    )
+    path = tmp_path / "a.xyz"
+    path.write_bytes(text.replace("\n", end).encode(encoding))
+    for size in (1, 200, 500, 1 << 20):
+        parts = frame_ranges(path, size)
+        assert parts is not None
+        frames = [atoms for part in parts for atoms in read_frames(path, part=part)]
+        assert [atoms.positions[0, 2] for atoms in frames] == [i + 0.5 for i in range(20)]
+        assert [atoms.pbc.all() for atoms in frames] == [i % 3 == 0 for i in range(20)]
+        assert [part.first for part in parts] == [*np.cumsum([0, *(p.count for p in parts[:-1])])]
+    assert len(frame_ranges(path, 1) or []) == 20
+    assert len(frame_ranges(path, 1 << 20) or []) == 1
+
+
+def test_faults_in_parts_are_named_as_in_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.xyz"
+    text = water() * 5 + "\n" + water(rows=WATER.replace("0.7572", "x")) + water()
+    path.write_text(text)
+    parts = frame_ranges(path, 1)
+    assert parts is not None
+    with pytest.raises(StructureFileError, match=r"frame 5: line 30: .*'x'") as whole:
+        list(read_frames(path))
+    with pytest.raises(StructureFileError) as of_part:
+        list(read_frames(path, part=parts[5]))
+    assert str(of_part.value) == str(whole.value)
+    path.write_text(text + "4\nna\u00efve\n" + WATER)
+    with pytest.raises(StructureFileError, match="frame 7: expected 4 atoms, but the file ends"):
+        frame_ranges(path, 1)
+    path.write_text(text + "na\u00efve\n")
+    with pytest.raises(StructureFileError, match="got 'na\u00efve' in line 37"):
+        frame_ranges(path, 1)
+
+
+def test_files_that_must_be_read_from_their_beginning_have_no_parts(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_bytes(water().encode("utf-16"))
+    (tmp_path / "b.xyz.gz").write_bytes(gzip.compress(water().encode()))
+    ase.io.write(tmp_path / "c.traj", Atoms("H"))
+    assert [frame_ranges(path, 1) for path in sorted(tmp_path.iterdir())] == [None, None, None]
 
 
 # Keys
