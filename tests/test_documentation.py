@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -51,6 +52,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ase.io.write(folder / "structures.xyz", [molecule("H2O"), molecule("CH3OH")])
     ase.io.write(folder / "molecule.xyz", molecule("CH3OH"))
     ase.io.write(folder / "ethanol.xyz", molecule("CH3CH2OH"))
+    dimer = molecule("H2O") + molecule("H2O")
+    dimer.positions[3:] += [0, 0, 3.0]
+    ase.io.write(folder / "dimer.xyz", dimer)
     ammonia, inverted = molecule("NH3"), molecule("NH3")
     inverted.positions[:, 2] *= -1
     ase.io.write(folder / "reactant.xyz", ammonia)
@@ -78,9 +82,11 @@ def environment() -> dict[str, str]:
     ],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
-def test_examples(page: Path, workplace: Path) -> None:
+def test_examples(page: Path, workplace: Path, tmp_path: Path) -> None:
+    # Pages have examples in common, which refuse the results of one another.
+    own = shutil.copytree(workplace, tmp_path / "own")
     done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "examples.py", page, workplace],
+        [sys.executable, ROOT / "tests" / "examples.py", page, own],
         env=environment(),
         capture_output=True,
         text=True,
