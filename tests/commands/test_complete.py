@@ -73,7 +73,7 @@ def test_settings_of_groups() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["predict", "model="], {"model=organic", "model=runs/", "model=bin/"}),
+        (["predict", "model="], {"model=organic", "model=qm9", "model=runs/", "model=bin/"}),
         (["predict", "model=runs/f"], {"model=runs/first/"}),
         (["predict", "input=[a.xyz,wat"], {"input=[a.xyz,water.xyz", "input=[a.xyz,water box.xyz"}),
         (["md", "ensemble=n"], {"ensemble=nve", "ensemble=npt"}),
@@ -149,7 +149,7 @@ def test_bash(folder: Path) -> None:
     assert in_bash("molnet predict mo", ["molnet", "predict", "mo"]) == ["model="]
     assert in_bash("molnet predict ru", ["molnet", "predict", "ru"]) == ["runs/"]
     line, words = "molnet predict model=", ["molnet", "predict", "model", "="]
-    assert in_bash(line, words) == ["bin/", "organic ", "runs/"]
+    assert in_bash(line, words) == ["bin/", "organic ", "qm9 ", "runs/"]
     for begun in ("wa", "water\\ b", "'water b", '"water b'):
         assert "water\\ box.xyz " in in_bash(
             f"molnet predict {begun}", ["molnet", "predict", begun]
