@@ -30,7 +30,7 @@ from typing import Any
 import e3nn
 import torch
 from ase import Atoms
-from benchmarking.accuracy_command import accuracy_options, run_accuracy
+from benchmarking.accuracy_command import accuracy_options, of_a_code, run_accuracy
 from benchmarking.convolution import convolution_comparisons
 from benchmarking.curves import Curve
 from benchmarking.dynamics import PEERS as DYNAMICS_OF
@@ -131,7 +131,7 @@ def make_parser() -> argparse.ArgumentParser:
     steps.add_argument("--steps", type=int, default=200)
     steps.add_argument(
         "--python",
-        type=_of_a_peer,
+        type=of_a_code(DYNAMICS_OF),
         action="append",
         default=[],
         metavar="CODE=PATH",
@@ -231,15 +231,6 @@ def _trained() -> argparse.ArgumentParser:
     return options
 
 
-def _of_a_peer(text: str) -> tuple[str, Path]:
-    name, sign, python = text.partition("=")
-    if name not in DYNAMICS_OF or not sign or not python:
-        raise argparse.ArgumentTypeError(
-            f"expected CODE=PATH with one of {', '.join(DYNAMICS_OF)}, got {text!r}"
-        )
-    return name, Path(python)
-
-
 def _structures() -> argparse.ArgumentParser:
     return argparse.ArgumentParser(add_help=False, parents=[_model(), _frames()])
 
@@ -295,7 +286,8 @@ def _run_md(options: argparse.Namespace) -> list[Timing]:
     chosen = spread(structures, options.molecules)
     print(f"a step of dynamics; {name}, model {options.model}", flush=True)
     model = load_model(options.model, dtype=options.dtype)
-    timings = dynamics(model, chosen, options.steps, dict(options.python), options.threads)
+    pythons = {name: Path(python) for name, python in options.python}
+    timings = dynamics(model, chosen, options.steps, pythons, options.threads)
     print(table(timings))
     return timings
 

@@ -2,7 +2,7 @@
 
 import argparse
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from benchmarking.accuracy import Contest, compete, prepare
@@ -35,7 +35,7 @@ def accuracy_options() -> argparse.ArgumentParser:
     options.add_argument("--codes", nargs="+", choices=CODES, default=[*CODES])
     options.add_argument(
         "--python",
-        type=_of_a_code,
+        type=of_a_code(CODES),
         action="append",
         default=[],
         metavar="CODE=PATH",
@@ -50,7 +50,7 @@ def accuracy_options() -> argparse.ArgumentParser:
     )
     options.add_argument(
         "--add",
-        type=_of_a_code,
+        type=of_a_code(CODES),
         action="append",
         default=[],
         metavar="CODE=ARGUMENTS",
@@ -104,13 +104,19 @@ def run_accuracy(options: argparse.Namespace) -> list[Curve]:
     return curves
 
 
-def _of_a_code(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if name not in CODES or not sign or not value:
-        raise argparse.ArgumentTypeError(
-            f"expected CODE=... with one of {', '.join(CODES)}, got {text!r}"
-        )
-    return name, value
+def of_a_code(codes: Iterable[str]) -> Callable[[str], tuple[str, str]]:
+    """A type of options ``CODE=VALUE``, where the code is one of these."""
+    names = [*codes]
+
+    def parse(text: str) -> tuple[str, str]:
+        name, sign, value = text.partition("=")
+        if name not in names or not sign or not value:
+            raise argparse.ArgumentTypeError(
+                f"expected CODE=... with one of {', '.join(names)}, got {text!r}"
+            )
+        return name, value
+
+    return parse
 
 
 def _small_print(task: Task, frames: Path, codes: Sequence[Code], curves: Sequence[Curve]) -> str:

@@ -211,12 +211,17 @@ def children(process: subprocess.Popen[str]) -> list[int]:
     return [int(number) for number in listed.read_text().split()]
 
 
+def endless(arguments: Command, folder: Path) -> tuple[subprocess.Popen[str], int]:
+    """A training by two processes that has saved its state, and the number of the second."""
+    given = arguments(folder, "trainer.devices=2", "trainer.max_epochs=100000")
+    process = started([sys.executable, SCRIPT, *given], folder / "checkpoints" / "last.ckpt")
+    (follower,) = children(process)
+    return process, follower
+
+
 @pytest.mark.slow
 def test_a_signal_ends_all_processes_with_a_checkpoint(arguments: Command, tmp_path: Path) -> None:
-    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    endless = arguments(tmp_path / "run", "trainer.devices=2", "trainer.max_epochs=100000")
-    process = started([sys.executable, SCRIPT, *endless], last)
-    (follower,) = children(process)
+    process, follower = endless(arguments, tmp_path / "run")
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=1800)
     assert process.returncode == 128 + signal.SIGTERM, errors
@@ -229,10 +234,7 @@ def test_a_signal_ends_all_processes_with_a_checkpoint(arguments: Command, tmp_p
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_ends_the_run(arguments: Command, tmp_path: Path) -> None:
-    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    endless = arguments(tmp_path / "run", "trainer.devices=2", "trainer.max_epochs=100000")
-    process = started([sys.executable, SCRIPT, *endless], last)
-    (follower,) = children(process)
+    process, follower = endless(arguments, tmp_path / "run")
     os.kill(follower, signal.SIGKILL)
     _, errors = process.communicate(timeout=1800)
     assert process.returncode == 1
