@@ -25,7 +25,7 @@ VALUES = {
 """Settings with a few possible values, which ``conf/`` lists in comments only."""
 
 SET_BY_PROGRAM = ("run_folder", "trial")
-"""Settings that are not typed."""
+"""Settings that the program makes; run_folder is hydra.run.dir on the command line."""
 
 FOLDERS = ("model", "resume", "hydra.run.dir")
 """Settings that name folders."""

@@ -10,14 +10,12 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from molnet.bundled import CONF
+from molnet.commands.complete import SET_BY_PROGRAM
 from molnet.training.errors import ConfigError, did_you_mean
 
 FLAGS = ("--help", "-h")
 ALL = "all"
 """The topic of everything."""
-
-SET_BY_PROGRAM = ("run_folder", "trial")
-"""Keys that the program sets: run_folder is hydra.run.dir on the command line."""
 
 WIDTH = 80
 INDENT = 18
