@@ -35,7 +35,7 @@ from molnet.models.kinds import head_class
 from molnet.models.network import Features, Network
 from molnet.models.settings import OF_ENERGY, complete_statistics
 from molnet.models.total_charge import TotalCharges
-from molnet.nn.repulsion import Repulsion
+from molnet.nn.repulsion import PullBack, Repulsion
 from molnet.properties import Property, get_property
 
 Prediction = dict[str, NDArray[Any]]
@@ -311,6 +311,7 @@ class Model(nn.Module):
             graph, bound: as :meth:`forward` takes them.
         """
         species, vectors = self._species_indices(graph), edge_vectors(graph).to(self.dtype)
+        _, vectors, _ = self._repelled(species, vectors, graph)
         senders, receivers = graph.edge_index
         features, _ = self.network.evaluate(species, vectors, senders, receivers, "nothing", bound)
         return features
@@ -327,7 +328,8 @@ class Model(nn.Module):
         shares = head.of_atoms(self.features(graph, bound), graph)
         if name == self.energy and self.repulsion is not None:
             species, vectors = self._species_indices(graph), edge_vectors(graph).to(self.dtype)
-            shares = shares + self.repulsion(species, vectors, *graph.edge_index).to(shares.dtype)
+            pairs, _ = self.repulsion(species, vectors, *graph.edge_index)
+            shares = shares + pairs.to(shares.dtype)
         return shares
 
     def _predictions(self, graph: Graph, features: Features) -> dict[str, Tensor]:
@@ -344,9 +346,8 @@ class Model(nn.Module):
         """Predictions and gradients of the edge vectors, not to be differentiated."""
         keeps: Keeps = "nothing" if self.energy is None else "steps"
         senders, receivers = graph.edge_index
-        features, pull_back = self.network.evaluate(
-            species, vectors, senders, receivers, keeps, bound
-        )
+        pairs, seen, from_seen = self._repelled(species, vectors, graph)
+        features, pull_back = self.network.evaluate(species, seen, senders, receivers, keeps, bound)
         if measure and self.domain is not None:
             measured = {DISTANCES: self.domain(features.scalars, species, graph.batch)}
         else:
@@ -359,36 +360,45 @@ class Model(nn.Module):
             name: total if head is energy else head(features, graph)
             for name, head in self.heads.items()
         }
-        gradients = pull_back(of_scalars)
-        if self.repulsion is not None:
-            pairs, of_vectors = self.repulsion.with_gradient(species, vectors, senders, receivers)
+        if pairs is not None:
             outputs[self.energy] = _plus(total, pairs, graph)
-            gradients = gradients + of_vectors
-        return outputs | measured, gradients
+        return outputs | measured, from_seen(pull_back(of_scalars))
 
     def _differentiated(
         self, graph: Graph, species: Tensor, vectors: Tensor, bound: BoundProgram | None
     ) -> tuple[dict[str, Tensor], Tensor]:
         """The same, to be differentiated by weights, and by positions if they ask for it."""
-        from_positions = vectors.requires_grad
-        if not from_positions:
-            vectors = as_source(vectors)
-        features = self.network(species, vectors, *graph.edge_index, bound)
-        outputs = self._predictions(graph, features)
-        if self.repulsion is not None:
-            pairs = self.repulsion(species, vectors, *graph.edge_index)
-            name = cast(str, self.energy)
+        name = cast(str, self.energy)
+        if vectors.requires_grad:
+            source = vectors
+            pairs, seen = None, vectors
+            if self.repulsion is not None:
+                pairs, seen = self.repulsion(species, vectors, *graph.edge_index)
+        else:
+            pairs, seen, from_seen = self._repelled(species, vectors, graph)
+            source = seen = as_source(seen)
+        outputs = self._predictions(graph, self.network(species, seen, *graph.edge_index, bound))
+        if pairs is not None:
             outputs[name] = _plus(outputs[name], pairs, graph)
         (gradients,) = torch.autograd.grad(
-            outputs[cast(str, self.energy)].sum(),
-            vectors,
+            outputs[name].sum(),
+            source,
             create_graph=True,
             # Isolated atoms have no edges, so their energy does not depend on positions.
             materialize_grads=True,
         )
-        if not from_positions:
-            close(vectors)
+        if not vectors.requires_grad:
+            close(source)
+            gradients = from_seen(gradients)
         return outputs, gradients
+
+    def _repelled(
+        self, species: Tensor, vectors: Tensor, graph: Graph
+    ) -> tuple[Tensor | None, Tensor, PullBack]:
+        """What :meth:`molnet.nn.Repulsion.evaluated` returns; no energies without a repulsion."""
+        if self.repulsion is None:
+            return None, vectors, lambda of_seen: of_seen
+        return self.repulsion.evaluated(species, vectors, *graph.edge_index)
 
     def _species_indices(self, graph: Graph) -> Tensor:
         indices = self._species_index.index_select(0, graph.species)

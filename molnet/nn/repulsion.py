@@ -1,6 +1,7 @@
 """Repulsion of nuclei that come closer than any bond, where no training data reaches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,12 @@ DECAYS = (3.19980, 0.94229, 0.40290, 0.20162)
 SHORTEST = 0.75
 """Where the repulsion ends, in units of the sum of the covalent radii: no bond is so short."""
 
+SEEN = (0.3, 0.5)
+"""Between these distances, in the same unit, networks cease to see whether atoms come closer."""
+
+PullBack: TypeAlias = Callable[[Tensor], Tensor]
+"""From gradients of the vectors that a network sees to those of the vectors as they are."""
+
 
 class Repulsion(nn.Module):
     r"""Screened Coulomb repulsion of nuclei, which ends below the length of a bond.
@@ -30,6 +37,16 @@ class Repulsion(nn.Module):
     with the universal screening function of Ziegler, Biersack & Littmark (The Stopping and Range of
     Ions in Solids, 1985), the polynomial envelope u with p = 6 and covalent radii R. Nothing is
     learned. Bonded atoms do not feel it, so training does not have to undo it.
+
+    A network extrapolates freely below the distances of its training, and what it makes up there
+    can outweigh any repulsion. So it sees vectors of at least 0.4 (R_i + R_j):
+
+    .. math::
+        \mathbf r \mapsto \rho(r) \frac{\mathbf r}{r}, \quad
+        \rho'(r) = S\!\left(\frac{r/(R_i + R_j) - 0.3}{0.5 - 0.3}\right)
+
+    with S(t) = 6t⁵ − 15t⁴ + 10t³ from 0 to 1. Nothing changes from half the sum of the radii on;
+    below 0.3 times the sum the repulsion alone acts along the line between two atoms.
 
     Args:
         numbers: atomic numbers of the S species.
@@ -49,8 +66,8 @@ class Repulsion(nn.Module):
 
     def forward(
         self, species: Tensor, vectors: Tensor, senders: Tensor, receivers: Tensor
-    ) -> Tensor:
-        """The energy of each atom, ``[N]``, eV, in the dtype of the vectors.
+    ) -> tuple[Tensor, Tensor]:
+        """The energy of each atom, ``[N]``, eV, and the vectors that a network shall see.
 
         Args:
             species: indices into the S species, ``[N]``.
@@ -58,32 +75,82 @@ class Repulsion(nn.Module):
             senders, receivers: ``[E]``.
         """
         energies = vectors.new_zeros(len(species))
-        with torch.no_grad():
-            ends = SHORTEST * self._of(self.radii, species, senders, receivers).sum(0)
-            near = (vectors.square().sum(1) < ends.square()).nonzero().squeeze(1)
+        near, radii = self._near(species, vectors, senders, receivers)
         if len(near) == 0:
-            # Still a function of the vectors, whose gradient is zero.
-            return energies + 0 * vectors.sum()
-        senders, receivers, ends = senders[near], receivers[near], ends[near].to(vectors)
-        distances = vectors[near].norm(dim=1)
-        z_i, z_j = self._of(self.charges, species, senders, receivers).to(vectors)
-        x = distances * (z_i**0.23 + z_j**0.23) / 0.46850
-        screening = sum(a * torch.exp(-b * x) for a, b in zip(AMPLITUDES, DECAYS, strict=True))
-        pairs = self.envelope(distances / ends) * COULOMB * z_i * z_j / distances * screening
-        return energies.index_add(0, receivers, pairs / 2)
+            return energies, vectors
+        charges = self._of_both(self.charges, species, senders[near], receivers[near])
+        close = vectors[near]
+        distances = close.norm(dim=1)
+        pairs = self._pairs(distances, radii, *charges.to(vectors))
+        stretch, _ = _seen(distances, radii)
+        return (
+            energies.index_add(0, receivers[near], pairs / 2),
+            vectors.index_copy(0, near, close * stretch.unsqueeze(1)),
+        )
 
-    def with_gradient(
+    def evaluated(
         self, species: Tensor, vectors: Tensor, senders: Tensor, receivers: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The energies, and the gradient of their sum by the vectors, not recorded by autograd."""
+    ) -> tuple[Tensor, Tensor, PullBack]:
+        """The same for constant vectors, with nothing recorded by autograd.
+
+        Returns:
+            Energies, the vectors that a network shall see, and a function from gradients of these,
+            which may be recorded, to gradients of the vectors as they are; it adds the gradient of
+            the sum of the energies.
+        """
+        near, radii = self._near(species, vectors, senders, receivers)
+        if len(near) == 0:
+            return vectors.new_zeros(len(species)), vectors, lambda of_seen: of_seen
         with torch.inference_mode(False), torch.enable_grad():
             # Copies, since what inference mode made cannot be differentiated.
-            vectors = vectors.clone().requires_grad_()
-            energies = self(species.clone(), vectors, senders.clone(), receivers.clone())
-            (gradient,) = torch.autograd.grad(energies.sum(), vectors)
-        return energies.detach(), gradient
+            close = vectors[near].clone().requires_grad_()
+            ends = senders[near].clone(), receivers[near].clone()
+            pairs = self._pairs(
+                close.norm(dim=1), radii.clone(), *self._of_both(self.charges, species, *ends)
+            )
+            (gradient,) = torch.autograd.grad(pairs.sum() / 2, close)
+        close, pairs = close.detach(), pairs.detach()
+        distances = close.norm(dim=1)
+        stretch, slope = (each.unsqueeze(1) for each in _seen(distances, radii))
+        along = close / distances.unsqueeze(1)
+
+        def pull_back(of_seen: Tensor) -> Tensor:
+            of_close = of_seen[near]
+            radial = (along * of_close).sum(dim=1, keepdim=True) * along
+            changed = stretch * of_close + (slope - stretch) * radial + gradient
+            return of_seen.index_copy(0, near, changed)
+
+        energies = vectors.new_zeros(len(species)).index_add(0, receivers[near], pairs / 2)
+        return energies, vectors.index_copy(0, near, close * stretch), pull_back
+
+    @torch.no_grad()
+    def _near(
+        self, species: Tensor, vectors: Tensor, senders: Tensor, receivers: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The edges that feel it, ``[C]``, and the sums of radii at their ends, ``[C]``."""
+        radii = self._of_both(self.radii, species, senders, receivers).sum(0)
+        near = vectors.square().sum(1) < (SHORTEST * radii).square()
+        near = near.nonzero().squeeze(1)
+        return near, radii[near].to(vectors)
+
+    def _pairs(self, distances: Tensor, radii: Tensor, z_i: Tensor, z_j: Tensor) -> Tensor:
+        """Energies of pairs, eV."""
+        x = distances * (z_i**0.23 + z_j**0.23) / 0.46850
+        screening = sum(a * torch.exp(-b * x) for a, b in zip(AMPLITUDES, DECAYS, strict=True))
+        ends = self.envelope(distances / (SHORTEST * radii))
+        return ends * COULOMB * z_i * z_j / distances * screening
 
     @staticmethod
-    def _of(table: Tensor, species: Tensor, senders: Tensor, receivers: Tensor) -> Tensor:
+    def _of_both(table: Tensor, species: Tensor, senders: Tensor, receivers: Tensor) -> Tensor:
         """Values of both ends of each edge, ``[2, E]``."""
         return torch.stack([table[species[receivers]], table[species[senders]]])
+
+
+def _seen(distances: Tensor, radii: Tensor) -> tuple[Tensor, Tensor]:
+    """ρ/r and ρ' of distances ``[C]`` between atoms with these sums of radii, ``[C]``."""
+    low, high = SEEN
+    t = ((distances / radii - low) / (high - low)).clamp(0, 1)
+    slope = t**3 * (6 * t**2 - 15 * t + 10)
+    # ρ(r) = r from t = 1 on, where ∫₀ᵗ S = t⁶ − 3t⁵ + 5/2 t⁴ = 1/2.
+    shown = (low + high) / 2 + (high - low) * t**4 * (t**2 - 3 * t + 2.5)
+    return torch.where(t < 1, shown * radii / distances, 1.0), slope

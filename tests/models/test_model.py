@@ -156,6 +156,37 @@ def test_repulsion_is_part_of_energy_and_forces() -> None:
     )
 
 
+def test_with_a_repulsion_no_network_attracts_atoms_that_are_too_close() -> None:
+    """A network that pulls with 100 eV/Å and more: with the repulsion atoms part all the same."""
+    torch.manual_seed(0)
+    model = make({"energy": {"kind": "extensive", "forces": True}}, repulsion=True).double()
+    near = Atoms("OH", [[0, 0, 0], [0, 0, 0.2]])
+    repelled = model.predict(near)["forces"][1, 2]
+    with torch.no_grad():
+        for weight in model.heads.parameters():
+            weight *= 1e4
+    assert model.predict(near)["forces"][1, 2] == pytest.approx(repelled, rel=1e-9)
+    # Farther away the network does act.
+    ordinary = Atoms("OH", [[0, 0, 0], [0, 0, 0.6]])
+    assert abs(model.predict(ordinary)["forces"][1, 2]) > 100
+
+
+def test_a_training_step_with_close_atoms_has_the_gradients_of_autograd() -> None:
+    torch.manual_seed(0)
+    model = make({"energy": {"kind": "extensive", "forces": True}}, repulsion=True).double()
+    positions = [[0, 0, 0], [0, 0.1, 0.4], [0.9, 0, 0.2]]  # the first two 0.41 Å apart
+    graph = from_atoms([Atoms("OHH", positions)], 4.0, torch.float64)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    found = []
+    for by_positions in (False, True):
+        graph.pos = graph.pos.detach().requires_grad_(by_positions)
+        outputs = model(graph)
+        loss = outputs["forces"].square().sum() + outputs["energy"].sum()
+        found.append(torch.autograd.grad(loss, weights, allow_unused=True))
+    for ours, expected in zip(*found, strict=True):
+        assert torch.allclose(ours, expected, rtol=1e-9, atol=1e-9)
+
+
 def test_repulsion_needs_an_energy_with_forces() -> None:
     with pytest.raises(ValueError, match="energy with forces"):
         make({"u0": {"kind": "extensive"}}, repulsion=True)
