@@ -6,7 +6,8 @@
 Each shard is a random sample of everything: thermal structures of QM9's molecules, of drug-like
 molecules and of small ones (MMFF94 dynamics at 300 to 1000 K, GFN2-xTB relaxations), the same with
 bonds stretched, compressed and twisted, with atoms rattled and all distances scaled, dimers and
-clusters at many distances, pairs of atoms and atoms alone. Labels are GFN2-xTB energies and forces.
+clusters at many distances, molecules with two atoms far too close, pairs of atoms and atoms alone.
+Labels are GFN2-xTB energies and forces.
 Whole molecules are held out: FOLDER/train, FOLDER/validation and FOLDER/test hold one file for each
 shard, and FOLDER/train.extxyz and so on everything. A shard that is there is not made again, so an
 interrupted run continues where it was, and several processes may share the shards with --first.
@@ -26,18 +27,20 @@ from ase.optimize import BFGS
 from rdkit import Chem
 from sampling import molecules
 from sampling.clusters import beside
-from sampling.distortions import bond_matrix, rattled, scaled, stretched, twisted
+from sampling.distortions import bond_matrix, pressed, rattled, scaled, stretched, twisted
 from sampling.labelling import Frame, calculator, label_any, numbers_of, rounded
 from sampling.molecules import embedded, part_of, positions_of, substituted, symbols_of
 from sampling.motion import dynamics, known
 from sampling.parts import PARTS, gather
 
 MAX_FORCE = 50.0  # eV/Å, on any atom
+MAX_FORCE_OF_CONTACTS = 300.0
 ATOMS = {"H": 1, "C": 2, "N": 3, "O": 2, "F": 1}  # their unpaired electrons
 
 # Of each shard: molecules, and frames of each.
 QM9, QM9_SUBSTITUTED, NCI, NCI_SUBSTITUTED, SMALL = 110, 25, 28, 16, 12
 DIMERS, COMPLEXES, CLUSTERS, DIATOMICS = 120, 50, 25, 30
+CONTACTS, CLOSE_DIATOMICS = 40, 20
 
 
 def main() -> None:
@@ -95,6 +98,7 @@ def frames_of_shard(shard: int, seed: int) -> Iterator[tuple[str, Frame]]:
     yield from aggregates(qm9, rng)
     yield from lone_atoms()
     yield from diatomics(rng)
+    yield from contacts(qm9 + nci, np.random.default_rng([seed, shard, 1]))
 
 
 def drawn(listed: list[str], count: int, shard: int, seed: int) -> list[str]:
@@ -232,6 +236,28 @@ def diatomics(rng: np.random.Generator) -> Iterator[tuple[str, Frame]]:
         distance = rng.uniform(0.45, 1.6) if rng.random() < 0.7 else rng.uniform(1.6, 4.0)
         positions = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, distance]])
         frame = labelled("-".join(sorted(symbols)), "diatomic", symbols, positions, "atoms", 100.0)
+        if frame is not None:
+            yield "train", frame
+
+
+def contacts(listed: list[str], rng: np.random.Generator) -> Iterator[tuple[str, Frame]]:
+    """Two atoms at 0.4 to 0.8 times the sum of their radii, in molecules and alone."""
+    for _ in range(CONTACTS):
+        smiles = listed[rng.integers(len(listed))]
+        name, molecule = molecules.canonical(smiles), embedded(smiles, rng)
+        if name is None or name in molecules.drugs() or molecule is None:
+            continue
+        symbols = symbols_of(molecule)
+        start = rattled(positions_of(molecule), rng)
+        positions = pressed(numbers_of(symbols), start, rng)
+        frame = labelled(name, "contact", symbols, positions, "contacts", MAX_FORCE_OF_CONTACTS)
+        if frame is not None:
+            yield part_of(name), frame
+    for _ in range(CLOSE_DIATOMICS):
+        symbols = [str(symbol) for symbol in rng.choice(list(ATOMS), size=2)]
+        positions = pressed(numbers_of(symbols), np.eye(2, 3), rng)
+        name = "-".join(sorted(symbols))
+        frame = labelled(name, "diatomic", symbols, positions, "atoms", MAX_FORCE_OF_CONTACTS)
         if frame is not None:
             yield "train", frame
 

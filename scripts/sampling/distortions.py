@@ -54,6 +54,18 @@ def scaled(positions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return rattled(positions * rng.uniform(0.72, 1.25), rng) if len(positions) > 1 else positions
 
 
+def pressed(numbers: np.ndarray, positions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One atom moved to 0.4 to 0.8 times the sum of the radii from one of its six nearest."""
+    positions = positions.copy()
+    i = rng.integers(len(positions))
+    distances = np.linalg.norm(positions - positions[i], axis=1)
+    j = rng.choice(np.argsort(distances)[1:7])
+    radii = covalent_radii[numbers[[i, j]]].sum()
+    away = (positions[i] - positions[j]) / distances[j] + rng.normal(scale=0.3, size=3)
+    positions[i] = positions[j] + rng.uniform(0.4, 0.8) * radii * away / np.linalg.norm(away)
+    return positions
+
+
 def twisted(bonded: np.ndarray, positions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One to three bonds outside rings turned by any angle; other atoms may come close."""
     positions = positions.copy()
