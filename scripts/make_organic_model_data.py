@@ -34,7 +34,7 @@ from sampling.motion import dynamics, known
 from sampling.parts import PARTS, gather
 
 MAX_FORCE = 50.0  # eV/Å, on any atom
-MAX_FORCE_OF_CONTACTS = 300.0
+MAX_FORCE_OF_CONTACTS = 100.0  # where two atoms come close on purpose
 ATOMS = {"H": 1, "C": 2, "N": 3, "O": 2, "F": 1}  # their unpaired electrons
 
 # Of each shard: molecules, and frames of each.
@@ -235,7 +235,14 @@ def diatomics(rng: np.random.Generator) -> Iterator[tuple[str, Frame]]:
         symbols = [str(symbol) for symbol in rng.choice(list(ATOMS), size=2)]
         distance = rng.uniform(0.45, 1.6) if rng.random() < 0.7 else rng.uniform(1.6, 4.0)
         positions = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, distance]])
-        frame = labelled("-".join(sorted(symbols)), "diatomic", symbols, positions, "atoms", 100.0)
+        frame = labelled(
+            "-".join(sorted(symbols)),
+            "diatomic",
+            symbols,
+            positions,
+            "atoms",
+            MAX_FORCE_OF_CONTACTS,
+        )
         if frame is not None:
             yield "train", frame
 

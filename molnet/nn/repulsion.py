@@ -18,7 +18,7 @@ DECAYS = (3.19980, 0.94229, 0.40290, 0.20162)
 SHORTEST = 0.75
 """Where the repulsion ends, in units of the sum of the covalent radii: no bond is so short."""
 
-SEEN = (0.3, 0.5)
+SEEN = (0.35, 0.55)
 """Between these distances, in the same unit, networks cease to see whether atoms come closer."""
 
 PullBack: TypeAlias = Callable[[Tensor], Tensor]
@@ -39,14 +39,14 @@ class Repulsion(nn.Module):
     learned. Bonded atoms do not feel it, so training does not have to undo it.
 
     A network extrapolates freely below the distances of its training, and what it makes up there
-    can outweigh any repulsion. So it sees vectors of at least 0.4 (R_i + R_j):
+    can outweigh any repulsion. So it sees vectors of at least 0.45 (R_i + R_j):
 
     .. math::
         \mathbf r \mapsto \rho(r) \frac{\mathbf r}{r}, \quad
-        \rho'(r) = S\!\left(\frac{r/(R_i + R_j) - 0.3}{0.5 - 0.3}\right)
+        \rho'(r) = S\!\left(\frac{r/(R_i + R_j) - 0.35}{0.55 - 0.35}\right)
 
-    with S(t) = 6t⁵ − 15t⁴ + 10t³ from 0 to 1. Nothing changes from half the sum of the radii on;
-    below 0.3 times the sum the repulsion alone acts along the line between two atoms.
+    with S(t) = 6t⁵ − 15t⁴ + 10t³ from 0 to 1. Nothing changes from 0.55 times the sum of the
+    radii on; below 0.35 times the sum the repulsion alone acts along the line between two atoms.
 
     Args:
         numbers: atomic numbers of the S species.
