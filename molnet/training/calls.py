@@ -36,9 +36,11 @@ def class_named(name: Any, where: str, base: type) -> type:
         if lacking := getattr(found, "__abstractmethods__", None):
             raise ConfigError(f"{where}={name}: the class lacks {', '.join(sorted(lacking))}")
         return found
+    # dir and getattr: packages of molnet import their names on first use.
+    members = {key: getattr(module, key) for key in dir(module)}
     known = [
         key
-        for key, value in vars(module).items()
+        for key, value in members.items()
         if inspect.isclass(value) and issubclass(value, base) and not inspect.isabstract(value)
     ]
     there = did_you_mean(word, known) if known else f"{place} has none"

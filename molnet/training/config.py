@@ -119,6 +119,7 @@ class TrainerConfig:
     num_nodes: int = 1
     strategy: str = "auto"
     dtype: str = "float32"
+    matmul_precision: str = "highest"
     threads: int | None = None
     accumulate: int = 1
     gradient_clip: float | None = None
@@ -220,6 +221,7 @@ def checked_train(config: DictConfig) -> TrainConfig:
         check_call(node, f"callbacks.extra.{name}", Callback)
     trainer = checked.trainer
     check_choice("trainer.dtype", trainer.dtype, ("float32", "float64"))
+    check_choice("trainer.matmul_precision", trainer.matmul_precision, ("highest", "high"))
     check_choice("trainer.strategy", trainer.strategy, ("auto", "ddp"))
     limits = (trainer.max_epochs, trainer.max_steps, trainer.max_time)
     if all(limit is None for limit in limits):

@@ -24,7 +24,7 @@ from molnet.training.processes import LOST, is_of_connection
 from molnet.training.recorded import recorded_settings
 from molnet.training.resume import checkpoint_of
 from molnet.training.run import prepare
-from molnet.training.trainer import quiet_lightning
+from molnet.training.trainer import products_in, quiet_lightning
 
 NO_SETTINGS = ("arguments", "dataset_checksum")
 
@@ -41,7 +41,8 @@ def follow(folder: Path) -> None:
     prepared = prepare(settings, plain, folder, checkpoint)
     run = prepared.run
     try:
-        with quiet_lightning(), run.interruption.watched():
+        precision = products_in(settings.trainer.matmul_precision)
+        with quiet_lightning(), run.interruption.watched(), precision:
             run.trainer.fit(prepared.module, prepared.data, ckpt_path=checkpoint, weights_only=True)
     except (RunInterrupted, TrainingDivergedError, TrainingPruned):
         pass  # all processes agree, and the first one tells

@@ -47,9 +47,12 @@ def describe_run(
     limits += [] if trainer.max_steps is None else [f"{trainer.max_steps:,} steps"]
     if trainer.max_time is not None:
         limits.append(format_duration(parse_duration(trainer.max_time)))
+    products = ", products in TF32 where the device can"
+    if trainer.matmul_precision == "highest":
+        products = ""
     each = "" if trainer.accumulate == 1 else f"{trainer.accumulate} a step, "
     lines += [
-        f"model       {learned:,} parameters, {trainer.dtype}",
+        f"model       {learned:,} parameters, {trainer.dtype}{products}",
         f"runs on     {device}, {_how_it_runs(model, device)}",
         *_describe_processes(trainer, len(data.parts["train"]) / batches),
         f"training    {batches:,} batches an epoch, {each}at most {' or '.join(limits)}",

@@ -53,7 +53,7 @@ from molnet.training.resume import (
     read_checkpoint,
 )
 from molnet.training.sources import draw_split
-from molnet.training.trainer import RunTrainer, make_trainer, quiet_lightning
+from molnet.training.trainer import RunTrainer, make_trainer, products_in, quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -203,7 +203,8 @@ def _train(
     log.info("%s\n", describe_run(settings, data, module.model, device, folder))
     with quiet_lightning(), run.interruption.watched():
         loggers.begin(run.trainer.loggers, plain)
-        with followers(settings.trainer, folder):
+        precision = products_in(settings.trainer.matmul_precision)
+        with followers(settings.trainer, folder), precision:
             run.trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     trained = time.monotonic()
 

@@ -153,6 +153,17 @@ def process_left_alone() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+@contextmanager
+def products_in(precision: str) -> Iterator[None]:
+    """Products of float32 matrices in this precision, as PyTorch names it, until the block ends."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def _early_stopping(patience: int | None) -> list[Callback]:
     if patience is None:
         return []

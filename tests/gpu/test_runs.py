@@ -21,12 +21,14 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["CH3CH2OH", "C6H6", "CH3CONH2", "H2O"]
 
 
+@pytest.mark.parametrize("precision", ["highest", "high"])
 def test_a_training_learns_and_its_model_runs_on_the_cpu(
-    device: torch.device, tmp_path: Path
+    device: torch.device, precision: str, tmp_path: Path
 ) -> None:
     settings = [
         *("dataset=organic", "dataset.train_size=400", "dataset.validation_size=50"),
         *("dataset.test_size=50", "trainer=default", "trainer.max_epochs=4", "logger=none"),
+        f"trainer.matmul_precision={precision}",
         f"trainer.accelerator={'gpu' if device.type == 'cuda' else 'cpu'}",
         f"hydra.run.dir={tmp_path / 'run'}",
     ]

@@ -55,6 +55,7 @@ Settings = Callable[..., DictConfig]
         ("trainer.max_time", "0s", "90s"),
         ("trainer.max_time", "", "90s"),
         ("trainer.dtype", "float16", "float64"),
+        ("trainer.matmul_precision", "medium", "highest"),
         ("dataset._target_", "molnet.datasets.QM99", r"did you mean 'QM9'"),
         ("dataset.path", "???", r"dataset\.path is not set"),
         ("scheduler._target_", "molnet.training.schedule.Cosin", "Cosin"),
