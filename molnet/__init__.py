@@ -17,8 +17,9 @@ Layers for networks of your own are in :mod:`molnet.o3` and :mod:`molnet.nn`; st
 graphs in :mod:`molnet.graph`, and files of structures data sets in :mod:`molnet.datasets`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from molnet.lazy import on_first_use
 
 __version__ = "0.1.0"
 __all__ = [
@@ -45,26 +46,16 @@ if TYPE_CHECKING:
     from molnet.models import load_model as load
     from molnet.simulate import Calculator
 
-_ENTRIES = {
-    "Calculator": ("molnet.simulate", "Calculator"),
-    "Model": ("molnet.models", "Model"),
-    "Run": ("molnet.commands.in_python", "Run"),
-    "load": ("molnet.models", "load_model"),
-    "train": ("molnet.commands.in_python", "train"),
-}
-
-
 if not TYPE_CHECKING:  # else every name would be there
-
-    def __getattr__(name: str) -> Any:
-        """Import entries and parts on first use, so that ``import molnet`` stays light."""
-        if name in _ENTRIES:
-            module, entry = _ENTRIES[name]
-            globals()[name] = found = getattr(import_module(module), entry)
-            return found
-        if name in __all__:
-            return import_module(f"molnet.{name}")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    __getattr__ = on_first_use(
+        __name__,
+        {
+            "commands.in_python": ["Run", "train"],
+            "models": ["Model", "load_model as load"],
+            "simulate": ["Calculator"],
+        },
+        ["datasets", "graph", "kernels", "models", "nn", "o3", "simulate", "training", "units"],
+    )
 
 
 def __dir__() -> list[str]:

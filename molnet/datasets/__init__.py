@@ -1,7 +1,8 @@
 """Labelled structures on disk: building, opening, splitting, batching, and their statistics."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from molnet.lazy import on_first_use
 
 if TYPE_CHECKING:
     from molnet.datasets.base import DataSet, DataSetError, MissingSettingsError, names_files
@@ -39,39 +40,23 @@ __all__ = [
     "save_split",
 ]
 
-_MODULES = {
-    "DataSet": "base",
-    "DataSetError": "base",
-    "MissingSettingsError": "base",
-    "names_files": "base",
-    "BatchSampler": "batching",
-    "GraphDataset": "dataset",
-    "QM9": "qm9_data_set",
-    "ReferenceFit": "references",
-    "fit_reference_energies": "references",
-    "read_isolated_atoms": "references",
-    "Split": "splits",
-    "load_split": "splits",
-    "random_split": "splits",
-    "save_split": "splits",
-    "compute_statistics": "statistics",
-    "ArrayStore": "store",
-    "StoreError": "store",
-    "StoreWriter": "store",
-    "Label": "structure_files",
-    "StructureFiles": "structure_files",
-    "open_structures": "structures",
-}
-
-
 if not TYPE_CHECKING:  # else every name would be there
-
-    def __getattr__(name: str) -> Any:
-        """Import on first use: processes that read structure files do without PyTorch."""
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        return found
+    # Processes that read structure files do without PyTorch.
+    __getattr__ = on_first_use(
+        __name__,
+        {
+            "base": ["DataSet", "DataSetError", "MissingSettingsError", "names_files"],
+            "batching": ["BatchSampler"],
+            "dataset": ["GraphDataset"],
+            "qm9_data_set": ["QM9"],
+            "references": ["ReferenceFit", "fit_reference_energies", "read_isolated_atoms"],
+            "splits": ["Split", "load_split", "random_split", "save_split"],
+            "statistics": ["compute_statistics"],
+            "store": ["ArrayStore", "StoreError", "StoreWriter"],
+            "structure_files": ["Label", "StructureFiles"],
+            "structures": ["open_structures"],
+        },
+    )
 
 
 def __dir__() -> list[str]:

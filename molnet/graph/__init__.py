@@ -1,7 +1,8 @@
 """From atomic structures to graphs: neighbours, batches, cells and stress."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from molnet.lazy import on_first_use
 
 if TYPE_CHECKING:
     from molnet.graph.batch import collate
@@ -39,38 +40,24 @@ __all__ = [
     "volumes",
 ]
 
-_MODULES = {
-    "collate": "batch",
-    "stated_spin": "charge",
-    "total_charge": "charge",
-    "Graph": "container",
-    "edge_vectors": "geometry",
-    "exact_dtype": "geometry",
-    "virial": "geometry",
-    "volumes": "geometry",
-    "unwrapped": "images",
-    "MovingGraph": "moving",
-    "Neighbours": "neighbours",
-    "StructureError": "neighbours",
-    "find_neighbours": "neighbours",
-    "NeighboursOfMany": "neighbours_of_many",
-    "find_neighbours_of_many": "neighbours_of_many",
-    "drop_placeholder_cell": "plausibility",
-    "implausible": "plausibility",
-    "from_atoms": "structure",
-    "DEFAULT_SKIN": "verlet",
-    "MovingGraphs": "verlet",
-}
-
-
 if not TYPE_CHECKING:  # else every name would be there
-
-    def __getattr__(name: str) -> Any:
-        """Import on first use: processes that read structure files do without PyTorch."""
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        return found
+    # Processes that read structure files do without PyTorch.
+    __getattr__ = on_first_use(
+        __name__,
+        {
+            "batch": ["collate"],
+            "charge": ["stated_spin", "total_charge"],
+            "container": ["Graph"],
+            "geometry": ["edge_vectors", "exact_dtype", "virial", "volumes"],
+            "images": ["unwrapped"],
+            "moving": ["MovingGraph"],
+            "neighbours": ["Neighbours", "StructureError", "find_neighbours"],
+            "neighbours_of_many": ["NeighboursOfMany", "find_neighbours_of_many"],
+            "plausibility": ["drop_placeholder_cell", "implausible"],
+            "structure": ["from_atoms"],
+            "verlet": ["DEFAULT_SKIN", "MovingGraphs"],
+        },
+    )
 
 
 def __dir__() -> list[str]:
