@@ -119,6 +119,15 @@ class TrainingModule(LightningModule):
 RATE = "rate"
 """Key of a group of parameters: a factor on its learning rate."""
 
+READOUT_RATE = 0.1
+"""Rate of the readouts.
+
+An optimizer that divides by the size of gradients moves every weight by about the learning rate.
+Weights of the layers are of size 1 and are divided by the root of their number where they act.
+Those of readouts are of that smaller size themselves: at the same rate a step would change a
+readout some ten times as much as a layer.
+"""
+
 OFFSET_RATE = 0.05
 """Rate of the bias that the energies of all atoms share, where forces are trained.
 
@@ -128,12 +137,14 @@ bias as fast as all other weights, and the whole energy would swing around its l
 
 
 def parameter_groups(model: Model) -> list[dict[str, Any]]:
-    """The parameters in groups: what decays, what does not, and the offset of the energy."""
-    maps, others, offset = roles(model)
+    """The parameters in groups: by their rate, and by whether they decay."""
+    of = roles(model)
     groups: list[dict[str, Any]] = [
-        {"params": maps},
-        {"params": others, "weight_decay": 0.0},
-        {"params": offset, "weight_decay": 0.0, RATE: OFFSET_RATE},
+        {"params": of.maps},
+        {"params": of.others, "weight_decay": 0.0},
+        {"params": of.readouts, RATE: READOUT_RATE},
+        {"params": of.biases, "weight_decay": 0.0, RATE: READOUT_RATE},
+        {"params": of.offset, "weight_decay": 0.0, RATE: OFFSET_RATE},
     ]
     return [group for group in groups if group["params"]]
 

@@ -16,14 +16,30 @@ def make(**heads: dict) -> Model:
 
 def test_each_parameter_has_one_role() -> None:
     model = make(energy={"kind": "extensive", "forces": True}, charges={"kind": "charges"})
-    maps, others, offset = roles(model)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    assert sorted(names[id(p)] for p in [*maps, *others, *offset]) == sorted(names.values())
-    assert [names[id(p)] for p in offset] == ["heads.energy.readout.2.bias"]
-    assert "network.embedding.weight" in {names[id(p)] for p in others}
-    assert "network.interactions.0.power.weight" in {names[id(p)] for p in others}
-    assert {p.dim() for p in maps} <= {1, 2}  # maps of irreps are flat
-    assert not any(names[id(p)].endswith("bias") for p in maps)
+    found = [{names[id(parameter)] for parameter in role} for role in roles(model)]
+    maps, others, readouts, biases, offset = found
+    assert sorted(name for role in found for name in role) == sorted(names.values())
+    assert offset == {"heads.energy.readout.2.bias"}
+    assert "network.embedding.weight" in others
+    assert "network.interactions.0.power.weight" in others
+    assert {name for name in names.values() if name.endswith("bias")} == biases | offset
+    assert readouts == {
+        f"heads.{head}.readout.{layer}.weight" for head in ("energy", "charges") for layer in (0, 2)
+    }
+    assert "network.interactions.0.linear_in.weight" in maps
+
+
+def test_weights_of_a_role_start_at_one_size() -> None:
+    """The reason for which readouts have a rate of their own."""
+    network = NETWORK | {"channels": 32, "radial_hidden": [32]}
+    heads = {"energy": {"kind": "extensive", "forces": True}}
+    model = Model(network, heads, [1, 8], {"mean_neighbours": 2.0})
+    of = roles(model)
+    for weight in (*of.maps, *of.others):
+        assert 0.8 < weight.square().mean().sqrt() < 1.2
+    for weight in of.readouts:
+        assert weight.square().mean().sqrt() < 0.15
 
 
 def test_forces_do_not_depend_on_the_offset() -> None:

@@ -10,7 +10,7 @@ from molnet.models import Model
 from molnet.training import callbacks as module
 from molnet.training.budget import Budget
 from molnet.training.callbacks import DataWait, LearningRate
-from molnet.training.module import OFFSET_RATE, parameter_groups
+from molnet.training.module import OFFSET_RATE, READOUT_RATE, parameter_groups
 from molnet.training.schedule import Constant
 
 
@@ -50,7 +50,7 @@ def test_the_rate_is_a_factor_times_the_configured_one() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.5
 
 
-def test_the_offset_of_the_energy_is_slower_and_decay_spares_what_is_no_map() -> None:
+def test_readouts_and_the_offset_are_slower_and_decay_spares_what_is_no_map() -> None:
     network = {"cutoff": 4.0, "channels": 4, "l_max": 1, "num_layers": 1, "radial_hidden": [8]}
     heads = {"energy": {"kind": "extensive", "forces": True}}
     model = Model(network, heads, [1, 8], {"mean_neighbours": 2.0})
@@ -60,4 +60,8 @@ def test_the_offset_of_the_energy_is_slower_and_decay_spares_what_is_no_map() ->
         trainer, SimpleNamespace(progress=0.0)
     )
     rates = [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
-    assert rates == [(1e-2, 1e-3), (1e-2, 0.0), (1e-2 * OFFSET_RATE, 0.0)]
+    readout = 1e-2 * READOUT_RATE
+    assert rates == [
+        *((1e-2, 1e-3), (1e-2, 0.0), (readout, 1e-3), (readout, 0.0)),
+        (1e-2 * OFFSET_RATE, 0.0),
+    ]
