@@ -132,6 +132,27 @@ def check_resumable(path: Path, config: Mapping[str, Any]) -> list[str]:
     return list(changed.values())
 
 
+def check_groups(path: Path, groups: Sequence[Mapping[str, Any]]) -> None:
+    """Check that the optimizer's state of a checkpoint is for these groups of parameters.
+
+    Args:
+        path: the checkpoint.
+        groups: of the run's optimizer.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged.
+        ConfigError: it is of a version of molnet that groups parameters in another way.
+    """
+    (state,) = read_checkpoint(path)["optimizer_states"]
+    before, now = ([len(g["params"]) for g in each] for each in (state["param_groups"], groups))
+    if before != now:
+        raise ConfigError(
+            f"{path}: the checkpoint of another version of molnet, whose optimizer has groups of "
+            f"{before} parameters, where this version has {now}. Resume with that version, or "
+            f"start a new run from its best model: finetune={path.parents[1]} model=parent"
+        )
+
+
 def checkpoint_of(resume: str | None, folder: Path) -> Path | None:
     """The checkpoint that a run in ``folder`` resumes; None for a new run.
 

@@ -35,7 +35,7 @@ from molnet.training.initial_model import initial_model
 from molnet.training.interruption import RunInterrupted, number_of
 from molnet.training.losses import Loss, LossTerm
 from molnet.training.missing import missing_settings_named
-from molnet.training.module import TrainingDivergedError, TrainingModule
+from molnet.training.module import TrainingDivergedError, TrainingModule, parameter_groups
 from molnet.training.objective import Judge, check_objective, objective_of, recorded_objective
 from molnet.training.page import run_page, write_page
 from molnet.training.plots import plot_learning_curves
@@ -45,6 +45,7 @@ from molnet.training.report import already_finished, describe_run, next_commands
 from molnet.training.results import Results
 from molnet.training.resume import (
     AUTO,
+    check_groups,
     check_resumable,
     checkpoint_of,
     copy_best,
@@ -183,6 +184,8 @@ def prepare(
     else:
         model = initial_model(settings, data)
     made(settings.optimizer, "optimizer", model.parameters())  # raises for bad settings
+    if checkpoint is not None:
+        check_groups(checkpoint, parameter_groups(model))
     module = TrainingModule(
         model, _loss(settings, model), instantiate(settings.optimizer), config=plain
     )

@@ -157,6 +157,20 @@ def test_other_settings_are_refused_or_reported(settings: Settings, tmp_path: Pa
     assert check_resumable(path, config) == ["trainer.max_epochs: 5 -> 7"]
 
 
+def test_a_checkpoint_that_groups_parameters_in_another_way_is_refused(
+    settings: Settings, tmp_path: Path
+) -> None:
+    train(settings("trainer.max_epochs=1"))
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    state = torch.load(last, weights_only=True)
+    groups = state["optimizer_states"][0]["param_groups"]
+    groups[0]["params"] += groups.pop()["params"]  # as an earlier version might have had it
+    torch.save(state, last)
+    seal(last)
+    with pytest.raises(ConfigError, match=r"another version of molnet.*finetune=.*run model=par"):
+        train(settings("trainer.max_epochs=2", f"resume={last}"))
+
+
 def test_a_command_line_goes_on_with_the_settings_of_the_checkpoint(tmp_path: Path) -> None:
     last = tmp_path / "checkpoints" / "last.ckpt"
     last.parent.mkdir()
