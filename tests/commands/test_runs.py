@@ -91,7 +91,7 @@ def test_a_plain_resume_takes_the_checkpoints_own_settings(
     assert change == "trainer.max_epochs: 2 -> 3"
     settings = yaml.safe_load(Path("run/config.yaml").read_text())
     assert settings["optimizer"]["weight_decay"] == 0.125
-    assert settings["optimizer"]["lr"] == 0.01
+    assert settings["optimizer"]["lr"] == 0.02
     assert settings["arguments"][0] == "dataset=structures"
 
 
