@@ -12,9 +12,11 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.data import chemical_symbols, covalent_radii
 from ase.io import read
+from scipy.spatial.distance import pdist
 
 from molnet.models import Model, OutsideDomainWarning, load_model
 from molnet.simulate.dynamics import Dynamics
+from molnet.simulate.relaxation import relax
 
 FRAMES: list[Atoms] = read(Path(__file__).parent / "models" / "organic_held_out.extxyz", ":")
 ORDINARY = ("relaxed", "md300", "md600", "dimer", "complex", "cluster")
@@ -46,9 +48,23 @@ def test_energies_and_forces_are_those_of_xtb(model: Model, atoms: Atoms) -> Non
 def test_atoms_that_come_close_repel_each_other(model: Model, pair: tuple[str, str]) -> None:
     atoms = Atoms("".join(pair))
     touching = covalent_radii[atoms.numbers].sum()
-    for factor in np.arange(0.45, 0.75, 0.05):
+    for factor in np.arange(0.05, 0.75, 0.05):
         atoms.positions[1, 2] = factor * touching
         assert model.predict(atoms)["forces"][1, 2] > 1.0, f"{factor:.2f}"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # such structures are impossible, and named so
+def test_molecules_that_are_shaken_hard_do_not_collapse(model: Model) -> None:
+    shaken = [atoms.copy() for atoms in FRAMES if atoms.info["kind"] in ORDINARY]
+    for seed, atoms in enumerate(shaken):
+        atoms.rattle(0.3, seed=seed)
+    assert min(shortest(atoms) for atoms in shaken) < 0.5  # Å
+    assert min(shortest(done.atoms) for done in relax(model, shaken, fmax=0.05)) > 0.7
+
+
+def shortest(atoms: Atoms) -> float:
+    """The shortest distance between two atoms, Å."""
+    return float(pdist(atoms.positions).min())
 
 
 def fused() -> Atoms:
