@@ -76,8 +76,12 @@ def test_a_broken_bond_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     main(["ethanol.xyz", "coordinate=[1,2]", "from=1.4", "to=3.4", "steps=1", "relax=false"])
     out = capsys.readouterr().out
     assert "other bonds than at the start: 3.4 Å: C1-O2 broken" in out
-    assert "outside of what the model was trained on" in out
     assert "C1-O2 broken" in Page(Path("ethanol.scan/report.html")).text
+
+
+def test_points_outside_of_the_domain_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["ethanol.xyz", "coordinate=[1,2]", "from=1.4", "to=0.6", "steps=1", "relax=false"])
+    assert "outside of what the model was trained on" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

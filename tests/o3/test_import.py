@@ -39,7 +39,7 @@ def test_nothing_is_computed_and_nothing_else_is_loaded():
     result = run("pass")
     assert result.returncode == 0, result.stderr
     parts, libraries = result.stdout.splitlines()
-    assert set(parts.split()) <= {"cache", "kernels", "nn", "o3", "stored"}
+    assert set(parts.split()) <= {"cache", "kernels", "lazy", "nn", "o3", "stored"}
     assert libraries == ""
 
 
