@@ -66,6 +66,37 @@ def test_rows_are_those_of_the_spline() -> None:
     torch.testing.assert_close(make(1)(vectors)[2], rows)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_slopes_at_knots_are_of_the_interval_that_was_found(dtype: torch.dtype) -> None:
+    """Lengths within some rounding errors of a knot, which belong to either side of it."""
+    basis, spline = make(1), CubicSpline(CUTOFF, NUM_KNOTS)
+    number = 50_000
+    knots = torch.arange(1, NUM_KNOTS, dtype=torch.float64).repeat(number)[:number]
+    rounding = 4 * torch.finfo(dtype).eps * torch.randn(number, dtype=torch.float64)
+    lengths = knots * (CUTOFF / NUM_KNOTS) * (1 + rounding)
+    directions = torch.nn.functional.normalize(torch.randn(number, 3, dtype=torch.float64), dim=1)
+    vectors = (directions * lengths.unsqueeze(1)).to(dtype).requires_grad_()
+    table = spline.table(torch.randn(NUM_KNOTS - 1, dtype=torch.float64).unsqueeze(1)).squeeze(1)
+
+    _, B, rows = basis(vectors)
+    coefficients = table[rows.unsqueeze(1) + torch.arange(4)].to(dtype)
+    tangent = torch.randn(number, 3, dtype=dtype)
+    (gradient,) = torch.autograd.grad((B * coefficients).sum(), vectors, create_graph=True)
+
+    exact = vectors.detach().double().requires_grad_()
+    B_exact, rows_exact = spline(exact.norm(dim=1))
+    values = (B_exact * table[rows_exact.unsqueeze(1) + torch.arange(4)]).sum()
+    (expected,) = torch.autograd.grad(values, exact, create_graph=True)
+    assert (gradient - expected).abs().max() < 3e3 * torch.finfo(dtype).eps * expected.abs().max()
+
+    # The tangent, which training on forces takes: the gradient of gradient·t by what weighs B.
+    weights = coefficients.clone().requires_grad_()
+    (by_weights,) = torch.autograd.grad((B * weights).sum(), vectors, create_graph=True)
+    (slopes,) = torch.autograd.grad(by_weights, weights, tangent)
+    along = (expected.detach() * tangent).sum()
+    assert torch.allclose((slopes * coefficients).sum().double(), along, rtol=1e-3)
+
+
 def test_a_vector_of_no_length_has_no_direction() -> None:
     vectors = torch.zeros(1, 3, requires_grad=True)
     Y, B, rows = make(2)(vectors)

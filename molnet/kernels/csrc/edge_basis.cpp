@@ -48,11 +48,6 @@ inline Vector positive(Vector x) {
     return x;
 }
 
-inline Vector not_above(Vector x, Real bound) {
-    for (int i = 0; i < WIDTH; ++i) x[i] = x[i] <= bound;
-    return x;
-}
-
 // Factors of the harmonics.
 struct Norms {
     Vector of[LARGEST_L + 1][LARGEST_L + 1];
@@ -99,11 +94,23 @@ inline void harmonics(const T* vector, T square, int64_t l_max, const Norms& nor
     }
 }
 
-// The interval in which an edge of this length ends.
-inline Vector interval(Vector position, int64_t knots) {
-    for (int i = 0; i < WIDTH; ++i)
-        position[i] = std::clamp(std::floor(position[i]), Real(0), Real(knots - 1));
-    return position;
+// The interval in which an edge ends. Backward passes use the coefficients of the interval that the
+// forward pass found, so both must find the same one for an edge that ends at a knot: every rounding
+// is prescribed here, whatever the compiler contracts elsewhere.
+inline Vector interval(Vector x, Vector y, Vector z, const EdgeBasis& shape) {
+    Vector row;
+    for (int i = 0; i < WIDTH; ++i) {
+        const double a = x[i], b = y[i], c = z[i];
+        const double length = std::sqrt(std::fma(c, c, std::fma(b, b, a * a)));
+        row[i] = std::clamp(std::floor(length * shape.intervals_per_length), 0.0, shape.knots - 1.0);
+    }
+    return row;
+}
+
+// Whether u is as it comes; beyond the cutoff it stays 1. Elsewhere it may pass 1 by a rounding error.
+inline Vector within_cutoff(Vector u, Vector row, int64_t knots) {
+    for (int i = 0; i < WIDTH; ++i) u[i] = row[i] < knots - 1 || u[i] <= 1;
+    return u;
 }
 
 // Harmonics Y and cubic B-spline basis B of vectors r; returns the first row of the spline's table.
@@ -119,9 +126,9 @@ inline Vector evaluate(const T* r, const EdgeBasis& shape, const Norms& norms, T
     if (!shape.knots) return Vector{};
 
     const T position = constant(shape.intervals_per_length) * (square * inverse);
-    const Vector row = interval(value(position), shape.knots);
+    const Vector row = interval(value(r[0]), value(r[1]), value(r[2]), shape);
     const T after = position - T{row};
-    const Vector within = not_above(value(after), 1);  // beyond the cutoff u stays 1
+    const Vector within = within_cutoff(value(after), row, shape.knots);
     const T one{constant(1)}, two{constant(2)}, rest{constant(2.0 / 3)};
     const T u = within * after + T{1 - within}, v = one - u;
     B[0] = constant(1.0 / 6) * (v * v * v);
