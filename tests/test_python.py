@@ -156,6 +156,11 @@ def test_a_target_of_ones_own(frames: Path, capfd: pytest.CaptureFixture[str]) -
     assert capfd.readouterr().out == ""
 
 
+def test_structures_are_no_argument_of_a_training() -> None:
+    with pytest.raises(TypeError, match=r"received ase\.atoms\.Atoms\. Write structures to a file"):
+        molnet.train(molecule("H2O"))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("arguments", "settings", "message"),
     [

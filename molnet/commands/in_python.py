@@ -133,6 +133,12 @@ def _overrides(
             overrides += _settings(argument)
         elif isinstance(argument, Path):
             files.append(str(argument))
+        elif not isinstance(argument, str):
+            raise TypeError(
+                "expected names of files, 'KEY=VALUE' or dictionaries of settings, received "
+                f"{type(argument).__module__}.{type(argument).__qualname__}. Write structures to a "
+                "file with ase.io.write first"
+            )
         else:
             parsed = parse([argument], known_keys("train"))
             if parsed.flags:

@@ -1,6 +1,7 @@
 """Structures as commands read them from files, with their places."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,28 @@ def frames_of(file: Path, reading: ReadingOptions) -> Iterator[Frame]:
             logger.warning("%s: %s", frame_name(file, number), note)
             told = True
         yield Frame(file, number, atoms)
+
+
+def distinct_names(files: Sequence[Path]) -> list[str]:
+    """A name of its own for each file: its stem, with folders before it where stems are the same.
+
+    A file that is given again has a number.
+
+    >>> distinct_names([Path("a/mol.xyz"), Path("b/mol.xyz"), Path("b/ion.xyz"), Path("b/ion.xyz")])
+    ['a/mol', 'b/mol', 'ion', 'ion (2)']
+    """
+    names = {file: file.stem for file in files}
+    for depth in range(2, max(len(file.parts) for file in files) + 1):
+        seen = Counter(names.values())
+        for file, name in names.items():
+            if seen[name] > 1:
+                names[file] = str(Path(*file.parts[-depth:]).with_suffix(""))
+    given: Counter[Path] = Counter()
+    distinct = []
+    for file in files:
+        given[file] += 1
+        distinct.append(names[file] + ("" if given[file] == 1 else f" ({given[file]})"))
+    return distinct
 
 
 class Named(NamedTuple):
@@ -62,12 +85,13 @@ def with_folders(
     files = resolve_paths(input)
     named = f"{files[0].name.partition('.')[0]}.{done}" if len(files) == 1 else of_several
     folder = Path(named if output is None else output)
-    for file in files:
+    for file, of_file in zip(files, distinct_names(files), strict=True):
         frames = list(frames_of(file, reading or ReadingOptions()))
         for frame in frames:
-            name = file.stem if len(frames) == 1 else f"{file.stem} {frame.number}"
+            name = of_file if len(frames) == 1 else f"{of_file} {frame.number}"
             alone = len(files) == len(frames) == 1
-            yield Named(frame, name, folder if alone else folder / name.replace(" ", "-"))
+            own = name.strip("/").replace(" ", "-").replace("/", "-")
+            yield Named(frame, name, folder if alone else folder / own)
 
 
 def default_output(files: Sequence[Path], done: str, of_several: str) -> Path:

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from molnet.models import Model, PredictionError
 from molnet.models.domain import OutsideDomainWarning
 from molnet.progress import progress
 from molnet.simulate.dynamics import Dynamics, Ended
-from molnet.simulate.inputs import frames_of
+from molnet.simulate.inputs import distinct_names, frames_of
 from molnet.simulate.integrators import Ensemble
 from molnet.simulate.recording import COLUMNS, Recording, RecordingError
 
@@ -61,6 +62,11 @@ class DynamicsSettings:
     @property
     def steps(self) -> int:
         """Of the whole run."""
+        if not (0 < self.time < math.inf and 0 < self.timestep < math.inf):
+            raise ValueError(
+                f"expected time > 0 ps and timestep > 0 fs, received {self.time:g} and "
+                f"{self.timestep:g}"
+            )
         return round(1000 * self.time / self.timestep)
 
     @property
@@ -220,13 +226,14 @@ def _structures(
 ) -> tuple[list[Atoms], list[str], list[str]]:
     """All structures, where each was read, and their names."""
     structures, places, names = [], [], []
-    for file in resolve_paths(input):
+    files = resolve_paths(input)
+    for file, of_file in zip(files, distinct_names(files), strict=True):
         frames = list(frames_of(file, reading))
         for _, number, atoms in frames:
             for replica in range(replicas):
                 structures.append(atoms)
                 places.append(frame_name(file, number))
-                name = file.stem if len(frames) == 1 else f"{file.stem} {number}"
+                name = of_file if len(frames) == 1 else f"{of_file} {number}"
                 names.append(name if replicas == 1 else f"{name} #{replica + 1}")
     return structures, places, names
 

@@ -72,6 +72,10 @@ class VibrationsOfFile:
             else f"free energy with vibrations at {self.temperature:g} K"
         )
         lines.append(f"{kind}: energy {free - found.energy:+.4f} eV")
+        if found.free:
+            lines.append(
+                "(of symmetry number 1 and spin 0; others: add kT ln σ, subtract kT ln(2S + 1))"
+            )
         if found.imaginary:
             noun = "frequency is" if found.imaginary == 1 else "frequencies are"
             lines.append(
@@ -131,7 +135,7 @@ def vibrations_of_files(
     for (file, number, atoms), name, own in structures:
         place = frame_name(file, number)
         _check_empty(own)
-        chosen = free_atoms(atoms) if indices is None else indices
+        chosen = _atoms_that_vibrate(atoms, place) if indices is None else indices
         extended = supercell if chosen is None and atoms.pbc.all() else None
         if extended is not None:
             _check_phonopy(place)
@@ -230,3 +234,17 @@ def _largest_force(model: FrozenModel, atoms: Atoms, indices: Sequence[int] | No
     (prediction,) = model.predict([atoms])
     forces = np.linalg.norm(prediction["forces"], axis=1)
     return float(forces[slice(None) if indices is None else indices].max(initial=0.0))
+
+
+def _atoms_that_vibrate(atoms: Atoms, place: str) -> list[int] | None:
+    """Those that no constraint holds; None for all."""
+    others = {type(each).__name__ for each in atoms.constraints} - {"FixAtoms"}
+    if others:
+        raise StructureFileError(
+            f"{place}: vibrations with {', '.join(sorted(others))} are not possible: atoms are "
+            "free, or held as a whole (FixAtoms). Remove the constraint, or name the atoms that "
+            "vibrate with indices=[...]"
+        )
+    if len(atoms) == 1:
+        raise StructureFileError(f"{place}: one atom alone does not vibrate. Leave it out.")
+    return free_atoms(atoms)

@@ -96,6 +96,12 @@ def notes_on_duplicates(data: DataModule) -> list[str]:
     known = data.parts["train"].indices
     for name, part in data.parts.items():
         if part.indices is known:
+            if name != "train":
+                notes.append(
+                    f"the {name} part is empty, and the training part takes its place: the errors "
+                    f"of the {name} part are those of structures that the model was trained on. "
+                    f"dataset.{name}_size=... keeps some apart"
+                )
             continue
         if shared := count_shared(data.store, part.indices, known):
             notes.append(

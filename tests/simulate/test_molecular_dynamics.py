@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,21 @@ def test_replicas_differ(make_model: MakeModel, tmp_path: Path) -> None:
     ends = [read(tmp_path / "run" / f"trajectory-{i}.extxyz").positions for i in range(3)]
     assert np.abs(ends[0] - ends[1]).max() > 1e-3
     assert np.abs(ends[1] - ends[2]).max() > 1e-3
+
+
+def test_files_of_one_name_are_told_apart(make_model: MakeModel, tmp_path: Path) -> None:
+    files = [tmp_path / name / "mol.xyz" for name in ("first", "second")]
+    for file in files:
+        file.parent.mkdir()
+        write(file, bulk("Cu", "fcc", a=3.4, cubic=True))
+    summary = run_dynamics(make_model(), [*files, files[0]], tmp_path / "run", SHORT)
+    assert summary.names == ["first/mol", "second/mol", "first/mol (2)"]
+
+
+@pytest.mark.parametrize("changed", [{"timestep": 0.0}, {"time": -1.0}])
+def test_times_are_positive(changed: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="expected time > 0 ps and timestep > 0 fs"):
+        _ = replace(SHORT, **changed).steps
 
 
 def test_an_explosion_is_reported(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixCartesian
 from ase.io import read, write
 
 from molnet.graph.frames import StructureFileError
@@ -76,6 +76,27 @@ def test_fixed_atoms_do_not_vibrate(model: Model, tmp_path: Path) -> None:
         )
     )[:1]
     assert chosen.vibrations.indices.tolist() == [1, 2]
+
+
+def test_other_constraints_and_single_atoms_are_refused(model: Model, tmp_path: Path) -> None:
+    held = water()
+    held.set_constraint(FixCartesian([0]))
+    write(tmp_path / "held.traj", held)
+    with pytest.raises(StructureFileError, match=r"held\.traj.*FixCartesian.*indices="):
+        list(vibrations_of_files(model, tmp_path / "held.traj", tmp_path / "out", fmax=None))
+    write(tmp_path / "atom.xyz", Atoms("H", [[0, 0, 0]]))
+    with pytest.raises(StructureFileError, match=r"atom\.xyz.*one atom alone"):
+        list(vibrations_of_files(model, tmp_path / "atom.xyz", tmp_path / "out", fmax=None))
+
+
+def test_files_of_one_name_have_folders_of_their_own(model: Model, tmp_path: Path) -> None:
+    files = [tmp_path / name / "mol.xyz" for name in ("first", "second")]
+    for file in files:
+        file.parent.mkdir()
+        write(file, water())
+    results = list(vibrations_of_files(model, files, tmp_path / "out", fmax=None))
+    assert [result.name for result in results] == ["first/mol", "second/mol"]
+    assert [result.folder.name for result in results] == ["first-mol", "second-mol"]
 
 
 def test_what_cannot_be_done_is_refused(model: Model, tmp_path: Path) -> None:

@@ -144,3 +144,4 @@ def test_structures_in_two_parts_are_counted(
         )
     )
     assert "1 of 5 test structures are also in the training part" in caplog.text
+    assert "the validation part is empty, and the training part takes its place" in caplog.text
