@@ -30,6 +30,9 @@ from molnet.models import (
 from molnet.models.domain import DISTANCE, DISTANCES, Outside
 from molnet.models.heads import Extensive
 
+JUMP = 0.5
+"""Å. Steps of dynamics and of optimizers are shorter: what moves farther is another structure."""
+
 MEASURED_EVERY = 20
 """Calculations from one look at the distance to the training set to the next: looking at it takes
 some per cent of a step of dynamics."""
@@ -56,7 +59,9 @@ class Calculator(ASECalculator):
 
     How far the atoms are from all that the model was trained on is in :attr:`domain_distance`. It
     is looked at for every new structure and every 20 calculations; a structure outside gives one
-    warning (:class:`~molnet.models.OutsideDomainWarning`).
+    warning (:class:`~molnet.models.OutsideDomainWarning`). A structure is new if it has other atoms
+    than the last one, or one of them is elsewhere by more than 0.5 Å; its distances and density are
+    judged too (:func:`~molnet.graph.implausible`).
 
     It can be pickled, for other processes. Copies share the model and cost next to nothing.
 
@@ -95,6 +100,7 @@ class Calculator(ASECalculator):
         self.frozen, self._state = FrozenModel(model), state_of(self._weights)
         self.graph = MovingGraph(model.cutoff, skin, model.device)
         self._judged: NDArray[np.int64] = np.array([], dtype=np.int64)  # atomic numbers
+        self._positions: NDArray[np.float64] = np.zeros((0, 3))  # of the last calculation, Å
         self._charge = 0.0
         self._graph: Graph | None = None  # of the last calculation
         self._distances: NDArray[np.floating] | None = None  # of its atoms, once they are measured
@@ -120,13 +126,16 @@ class Calculator(ASECalculator):
             self._charge = self._checked_charge(atoms)
         self._follow_the_model()
         atoms = self.atoms
-        is_new = not np.array_equal(atoms.numbers, self._judged)
+        others = not np.array_equal(atoms.numbers, self._judged)
+        is_new = others or bool(np.abs(atoms.positions - self._positions).max(initial=0.0) > JUMP)
         if is_new:  # not again for each step of dynamics
             for reason in implausible([atoms]).values():
                 warnings.warn(reason, stacklevel=4)
+        if others:
             if unknown := self.model.compositions.remark(atoms.numbers):
                 warnings.warn(unknown, UndeterminedEnergyWarning, stacklevel=4)
             self._judged = atoms.numbers.copy()
+        self._positions = atoms.positions.copy()
         graph = self.graph(
             atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, self._charge
         )

@@ -217,6 +217,21 @@ def test_an_implausible_structure_is_pointed_out_once(make_model: MakeModel) -> 
         calculator.get_potential_energy(molecule("H2O"))
 
 
+def test_other_positions_of_the_same_atoms_are_judged_anew(make_model: MakeModel) -> None:
+    """Frames of a file that share a calculator; steps of dynamics are not judged again."""
+    atoms = molecule("C6H6")
+    atoms.calc = Calculator(make_model())
+    atoms.get_potential_energy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            atoms.rattle(0.05, rng=np.random.default_rng(0))
+            atoms.get_potential_energy()
+    atoms.positions /= 10  # nm
+    with pytest.warns(UserWarning, match="apart"):
+        atoms.get_potential_energy()
+
+
 def test_the_total_charge_is_an_input(make_dipole_model: Callable[[list[int]], Model]) -> None:
     atoms = molecule("CH3OH")
     atoms.calc = Calculator(make_dipole_model([0, 1]))
