@@ -245,6 +245,6 @@ def _atoms_that_vibrate(atoms: Atoms, place: str) -> list[int] | None:
             "free, or held as a whole (FixAtoms). Remove the constraint, or name the atoms that "
             "vibrate with indices=[...]"
         )
-    if len(atoms) == 1:
+    if len(atoms) == 1 and not atoms.pbc.any():
         raise StructureFileError(f"{place}: one atom alone does not vibrate. Leave it out.")
     return free_atoms(atoms)
