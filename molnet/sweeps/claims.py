@@ -32,7 +32,7 @@ class Claims(Protocol):
     patience: float
 
     def claim(self, trial: Trial) -> bool:
-        """Take a trial; False if another worker has it."""
+        """Take a trial; False if another worker has it or has ended it."""
         ...
 
     def release(self, trial: Trial) -> None:
@@ -64,23 +64,29 @@ class LockedTrials:
         self._locks: dict[int, FileLock] = {}
 
     def claim(self, trial: Trial) -> bool:
-        return self._lock(trial.number)
+        return self._take(trial.number)
 
     def release(self, trial: Trial) -> None:
         self._unlock(trial.number)
 
     def abandoned(self) -> Trial | None:
         for trial in running(self.study):
-            if trial.number in self._locks or not self._lock(trial.number):
-                continue
-            if any(trial.number == other.number for other in running(self.study)):
+            if trial.number not in self._locks and self._take(trial.number):
                 return Trial(self.study, trial._trial_id)
-            self._unlock(trial.number)  # it has ended before the lock was released
         return None
 
     def close(self) -> None:
         for number in list(self._locks):
             self._unlock(number)
+
+    def _take(self, number: int) -> bool:
+        """Lock a trial, unless another worker has it, or had it and has ended it."""
+        if not self._lock(number):
+            return False
+        if any(number == trial.number for trial in running(self.study)):
+            return True
+        self._unlock(number)
+        return False
 
     def _lock(self, number: int) -> bool:
         self.folder.mkdir(parents=True, exist_ok=True)

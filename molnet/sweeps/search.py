@@ -185,28 +185,33 @@ class Worker:
             time.sleep(min(1.0, self.claims.patience))
 
     def _one(self) -> Trial | None:
-        abandoned = self.claims.abandoned()
-        if abandoned is not None:
-            log.info("trial %d goes on; its worker was killed", abandoned.number)
-            return abandoned
-        while True:
-            trials = counted(self.study)
-            queued = any(trial.state == TrialState.WAITING for trial in trials)
-            if len(trials) >= self.wanted and not queued:
-                return None
-            with quiet():
-                trial = self.study.ask()
-            if not self.claims.claim(trial):
-                continue  # another worker was faster
-            if number_of(trial) != trial.number:
-                log.info("trial %d goes on; its worker was killed", number_of(trial))
-                return trial
-            before = [other for other in counted(self.study) if other.number < trial.number]
+        while (trial := self._taken()) is not None:
+            number = number_of(trial)
+            before = [each for each in counted(self.study) if number_of(each) < number]
             if len(before) < self.wanted:
                 return trial
             trial.set_user_attr(WITHDRAWN, True)
             self.study.tell(trial, state=TrialState.FAIL)
             self.claims.release(trial)
+        return None
+
+    def _taken(self) -> Trial | None:
+        """A trial of a worker that was killed, or a new one; None if there are enough."""
+        trial = self.claims.abandoned()
+        while trial is None:
+            trials = counted(self.study)
+            queued = any(other.state == TrialState.WAITING for other in trials)
+            if len(trials) >= self.wanted and not queued:
+                return None
+            with quiet():
+                asked = self.study.ask()
+            if not self.claims.claim(asked):
+                continue  # another worker was faster
+            if number_of(asked) == asked.number:
+                return asked
+            trial = asked
+        log.info("trial %d goes on; its worker was killed", number_of(trial))
+        return trial
 
 
 def _check_hope(study: optuna.Study, failed: Sequence[Record]) -> None:

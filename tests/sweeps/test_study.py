@@ -89,6 +89,29 @@ def test_workers_together_do_not_do_more_than_is_wanted(place: Place) -> None:
     claims.close()
 
 
+def test_a_trial_beyond_the_last_is_not_taken_up(tmp_path: Path) -> None:
+    """Another worker has asked for it, and would withdraw it as soon as it holds it."""
+    place = Place(str(tmp_path / "study.journal"), "study", 1)
+    work(place, 0.0)
+    study, claims = open_study(place, SWEEPER)
+    beyond = study.ask()
+    worker = Worker(study, claims, space_of(["x=interval(0.0,1.0)"]), WANTED)
+    assert worker.next(1) == []
+    assert len(counted(study)) == WANTED
+    assert not claims.claim(beyond)  # the worker that has asked finds it ended
+    claims.close()
+
+
+def test_a_trial_that_was_ended_before_it_was_held_is_not_done_again(tmp_path: Path) -> None:
+    place = Place(str(tmp_path / "study.journal"), "study", 1)
+    study, claims = open_study(place, SWEEPER)
+    asked = study.ask()
+    work(place, 0.0)  # takes up what nobody holds
+    assert len(counted(study)) == WANTED
+    assert not claims.claim(asked)
+    claims.close()
+
+
 def test_a_study_that_is_complete_has_no_next_trial(place: Place) -> None:
     work(place, 0.0)
     study, claims = open_study(place, SWEEPER)
