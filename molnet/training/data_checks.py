@@ -1,5 +1,6 @@
 """Checks of the data against the target: errors, and notes for the user."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from molnet.datasets.charges import check_sums, count_charges, count_odd
 from molnet.datasets.dataset import GraphDataset, rows_of
 from molnet.datasets.duplicates import count_shared
+from molnet.datasets.energy_and_forces import Agreement, agreement, units_that_fit
 from molnet.datasets.manifest import origin_of
 from molnet.datasets.store import ArrayStore
 from molnet.graph import StructureError, unwrapped
@@ -34,6 +36,51 @@ def check_charges(store: ArrayStore, heads: Heads) -> None:
     """
     summing = [name for name, head in heads.items() if head.get("kind") == "charges"]
     check_sums(store, [name for name in summing if name in store.labels])
+
+
+def check_forces(part: GraphDataset, heads: Heads, accepted: bool = False) -> None:
+    """Compares changes of the energy between similar structures with the work of the forces.
+
+    Args:
+        part: the training part.
+        heads: settings of the heads.
+        accepted: warn instead of raising.
+
+    Raises:
+        ValueError: the two have units, or a sign, that do not fit each other.
+    """
+    labels = part.store.labels
+    for name, head in heads.items():
+        if not head.get("forces") or name not in labels or "forces" not in labels:
+            continue
+        found = agreement(part.store, part.indices, name)
+        if found is None or not found.is_broken:
+            continue
+        message = _disagreement(part.store, found, name)
+        if not accepted:
+            raise ValueError(
+                f"{message} dataset.accept_implausible=true trains on them as they are."
+            )
+        warnings.warn(message, stacklevel=2)
+
+
+def _disagreement(store: ArrayStore, found: Agreement, name: str) -> str:
+    first, second = (origin_of(store.manifest, index, store.path) for index in found.example)
+    declared = store.manifest["source"].get("labels", {})
+    units = [declared.get(each, {}).get("unit") for each in (name, "forces")]
+    falls = ", and falls where they say that it rises" if found.ratio < 0 else ""
+    advice = "Are their units as declared, and that of the positions?"
+    if found.ratio < 0:
+        advice = "Forces are minus the derivatives of the energy: are these the derivatives?"
+    elif all(units) and (fit := units_that_fit(found.ratio, *units)):
+        read = f"{name} in {units[0]} and forces in {units[1]}"
+        advice = f"They were read as {read}; {' or '.join(fit[:2])} would fit."
+    return (
+        f"{name} and forces do not belong together. Between similar structures ({found.pairs:,} "
+        f"pairs) the energy changes {abs(found.ratio):.3g} times as much as the forces say{falls}: "
+        f"from {first} to {second} by {found.change:.3g} eV, where the forces say "
+        f"{found.work:.3g} eV (correlation {found.correlation:.2f}). {advice}"
+    )
 
 
 def check_molecules(part: GraphDataset, heads: Heads) -> None:

@@ -25,6 +25,7 @@ from molnet.training.config import TrainConfig, checked_train
 from molnet.training.data import DataModule, in_order
 from molnet.training.data_checks import (
     check_charges,
+    check_forces,
     check_molecules,
 )
 from molnet.training.data_set_settings import plain_data_set
@@ -292,6 +293,8 @@ def _data(settings: TrainConfig, arguments: Sequence[str]) -> tuple[DataModule, 
     )
     for part in data.parts.values():
         check_molecules(part, settings.target.heads)
+    accepted = bool(getattr(settings.dataset, "accept_implausible", False))
+    check_forces(data.parts["train"], settings.target.heads, accepted)
     return data, split
 
 

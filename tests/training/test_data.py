@@ -1,16 +1,20 @@
 """Loaders of the parts of a data set."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import ase.io
 import numpy as np
+import pytest
 import torch
 from omegaconf import DictConfig
 
 from molnet.datasets.splits import Split
 from molnet.training.config import checked_train
 from molnet.training.data import DataModule, in_order
+from molnet.training.run import train
 from molnet.training.sources import draw_split, elements_of
 
 Settings = Callable[..., DictConfig]
@@ -85,3 +89,25 @@ def test_elements_of_a_part(settings: Settings) -> None:
     data = DataModule(store, Split(np.array(water), empty, empty), dataset, 3.0, ["energy"])
     assert elements_of(data.parts["train"]) == [1, 8]
     assert elements_of(data.parts["test"]) == []
+
+
+def test_forces_that_contradict_the_energies_are_refused(
+    settings: Settings, molecules: Path, tmp_path: Path
+) -> None:
+    frames = [atoms.copy() for atoms in ase.io.read(molecules, ":") for _ in range(6)]
+    rng = np.random.default_rng(0)
+    for atoms in frames:
+        atoms.positions += rng.normal(scale=0.02, size=atoms.positions.shape)
+        vectors = atoms.positions - atoms.get_center_of_mass()
+        atoms.info["energy"] = -10.0 * atoms.numbers.sum() + 0.3 * float((vectors**2).sum())
+        atoms.arrays["forces"] = 0.6 * vectors
+    path = tmp_path / "gradients.extxyz"
+    ase.io.write(path, frames)
+    given = (f"dataset.path={path}", "target=energy_forces", "dataset.train_size=null")
+    with pytest.raises(
+        ValueError, match=r"do not belong together.*gradients.extxyz, frame .*are"
+    ) as told:
+        train(settings(*given))
+    assert "Forces are minus the derivatives" in str(told.value)
+    with pytest.warns(UserWarning, match="do not belong together"):
+        train(settings(*given, "dataset.accept_implausible=true", "trainer.max_epochs=1"))
