@@ -4,6 +4,7 @@ In a checkout they are the folders ``conf/`` and ``data/`` beside the package, i
 inside it.
 """
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -30,7 +31,13 @@ def resolve_model(name: str | Path) -> Path:
     """The folder that a model's name stands for: that of a bundled model, or the name itself.
 
     A folder of one's own that has the name of a bundled model is written as ``./NAME``.
+
+    Raises:
+        TypeError: it is neither a text nor a path.
     """
+    if not isinstance(name, str | os.PathLike):
+        known = ", ".join(bundled_models())
+        raise TypeError(f"expected the name of a model ({known}) or a folder, got {name!r}")
     # Path("./organic") would lose what sets it apart, so only texts can be names.
     if isinstance(name, str) and name in bundled_models():
         return MODELS / name

@@ -48,6 +48,6 @@ def _not_found(given: Path) -> str:
     if not folder.is_dir():
         return f"no structure file {given}: there is no folder {folder}"
     names = [entry.name for entry in folder.iterdir()]
-    nearest = difflib.get_close_matches(given.name, names, n=1)
+    nearest = difflib.get_close_matches(given.name, names, n=1, cutoff=0.75)
     hint = f" Did you mean {str(folder / nearest[0])!r}?" if nearest else ""
     return f"no structure file {given} (working folder: {Path.cwd()}).{hint}"

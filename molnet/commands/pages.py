@@ -70,12 +70,11 @@ def _trajectories(summary: DynamicsSummary) -> Iterator[report.Section]:
 def page_of_vibrations(result: VibrationsOfFile) -> Path:
     """Writes ``report.html`` into the folder of one structure's vibrations."""
     found = result.vibrations
-    kind = "Gibbs" if found.free else "free"
-    free = found.free_energy(result.temperature, result.pressure)
+    kind, at = "Gibbs" if found.free else "free", result.conditions
     energies = {
         "energy (eV)": f"{found.energy:.4f}",
         "zero-point energy (eV)": f"{found.zero_point_energy:.4f}",
-        f"{kind} energy at {result.temperature:g} K (eV)": f"{free:.4f}",
+        f"{kind} energy at {at.temperature:g} K (eV)": f"{result.free_energy:.4f}",
         "largest force (eV/Å)": f"{result.force:.4f}",
     }
     modes = report.Modes(

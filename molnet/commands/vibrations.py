@@ -27,6 +27,8 @@ class VibrationsConfig(ReadingConfig):
     indices: list[int] | None = None
     temperature: float = 298.15
     pressure: float = 1.0
+    symmetry_number: int = 1
+    spin: float = 0.0
     supercell: Any = 10.0
     symprec: float = 1e-5
     device: str | None = None
@@ -65,6 +67,8 @@ def vibrations(config: "DictConfig") -> None:
         indices=settings.indices,
         temperature=settings.temperature,
         pressure=settings.pressure,
+        symmetry_number=settings.symmetry_number,
+        spin=settings.spin,
         supercell=_checked_supercell(settings.supercell),
         symprec=settings.symprec,
         reading=reading,

@@ -32,6 +32,40 @@ SHOWN_FORCE = 0.05
 
 
 @dataclass(frozen=True)
+class Conditions:
+    """What the free energy is of.
+
+    Attributes:
+        temperature: K.
+        pressure: bar, of a molecule, as the next two.
+        symmetry_number: how many rotations leave it as it is.
+        spin: total spin, 0 for closed shells.
+
+    Raises:
+        ValueError: one of them is not possible.
+    """
+
+    temperature: float = 298.15
+    pressure: float = 1.0
+    symmetry_number: int = 1
+    spin: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "pressure"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise ValueError(
+                    f"expected {name} > 0 and finite, received {name}={getattr(self, name)}"
+                )
+        if self.symmetry_number < 1 or self.symmetry_number != int(self.symmetry_number):
+            raise ValueError(
+                "expected the number of rotations that leave a molecule as it is, 1 or more, "
+                f"received symmetry_number={self.symmetry_number}"
+            )
+        if not 0 <= self.spin < np.inf or 2 * self.spin != int(2 * self.spin):
+            raise ValueError(f"expected spin=0, 0.5, 1, ..., received spin={self.spin}")
+
+
+@dataclass(frozen=True)
 class VibrationsOfFile:
     """The vibrations of one structure, and what was written.
 
@@ -40,18 +74,21 @@ class VibrationsOfFile:
     Attributes:
         name: of the structure.
         vibrations: its modes.
-        temperature: K, of the free energy.
-        pressure: bar.
+        conditions: of the free energy.
         force: the largest force on an atom that vibrates, in eV/Å.
         folder: where modes and numbers are.
     """
 
     name: str
     vibrations: Vibrations
-    temperature: float
-    pressure: float
+    conditions: Conditions
     force: float
     folder: Path
+
+    @property
+    def free_energy(self) -> float:
+        """Of the ideal gas (Gibbs), or of the vibrations alone (Helmholtz), in eV."""
+        return self.vibrations.free_energy(**vars(self.conditions))
 
     def __str__(self) -> str:
         found = self.vibrations
@@ -65,16 +102,17 @@ class VibrationsOfFile:
                 line += f"  {found.intensities[number - 1]:18.1f}"
             lines.append(line)
         lines.append(f"zero-point energy {found.zero_point_energy:.4f} eV")
-        free = found.free_energy(self.temperature, self.pressure)
+        at = self.conditions
         kind = (
-            f"Gibbs energy of the ideal gas at {self.temperature:g} K and {self.pressure:g} bar"
+            f"Gibbs energy of the ideal gas at {at.temperature:g} K and {at.pressure:g} bar"
             if found.free
-            else f"free energy with vibrations at {self.temperature:g} K"
+            else f"free energy with vibrations at {at.temperature:g} K"
         )
-        lines.append(f"{kind}: energy {free - found.energy:+.4f} eV")
+        lines.append(f"{kind}: energy {self.free_energy - found.energy:+.4f} eV")
         if found.free:
             lines.append(
-                "(of symmetry number 1 and spin 0; others: add kT ln σ, subtract kT ln(2S + 1))"
+                f"(of symmetry number {at.symmetry_number} and spin {at.spin:g}; others: "
+                "symmetry_number=2 spin=1)"
             )
         if found.imaginary:
             noun = "frequency is" if found.imaginary == 1 else "frequencies are"
@@ -94,6 +132,8 @@ def vibrations_of_files(
     indices: Sequence[int] | None = None,
     temperature: float = 298.15,
     pressure: float = 1.0,
+    symmetry_number: int = 1,
+    spin: float = 0.0,
     supercell: float | Sequence[int] | None = 10.0,
     symprec: float = 1e-5,
     reading: ReadingOptions | None = None,
@@ -115,6 +155,8 @@ def vibrations_of_files(
             constraint fixes.
         temperature: K, of the free energy.
         pressure: bar, of molecules.
+        symmetry_number: of molecules, how many rotations leave them as they are.
+        spin: of molecules, the total spin, 0 for closed shells.
         supercell: of crystals, see :func:`~molnet.simulate.phonons.phonons`; None: the vibrations
             of their cells alone.
         symprec: likewise.
@@ -125,11 +167,7 @@ def vibrations_of_files(
         ValueError: settings that are not possible, or an output that holds vibrations already.
         MissingPhonopyError: there is a crystal, and phonopy is not installed.
     """
-    if not (0 < temperature < np.inf and 0 < pressure < np.inf):
-        raise ValueError(
-            f"expected temperature > 0 K and pressure > 0 bar, received {temperature} and "
-            f"{pressure}"
-        )
+    conditions = Conditions(temperature, pressure, symmetry_number, spin)
     frozen = FrozenModel(model)
     structures = with_folders(input, output, "vibrations", "vibrations", reading)
     for (file, number, atoms), name, own in structures:
@@ -162,7 +200,7 @@ def vibrations_of_files(
             write_phonons(crystal)
             yield crystal
         else:
-            result = VibrationsOfFile(name, found, temperature, pressure, force, own)
+            result = VibrationsOfFile(name, found, conditions, force, own)
             write(result)
             yield result
 
@@ -205,9 +243,11 @@ def write(result: VibrationsOfFile) -> None:
         },
         "energy": found.energy,
         "zero_point_energy": found.zero_point_energy,
-        "free_energy": found.free_energy(result.temperature, result.pressure),
-        "temperature (K)": result.temperature,
-        "pressure (bar)": result.pressure if found.free else None,
+        "free_energy": result.free_energy,
+        "temperature (K)": result.conditions.temperature,
+        "pressure (bar)": result.conditions.pressure if found.free else None,
+        "symmetry_number": result.conditions.symmetry_number if found.free else None,
+        "spin": result.conditions.spin if found.free else None,
         "largest_force (eV/Å)": result.force,
         "indices": found.indices.tolist(),
         "frequencies": found.frequencies.tolist(),

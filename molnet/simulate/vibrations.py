@@ -61,7 +61,11 @@ class Vibrations:
         return float(self.quanta.sum() / 2)
 
     def free_energy(
-        self, temperature: float, pressure: float = 1.0, symmetry: int = 1, spin: float = 0.0
+        self,
+        temperature: float,
+        pressure: float = 1.0,
+        symmetry_number: int = 1,
+        spin: float = 0.0,
     ) -> float:
         """Of an ideal gas of the molecule (Gibbs), or of the vibrations alone (Helmholtz).
 
@@ -70,7 +74,7 @@ class Vibrations:
         Args:
             temperature: K.
             pressure: bar, for molecules.
-            symmetry: of a molecule, the number of rotations that leave it as it is.
+            symmetry_number: of a molecule, how many rotations leave it as it is.
             spin: total spin, 0 for closed shells.
 
         Returns:
@@ -93,7 +97,7 @@ class Vibrations:
                 ],
                 self.energy,
                 self.atoms,
-                symmetry,
+                symmetry_number,
                 spin,
                 ignore_imag_modes=True,
             )

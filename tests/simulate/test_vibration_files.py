@@ -33,7 +33,12 @@ def water() -> Atoms:
 def test_a_folder_holds_numbers_and_modes(model: Model, tmp_path: Path) -> None:
     write(tmp_path / "water.xyz", water())
     (result,) = vibrations_of_files(
-        model, tmp_path / "water.xyz", tmp_path / "out", fmax=None, temperature=400.0
+        model,
+        tmp_path / "water.xyz",
+        tmp_path / "out",
+        fmax=None,
+        temperature=400.0,
+        symmetry_number=2,
     )
     content = json.loads((tmp_path / "out" / "vibrations.json").read_text())
     assert content["frequencies"] == pytest.approx(result.vibrations.frequencies.tolist())
@@ -50,6 +55,9 @@ def test_a_folder_holds_numbers_and_modes(model: Model, tmp_path: Path) -> None:
     text = str(result)
     assert "water (H2O)" in text
     assert "at 400 K and 1 bar" in text
+    assert "symmetry number 2 and spin 0" in text
+    expected = result.vibrations.free_energy(400.0, 1.0, 2)
+    assert content["free_energy"] == result.free_energy == expected
     if result.vibrations.imaginary:
         assert "the structure is no minimum" in text
 
@@ -104,8 +112,9 @@ def test_what_cannot_be_done_is_refused(model: Model, tmp_path: Path) -> None:
     list(vibrations_of_files(model, tmp_path / "water.xyz", tmp_path / "out", fmax=None))
     with pytest.raises(ValueError, match="holds vibrations already"):
         list(vibrations_of_files(model, tmp_path / "water.xyz", tmp_path / "out", fmax=None))
-    with pytest.raises(ValueError, match="temperature > 0 K"):
-        list(vibrations_of_files(model, tmp_path / "water.xyz", temperature=0))
+    for setting in ({"temperature": 0}, {"symmetry_number": 0}, {"spin": 0.3}, {"pressure": -1}):
+        with pytest.raises(ValueError, match=f"received {'='.join(map(str, *setting.items()))}"):
+            list(vibrations_of_files(model, tmp_path / "water.xyz", **setting))
     with pytest.raises(StructureFileError, match="frame 0: expected indices of atoms from 0 to 2"):
         list(
             vibrations_of_files(

@@ -101,6 +101,11 @@ def test_free_energies_of_atoms_lines_and_bent_molecules(model: Model, number: i
     assert energies == sorted(energies, reverse=True)
     more = found.free_energy(300.0, pressure=10.0) - energies[1]
     assert more == pytest.approx(units.kB * 300 * np.log(10), rel=1e-6)
+    # A rotation counts once for all that look alike, a state of spin S for 2S + 1.
+    rotations = found.free_energy(300.0, symmetry_number=2) - energies[1]
+    assert rotations == pytest.approx(units.kB * 300 * np.log(2) * (number > 1), rel=1e-6)
+    spins = found.free_energy(300.0, spin=1.0) - energies[1]
+    assert spins == pytest.approx(-units.kB * 300 * np.log(3), rel=1e-6)
 
 
 def test_infrared_intensities(monkeypatch: pytest.MonkeyPatch) -> None:
