@@ -136,7 +136,9 @@ class Model(nn.Module):
             if self.energy is None:
                 raise ValueError(
                     "repulsion: true is part of an energy with forces, and no head predicts one. "
-                    "Choose such a target, or leave the repulsion out."
+                    "Choose such a target, give the head of the energy its forces "
+                    "(+target.heads.NAME.forces=true, for which no labels are needed), or leave "
+                    "the repulsion out."
                 )
             self.repulsion = Repulsion(self.species, COVALENT_RADII[self.species].tolist())
         self.compositions = Compositions.of(statistics.get("targets", {}), heads)

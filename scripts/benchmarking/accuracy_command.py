@@ -44,9 +44,10 @@ def accuracy_options() -> argparse.ArgumentParser:
     options.add_argument(
         "--molnet",
         type=shlex.split,
-        default=[RECIPE],
+        default=RECIPE,
         metavar="SETTINGS",
-        help=f"molnet's recipe as settings of molnet train, e.g. experiment=NAME; default {RECIPE}",
+        help="molnet's recipe as settings of molnet train, e.g. experiment=NAME; default "
+        + " ".join(RECIPE),
     )
     options.add_argument(
         "--add",

@@ -18,7 +18,7 @@ from benchmarking.timing import Timing
 
 BAR = 0.8  # of the space between two bars' centres
 COLORS = ("#1b6ca8", "#b8bec4", "#8a929a", "#5d656d")
-CODE_COLORS = ("#1b6ca8", "#c8501e", "#2e8b57", "#8a5aa8")
+CODE_COLORS = ("#1b6ca8", "#58a6d6", "#c8501e", "#2e8b57", "#8a5aa8")
 
 
 def plot_timings(timings: Sequence[Timing], title: str, path: Path) -> None:

@@ -133,7 +133,10 @@ def test_the_commands_name_the_files_the_references_and_the_seed(task: Any, tmp_
     assert given["dataset.validation_path"] == "../validation.xyz"
     assert given["trainer.max_time"] == "580s"
     assert given["trainer.threads"] == "2"
-    assert given["experiment"] == "one_molecule"
+    assert (given["experiment"], given["finetune"]) == ("one_molecule", "null")
+    started = CODES["molnet_organic"].command(task)
+    assert "experiment=one_molecule" in started
+    assert not any(override.startswith("finetune=") for override in started)
 
     arguments = dict(
         argument.removeprefix("--").split("=", 1)

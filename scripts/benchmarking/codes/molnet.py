@@ -1,4 +1,4 @@
-"""molnet itself, by `scripts/train.py`."""
+"""molnet itself, by `scripts/train.py`: from random weights as the others, or from `organic`."""
 
 from pathlib import Path
 
@@ -17,14 +17,15 @@ from benchmarking.codes.code import (
 
 SCRIPT = Path(__file__).resolve().parents[2] / "train.py"
 START_UP = 20.0  # s, of the minutes; molnet's own clock, which lowers the rate, starts after it
-RECIPE = "experiment=one_molecule"
+FROM_ORGANIC = ["experiment=one_molecule"]
+RECIPE = [*FROM_ORGANIC, "finetune=null", "model=large", "optimizer.lr=2e-2"]
 
 
-def with_recipe(recipe: list[str]) -> Code:
+def with_recipe(recipe: list[str], name: str = "molnet", title: str = "molnet") -> Code:
     """molnet with settings of `molnet train`, such as ``experiment=NAME``."""
     return Code(
-        name="molnet",
-        title="molnet",
+        name=name,
+        title=title,
         package="molnet",
         recipe=" ".join(recipe),
         command=lambda task: _command(task, recipe),
@@ -65,4 +66,5 @@ def _parse(text: str) -> list[Errors]:
     return errors_in_csv(text, "validation/forces_rmse (meV/Å)", "validation/energy_rmse (meV)")
 
 
-MOLNET = with_recipe([RECIPE])
+MOLNET = with_recipe(RECIPE)
+FINETUNED = with_recipe(FROM_ORGANIC, "molnet_organic", "molnet from organic")
