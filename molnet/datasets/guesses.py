@@ -105,7 +105,9 @@ def remark_on_size(key: Key, quantity: Property) -> str:
         share = key.of_all_electrons / max(key.frames, 1)
         for unit in units:
             if low <= share * conversion_factor(unit, "eV") <= high:
-                return f"its size is that of total energies with all electrons in {unit}"
+                # Its valence energies in eV, −58 for C in a molecule, look like −75.7 Ry.
+                also = ", or of tight binding (xTB, DFTB) in eV" if unit == "Ry" else ""
+                return f"its size is that of total energies with all electrons in {unit}{also}"
     return ""
 
 

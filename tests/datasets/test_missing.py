@@ -145,6 +145,16 @@ def test_the_size_of_energies_tells_nothing_false(unit: str, tmp_path: Path) -> 
     assert remark_on_size(keys["binding"], energy) == ""
 
 
+def test_energies_of_tight_binding_are_not_taken_for_those_of_all_electrons(
+    tmp_path: Path,
+) -> None:
+    atoms = molecule("CH3CH2OH")
+    atoms.info["energy"] = -310.0  # GFN2-xTB, eV
+    ase.io.write(tmp_path / "a.xyz", atoms, format="extxyz")
+    (key,) = survey([tmp_path / "a.xyz"], DEFAULTS).keys.values()
+    assert remark_on_size(key, get_property("energy")).endswith("tight binding (xTB, DFTB) in eV")
+
+
 def test_the_whole_command_replaces_what_was_wrong() -> None:
     given = [
         "dataset=structures",
