@@ -60,8 +60,9 @@ class Model(nn.Module):
 
     Args:
         network: settings of :class:`~molnet.models.network.Network` (``channels``, ``l_max`` ...);
-            what is left out has the default that is stated there. With ``repulsion: true`` the
-            energy with forces contains the :class:`~molnet.nn.Repulsion` of the nuclei.
+            what is left out has the default that is stated there. With ``repulsion: true``
+            :attr:`total_energy` contains the :class:`~molnet.nn.Repulsion` of the nuclei, and the
+            network does not tell distances that are too short from each other.
         heads: for each predicted property its ``kind`` (a key of
             :data:`~molnet.models.heads.HEADS`, or MODULE.CLASS of a head of one's own, whose module
             is imported) and that head's options. An ``extensive`` energy may
@@ -76,6 +77,8 @@ class Model(nn.Module):
             does not know what it was trained on, yet.
 
     Attributes:
+        energy: name of the head whose gradients are the forces; None where none are predicted.
+        total_energy: the same, or else the only head of a total energy; None if there is not one.
         domain: the distance to the training set; None where it is not known. See
             ``molnet.training.domain.fit_domain``.
 
@@ -111,9 +114,14 @@ class Model(nn.Module):
         derived = ["forces", "stress"] if self.energy else []
         self.energy_is_relative = any(head.get("relative") for head in heads.values())
         self.properties = {name: get_property(name, properties) for name in [*heads, *derived]}
-
         options = {name: _head_options(settings) for name, settings in heads.items()}
         kinds = {name: _head_class(name, settings) for name, settings in heads.items()}
+        totals = [
+            name
+            for name, kind in kinds.items()
+            if issubclass(kind, Extensive) and self.properties[name].is_total_energy
+        ]
+        self.total_energy = self.energy or (totals[0] if len(totals) == 1 else None)
         self.network = Network(
             len(self.species),
             float(statistics["mean_neighbours"]),
@@ -133,13 +141,6 @@ class Model(nn.Module):
         )
         self.repulsion: Repulsion | None = None
         if network["repulsion"]:
-            if self.energy is None:
-                raise ValueError(
-                    "repulsion: true is part of an energy with forces, and no head predicts one. "
-                    "Choose such a target, give the head of the energy its forces "
-                    "(+target.heads.NAME.forces=true, for which no labels are needed), or leave "
-                    "the repulsion out."
-                )
             self.repulsion = Repulsion(self.species, COVALENT_RADII[self.species].tolist())
         self.compositions = Compositions.of(statistics.get("targets", {}), heads)
         known = statistics.get("total_charges")
@@ -209,9 +210,7 @@ class Model(nn.Module):
         if not torch.is_grad_enabled():
             outputs, gradients = self._evaluated(graph, species, vectors, bound, measure)
         elif self.energy is None:
-            return self._predictions(
-                graph, self.network(species, vectors, *graph.edge_index, bound)
-            )
+            return self._predicted(graph, species, vectors, bound)
         else:
             outputs, gradients = self._differentiated(graph, species, vectors, bound)
         if gradients is None:
@@ -328,14 +327,34 @@ class Model(nn.Module):
         """
         head = cast(Extensive, self.heads[name])
         shares = head.of_atoms(self.features(graph, bound), graph)
-        if name == self.energy and self.repulsion is not None:
+        if name == self.total_energy and self.repulsion is not None:
             species, vectors = self._species_indices(graph), edge_vectors(graph).to(self.dtype)
             pairs, _ = self.repulsion(species, vectors, *graph.edge_index)
             shares = shares + pairs.to(shares.dtype)
         return shares
 
-    def _predictions(self, graph: Graph, features: Features) -> dict[str, Tensor]:
-        return {name: head(features, graph) for name, head in self.heads.items()}
+    def _predictions(
+        self, graph: Graph, features: Features, pairs: Tensor | None
+    ) -> dict[str, Tensor]:
+        """What the heads read, and the repulsion of the atoms ``[N]`` with its energy."""
+        outputs = {name: head(features, graph) for name, head in self.heads.items()}
+        self._add(pairs, outputs, graph)
+        return outputs
+
+    def _add(self, pairs: Tensor | None, outputs: dict[str, Tensor], graph: Graph) -> None:
+        if pairs is not None and self.total_energy is not None:
+            outputs[self.total_energy] = _plus(outputs[self.total_energy], pairs, graph)
+
+    def _predicted(
+        self, graph: Graph, species: Tensor, vectors: Tensor, bound: BoundProgram | None
+    ) -> dict[str, Tensor]:
+        """Predictions without forces, to be differentiated by weights and by positions."""
+        pairs, seen = None, vectors
+        if self.repulsion is not None:
+            pairs, seen = self.repulsion(species, vectors, *graph.edge_index)
+        return self._predictions(
+            graph, self.network(species, seen, *graph.edge_index, bound), pairs
+        )
 
     def _evaluated(
         self,
@@ -355,15 +374,14 @@ class Model(nn.Module):
         else:
             measured = {}
         if self.energy is None:
-            return self._predictions(graph, features) | measured, None
+            return self._predictions(graph, features, pairs) | measured, None
         energy = cast(Extensive, self.heads[self.energy])
         total, of_scalars = energy.with_gradient(features, graph)
         outputs = {
             name: total if head is energy else head(features, graph)
             for name, head in self.heads.items()
         }
-        if pairs is not None:
-            outputs[self.energy] = _plus(total, pairs, graph)
+        self._add(pairs, outputs, graph)
         return outputs | measured, from_seen(pull_back(of_scalars))
 
     def _differentiated(
@@ -373,15 +391,12 @@ class Model(nn.Module):
         name = cast(str, self.energy)
         if vectors.requires_grad:
             source = vectors
-            pairs, seen = None, vectors
-            if self.repulsion is not None:
-                pairs, seen = self.repulsion(species, vectors, *graph.edge_index)
+            outputs = self._predicted(graph, species, vectors, bound)
         else:
             pairs, seen, from_seen = self._repelled(species, vectors, graph)
             source = seen = as_source(seen)
-        outputs = self._predictions(graph, self.network(species, seen, *graph.edge_index, bound))
-        if pairs is not None:
-            outputs[name] = _plus(outputs[name], pairs, graph)
+            features = self.network(species, seen, *graph.edge_index, bound)
+            outputs = self._predictions(graph, features, pairs)
         (gradients,) = torch.autograd.grad(
             outputs[name].sum(),
             source,

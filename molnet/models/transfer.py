@@ -94,7 +94,7 @@ def _head_of(parent: Model, model: Model, name: str) -> tuple[str, str]:
     other: str | None = name
     if name not in parent.heads:
         # The zero of an energy may be known to one of the two alone, and so its name differs.
-        other = parent.energy if name == model.energy else None
+        other = parent.total_energy if name == model.total_energy else None
     if other is None:
         return "", "which the model does not have"
     ours, theirs = (

@@ -8,7 +8,7 @@ import torch
 from molnet.datasets.statistics import compute_statistics
 from molnet.models import Model
 from molnet.models.heads import Extensive
-from molnet.training.config import TrainConfig
+from molnet.training.config import ConfigError, TrainConfig
 from molnet.training.data import DataModule
 from molnet.training.data_checks import (
     notes_on_charges,
@@ -32,7 +32,8 @@ def initial_model(settings: TrainConfig, data: DataModule) -> Model:
         data: the parts of the data set.
 
     Raises:
-        ConfigError: another part than that for training holds an element that could not be learned.
+        ConfigError: another part than that for training holds an element that could not be learned,
+            or there is no energy to hold the repulsion that is asked for.
         FileNotFoundError, ModelFormatError: there is no model to be fine-tuned, or it is damaged.
     """
     statistics = compute_statistics(data.parts["train"], settings.target.references)
@@ -84,6 +85,13 @@ def initial_model(settings: TrainConfig, data: DataModule) -> Model:
 
     if parent is None:
         model = fresh(statistics)
+        if model.repulsion is not None and model.total_energy is None:
+            raise ConfigError(
+                "model.repulsion=true is part of a total energy, and the target has none, or "
+                f"several ({', '.join(heads)}). Choose another target, give one energy its forces "
+                "(+target.heads.NAME.forces=true, for which no labels are needed), or leave the "
+                "repulsion out."
+            )
     else:
         start = started_from(parent, fresh, statistics, data)
         model, notes = start.model, notes_on(start, parent, notes)

@@ -187,6 +187,34 @@ def test_a_training_step_with_close_atoms_has_the_gradients_of_autograd() -> Non
         assert torch.allclose(ours, expected, rtol=1e-9, atol=1e-9)
 
 
-def test_repulsion_needs_an_energy_with_forces() -> None:
-    with pytest.raises(ValueError, match="energy with forces"):
-        make({"u0": {"kind": "extensive"}}, repulsion=True)
+def test_an_energy_without_forces_has_the_same_repulsion() -> None:
+    """In predictions, in training, and in the shares of atoms."""
+    models = []
+    for head in ({"kind": "extensive"}, {"kind": "extensive", "forces": True}):
+        torch.manual_seed(0)
+        models.append(make({"u0": head, "alpha": {"kind": "extensive"}}, repulsion=True).double())
+    alone, with_forces = models
+    assert alone.energy is None
+    assert alone.total_energy == with_forces.total_energy == "u0"
+    graph = from_atoms([Atoms("OHH", [[0, 0, 0], [0, 0, 0.4], [0.9, 0, 0.2]])], 4.0, torch.float64)
+    for recorded in (False, True):
+        with torch.set_grad_enabled(recorded):
+            ours, expected = alone(graph), with_forces(graph)
+        assert "forces" not in ours
+        for name in ("u0", "alpha"):
+            assert torch.allclose(ours[name], expected[name], rtol=1e-12)
+    assert alone.of_atoms("u0", graph).sum() == pytest.approx(ours["u0"].item(), rel=1e-12)
+
+    graph.pos.requires_grad_()
+    (gradients,) = torch.autograd.grad(alone(graph)["u0"].sum(), graph.pos)
+    assert torch.allclose(-gradients, expected["forces"], rtol=1e-9)
+
+
+def test_without_one_energy_only_the_network_knows_of_the_repulsion() -> None:
+    """A fine-tuned network keeps the distances that it was trained with."""
+    torch.manual_seed(0)
+    model = make({"homo": {"kind": "intensive"}}, repulsion=True).double()
+    assert model.total_energy is None
+    found = [model.predict(Atoms("OH", [[0, 0, 0], [0, 0, r]]))["homo"] for r in (0.2, 0.3, 0.9)]
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+    assert found[0] != pytest.approx(found[2], rel=1e-3)

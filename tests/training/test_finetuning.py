@@ -247,6 +247,19 @@ def test_forces_alone_go_on_from_the_energy(
     assert "relative_energy (from energy)" in caplog.text
 
 
+def test_energies_alone_go_on_from_the_energy(
+    fine: Settings, parent: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also under another name, as long as there is one energy."""
+    caplog.set_level("INFO")
+    path = labelled(load_model(parent), frames_of(["CH3OH", "H2O"], 20), tmp_path / "mine.xyz")
+    config = fine(f"dataset.path={path}", "target=u0", *STILL)
+    OmegaConf.update(config, "dataset.labels.u0", {"key": "energy", "unit": "eV"}, force_add=True)
+    metrics = train(config)
+    assert "u0 (from energy)" in caplog.text
+    assert metrics["test"]["u0"]["mae"] < EIGHT_DECIMALS
+
+
 def test_settings_that_contradict_the_model_are_refused(
     fine: Settings, settings: Settings, parent: Path, tmp_path: Path
 ) -> None:

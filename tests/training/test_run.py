@@ -303,6 +303,10 @@ def test_plateau_lowers_the_learning_rate(settings: Settings, tmp_path: Path) ->
         (["dataset.labels.forces.unit=null"], r"dataset\.labels\.forces\.unit"),
         (["dataset.labels.forces.key=force"], "force"),
         (["target=homo"], r"dataset\.labels\.homo"),
+        (
+            ["target=charges", "dataset.labels.charges.unit=e", "model.repulsion=true"],
+            "target has none",
+        ),
         (["dataset.train_size=1000"], "1,000"),
         (["trainer.accelerator=tpu"], "accelerator"),
         (["resume=nowhere.ckpt"], "nowhere.ckpt"),
