@@ -30,13 +30,13 @@ from molnet.models.finite import PredictionError, check_finite
 from molnet.models.frozen import FrozenModel
 from molnet.models.given import structures_given
 from molnet.models.head import Head, sum_over_structures
+from molnet.models.head_settings import HeadSettings
 from molnet.models.heads import Extensive
-from molnet.models.kinds import head_class
 from molnet.models.network import Features, Network
-from molnet.models.settings import OF_ENERGY, complete_statistics
+from molnet.models.settings import complete_statistics
 from molnet.models.total_charge import TotalCharges
 from molnet.nn.repulsion import PullBack, Repulsion
-from molnet.properties import Property, get_property
+from molnet.properties import Property
 
 Prediction = dict[str, NDArray[Any]]
 """The properties of one structure by name, in internal units."""
@@ -110,34 +110,18 @@ class Model(nn.Module):
         self.provenance = dict(provenance or {})
         self.cutoff = float(network["cutoff"])
 
-        self.energy, self.trained_on_stress = _energy_to_differentiate(heads)
-        derived = ["forces", "stress"] if self.energy else []
-        self.energy_is_relative = any(head.get("relative") for head in heads.values())
-        self.properties = {name: get_property(name, properties) for name in [*heads, *derived]}
-        options = {name: _head_options(settings) for name, settings in heads.items()}
-        kinds = {name: _head_class(name, settings) for name, settings in heads.items()}
-        totals = [
-            name
-            for name, kind in kinds.items()
-            if issubclass(kind, Extensive) and self.properties[name].is_total_energy
-        ]
-        self.total_energy = self.energy or (totals[0] if len(totals) == 1 else None)
+        found = HeadSettings.of(heads, properties)
+        self.properties = dict(found.properties)
+        self.energy, self.total_energy = found.energy, found.total_energy
+        self.energy_is_relative, self.trained_on_stress = found.relative, found.stress
         self.network = Network(
             len(self.species),
             float(statistics["mean_neighbours"]),
             **{key: value for key, value in network.items() if key != "repulsion"},
-            l_out=max(kinds[name].l_required(**options[name]) for name in heads),
+            l_out=found.l_required,
         )
-        self.heads = nn.ModuleDict(
-            {
-                name: kinds[name](
-                    self.network.num_scalars,
-                    self.network.irreps_out,
-                    statistics.get("targets", {}).get(name, {}),
-                    **options[name],
-                )
-                for name in heads
-            }
+        self.heads = found.build(
+            self.network.num_scalars, self.network.irreps_out, statistics.get("targets", {})
         )
         self.repulsion: Repulsion | None = None
         if network["repulsion"]:
@@ -436,32 +420,3 @@ class Model(nn.Module):
 def _plus(totals: Tensor, of_atoms: Tensor, graph: Graph) -> Tensor:
     """Totals ``[G]`` and what the atoms ``[N]`` add to them."""
     return totals + sum_over_structures(of_atoms.to(totals.dtype), graph)
-
-
-def _energy_to_differentiate(heads: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, bool]:
-    """Name of the head whose gradients are the forces, and whether stress is a target too."""
-    names = [name for name, head in heads.items() if head.get("forces") or head.get("stress")]
-    if not heads:
-        raise ValueError("expected at least one head, got none: choose a target")
-    if len(names) > 1:
-        raise ValueError(f"expected one head with forces, got {', '.join(names)}")
-    if not names:
-        return None, False
-    kind = heads[names[0]].get("kind")
-    if not issubclass(head_class(kind), Extensive):
-        raise ValueError(
-            f"forces are derivatives of an energy of kind 'extensive', but the head "
-            f"{names[0]!r} is of kind {kind!r}"
-        )
-    return names[0], bool(heads[names[0]].get("stress"))
-
-
-def _head_class(name: str, settings: Mapping[str, Any]) -> type[Head]:
-    try:
-        return head_class(settings.get("kind", ""))
-    except ValueError as error:
-        raise type(error)(f"head {name!r}: {error}") from error
-
-
-def _head_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in settings.items() if k not in ("kind", *OF_ENERGY)}
