@@ -4,6 +4,7 @@ import csv
 import json
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ def test_weights_and_biases_without_a_network(settings: Settings, tmp_path: Path
     pytest.importorskip("wandb")
     given = ["logger=wandb", "logger.wandb.offline=true"]
     train(settings(*given, "trainer.max_epochs=1"))
+    time.sleep(1)  # the parts have their names from the second in which they begin
     metrics = train(settings(*given, "trainer.max_epochs=2", f"resume={tmp_path / 'run'}"))
     first, second = records_in(tmp_path / "run")
     assert first.name == second.name
@@ -48,9 +50,8 @@ def test_weights_and_biases_without_a_network(settings: Settings, tmp_path: Path
 
 def records_in(run: Path) -> list[Path]:
     """The files of one record, which has one for each part of the run."""
-    return sorted(
-        run.glob("wandb/offline-run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime
-    )
+    # The folders' names hold the time at which the parts began.
+    return sorted(run.glob("wandb/offline-run-*/run-*.wandb"), key=lambda path: path.parent.name)
 
 
 def in_record(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -60,7 +61,9 @@ def in_record(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any
     found: tuple[dict[str, Any], ...] = ({}, {}, {})
     for data in entries(path.read_bytes()):
         record = Record.FromString(data)
-        of_record = (record.config.update, record.history.item, record.summary.update)
+        # Settings that are known early enough come with the description of the run.
+        settings = [*record.run.config.update, *record.config.update]
+        of_record = (settings, record.history.item, record.summary.update)
         for values, items in zip(found, of_record, strict=True):
             for item in items:
                 values[item.key or ".".join(item.nested_key)] = json.loads(item.value_json)
