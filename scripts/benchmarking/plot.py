@@ -132,7 +132,8 @@ def plot_curves(curves: Sequence[Curve], title: str, path: Path) -> None:
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_minor_formatter(NullFormatter())
         _bare(axes)
-    panels[0].legend(frameon=False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=5, frameon=False)
     _save(figure, title, path)
 
 

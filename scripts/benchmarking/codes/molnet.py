@@ -67,4 +67,4 @@ def _parse(text: str) -> list[Errors]:
 
 
 MOLNET = with_recipe(RECIPE)
-FINETUNED = with_recipe(FROM_ORGANIC, "molnet_organic", "molnet from organic")
+FINETUNED = with_recipe(FROM_ORGANIC, "molnet_organic", "molnet (from organic)")
