@@ -177,13 +177,16 @@ def _pairs(
         return
     energy, forces = energy[alike].astype(np.float64), forces[rows].astype(np.float64)
     positions = store.positions[rows]
+    periodic = store.pbc is not None and bool(store.pbc[first].any())
+    if not periodic:
+        positions = positions - positions.mean(axis=1, keepdims=True)
     for i in range(len(alike)):
-        if store.cells is not None and store.pbc is not None and store.pbc[first].any():
+        if periodic and store.cells is not None and store.pbc is not None:
             moved = _nearest_images(positions - positions[i], store.cells[first], store.pbc[first])
             turned = forces
         else:
             turns = _turns(positions, positions[i])
-            moved = _centred(positions) @ turns - _centred(positions[i])
+            moved = positions @ turns - positions[i]
             turned = forces @ turns
         squares = np.square(moved).sum(axis=(1, 2))
         squares[i] = np.inf
@@ -193,13 +196,12 @@ def _pairs(
         yield distance, int(alike[i]), int(alike[j]), float(energy[j] - energy[i]), work
 
 
-def _centred(positions: Floats) -> Floats:
-    return positions - positions.mean(axis=-2, keepdims=True)
-
-
 def _turns(positions: Floats, onto: Floats) -> Floats:
-    """Rotations [n, 3, 3] of row vectors that bring each of n structures onto one (Kabsch)."""
-    u, _, v = np.linalg.svd(np.swapaxes(_centred(positions), 1, 2) @ _centred(onto))
+    """Rotations [n, 3, 3] of row vectors that bring each of n structures onto one (Kabsch).
+
+    All are about their centres, in the origin.
+    """
+    u, _, v = np.linalg.svd(np.swapaxes(positions, 1, 2) @ onto)
     u[:, :, 2] *= np.sign(np.linalg.det(u @ v))[:, None]  # a rotation, no reflection
     return u @ v
 
