@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from molnet.models.model import Model
 from molnet.models.settings import OF_ENERGY
 from molnet.nn.species_linear import SpeciesLinear
 from molnet.nn.symmetric_power import SymmetricPower
+from molnet.o3.linear import Linear
 
 OF_SPECIES = (nn.Embedding, SpeciesLinear, SymmetricPower)
 """Modules whose ``weight`` has a row for each element."""
@@ -24,6 +26,9 @@ class Transfer:
         heads: heads with the weights of the other model's head of that name.
         anew: heads that start anew, with the reason.
         layers: weights of the network that start anew; then so do all heads, which read them.
+        widened: weights of the network that are taken as far as the other model has them. The rest
+            starts anew: features of degrees that its heads did not ask for. The features that both
+            models have are the same.
         elements: for each new element, by atomic number, the one whose weights it starts from.
         left_out: elements that only the other model knows.
         loaded: number of weights that were taken.
@@ -32,6 +37,7 @@ class Transfer:
     heads: dict[str, str]
     anew: dict[str, str]
     layers: tuple[str, ...]
+    widened: tuple[str, ...]
     elements: dict[int, int]
     left_out: tuple[int, ...]
     loaded: int
@@ -60,7 +66,12 @@ def transfer(parent: Model, model: Model) -> Transfer:
         name: weight[rows.to(weight.device)] if name in of_species else weight
         for name, weight in parent.network.state_dict().items()
     }
-    loaded, layers = _load(model.network, theirs)
+    loaded, others = _load(model.network, theirs)
+    common = {name: _load_common(parent.network, model.network, name, rows) for name in others}
+    loaded += sum(common.values())
+    layers = [name for name, number in common.items() if number == 0]
+    sizes = {name: weight.numel() for name, weight in model.network.state_dict().items()}
+    widened = [name for name, number in common.items() if 0 < number < sizes[name]]
     heads, anew = {}, {}
     for name, head in model.heads.items():
         other, reason = _head_of(parent, model, name)
@@ -76,6 +87,7 @@ def transfer(parent: Model, model: Model) -> Transfer:
         heads,
         anew,
         tuple(layers),
+        tuple(widened),
         {z: source for z, source in sources.items() if z != source},
         tuple(z for z in parent.species if z not in model.species),
         loaded,
@@ -123,3 +135,37 @@ def _load(module: nn.Module, weights: Mapping[str, Tensor]) -> tuple[int, list[s
         else:
             others.append(name)
     return loaded, others
+
+
+@torch.no_grad()
+def _load_common(parent: nn.Module, module: nn.Module, weight: str, rows: Tensor) -> int:
+    """Take of one weight of a network what another network has too; how many numbers these are.
+
+    Args:
+        weight: its name.
+        rows: for each element of the module its place among those of the parent.
+    """
+    layer = weight.removesuffix(".weight")
+    theirs, ours = (_by_path(each.get_submodule(layer)) for each in (parent, module))
+    loaded = 0
+    for path in ours.keys() & theirs.keys():
+        values, place = theirs[path], ours[path]
+        if isinstance(module.get_submodule(layer), OF_SPECIES):
+            values = values[rows.to(values.device)]
+        # A gate wants its scalars first, and then a gate for each feature in the order of degrees.
+        width = min(values.shape[-1], place.shape[-1])
+        place[..., :width] = values[..., :width]
+        loaded += place[..., :width].numel()
+    return loaded
+
+
+def _by_path(layer: nn.Module) -> Mapping[Any, Tensor]:
+    """Views of a layer's weights by what they connect, ``[..., outgoing channels]``."""
+    if isinstance(layer, SpeciesLinear | SymmetricPower):
+        return layer.weight_views()
+    if isinstance(layer, Linear) and len({ir for _, ir in layer.irreps_in}) == len(layer.irreps_in):
+        return {
+            layer.irreps_in[path.i_in]: view
+            for _, path, view in layer.weight_views(yield_instruction=True)
+        }
+    return {}

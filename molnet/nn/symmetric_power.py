@@ -62,17 +62,35 @@ class SymmetricPower(nn.Module):
         numel = self.polynomials.paths * self.polynomials.channels
         self.weight = nn.Parameter(torch.randn(num_species, numel))
 
+    def weight_views(self) -> dict[tuple[int, str, int], Tensor]:
+        """The weights of each path, views ``[num_species, C]``.
+
+        A path is named by its degree, its irrep, and its place among those of this degree and
+        irrep, which do not depend on the other irreps of the output.
+        """
+        of_paths = self.weight.unflatten(1, (len(self.paths), -1)).unbind(1)
+        seen: Counter[tuple[int, str]] = Counter()
+        views = {}
+        for path, view in zip(self.paths, of_paths, strict=True):
+            views[(*path, seen[path])] = view
+            seen[path] += 1
+        return views
+
     def _polynomials(self, channels: int) -> SymmetricPolynomials:
         single = Irreps([(1, ir) for _, ir in self.irreps_in])
         outputs = Irreps([(1, ir) for _, ir in self.irreps_out])
         monomials = products_of(single.dim, self.degree)
         index = {monomial: i for i, monomial in enumerate(monomials)}
         products = [(index[m[:-1]], m[-1]) for m in monomials[single.dim :]]
-        blocks = [
-            (part.start, basis)
-            for n in range(1, self.degree + 1)
-            for part, basis in _bases(single, outputs, n, monomials)
-        ]
+        irreps = {
+            part.start: str(ir) for (_, ir), part in zip(outputs, outputs.slices(), strict=True)
+        }
+        blocks, paths = [], []
+        for n in range(1, self.degree + 1):
+            for part, basis in _bases(single, outputs, n, monomials):
+                blocks.append((part.start, basis))
+                paths.append((n, irreps[part.start]))
+        self.paths = tuple(paths)
         # All paths to an irrep share its variance.
         counts = Counter(start for start, _ in blocks)
         pieces = []

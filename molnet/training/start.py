@@ -130,13 +130,18 @@ def described(start: Start, parent: Parent) -> str:
     heads = [
         name if name == other else f"{name} (from {other})" for name, other in moved.heads.items()
     ]
-    parts = ["parts of the network" if moved.layers else "the network", *heads]
+    whole = not moved.layers and not moved.widened
+    parts = ["the network" if whole else "parts of the network", *heads]
     rows = [
         ("fine-tunes", f"{parent.name}, {parent.level_of_theory}"),
         ("loaded", f"{', '.join(parts)}: {moved.loaded:,} of {number:,} weights; none is frozen"),
     ]
     if moved.layers:
         rows.append(("new", f"{', '.join(moved.layers)}: the heads want other features"))
+    if moved.widened:
+        known = {ir for _, ir in parent.model.network.irreps_out}
+        more = ", ".join(str(ir) for _, ir in model.network.irreps_out if ir not in known)
+        rows.append(("new", f"features {more} of the last layer, which the heads want"))
     rows += [("new", f"head {name}, {reason}") for name, reason in moved.anew.items()]
     rows += [
         ("new", f"element {SYMBOLS[z]}, which starts with the weights of {SYMBOLS[source]}")

@@ -1,0 +1,76 @@
+"""The weights that a model takes from another one."""
+
+from typing import Any
+
+import pytest
+import torch
+from ase.build import molecule
+
+from molnet.graph import from_atoms
+from molnet.models import Model
+from molnet.models.transfer import transfer
+
+NETWORK: dict[str, Any] = {
+    "cutoff": 4.0,
+    "channels": 4,
+    "l_max": 2,
+    "num_layers": 2,
+    "num_radial": 4,
+    "radial_hidden": [8],
+}
+ENERGY = {"energy": {"kind": "extensive"}}
+TENSORS = {"dipole": {"kind": "dipole"}, "polarizability": {"kind": "polarizability"}}
+GRAPH = from_atoms([molecule("CH3OH"), molecule("C6H6")], 4.0, dtype=torch.float64)
+ELEMENTS = [1, 6, 7, 8, 9]
+
+
+def model_of(heads: dict[str, Any], species: list[int], **network: Any) -> Model:
+    model = Model(NETWORK | network, heads, species, {"mean_neighbours": 5.0, "targets": {}})
+    return model.double()
+
+
+@pytest.mark.parametrize("parity", [False, True])
+@pytest.mark.parametrize("correlation", [2, 3])
+def test_features_of_higher_degree_leave_the_others_as_they_are(
+    parity: bool, correlation: int
+) -> None:
+    parent = model_of(ENERGY, ELEMENTS, parity=parity, correlation=correlation)
+    model = model_of(ENERGY | TENSORS, [1, 6, 8], parity=parity, correlation=correlation)
+    assert not torch.allclose(model(GRAPH)["energy"], parent(GRAPH)["energy"])
+    moved = transfer(parent, model)
+    torch.testing.assert_close(
+        model.invariants(GRAPH)[0], parent.invariants(GRAPH)[0], rtol=1e-12, atol=1e-12
+    )
+    torch.testing.assert_close(model(GRAPH)["energy"], parent(GRAPH)["energy"])
+    assert moved.heads == {"energy": "energy"}
+    assert moved.anew.keys() == TENSORS.keys()
+    assert moved.layers == ()
+    assert moved.widened == tuple(
+        f"interactions.1.{name}.weight" for name in ("power", "linear_power", "self_connection")
+    )
+
+
+def test_features_that_no_head_wants_any_more_are_given_up() -> None:
+    parent, model = model_of(ENERGY | TENSORS, ELEMENTS), model_of(ENERGY, ELEMENTS)
+    moved = transfer(parent, model)
+    torch.testing.assert_close(model(GRAPH)["energy"], parent(GRAPH)["energy"])
+    assert (moved.layers, moved.widened, moved.anew) == ((), (), {})
+    assert moved.loaded == sum(weight.numel() for weight in model.state_dict().values())
+
+
+def test_heads_of_one_kind_go_on_beside_features_of_a_higher_degree() -> None:
+    parent = model_of({"dipole": TENSORS["dipole"]}, ELEMENTS)
+    model = model_of(TENSORS, ELEMENTS)
+    moved = transfer(parent, model)
+    torch.testing.assert_close(model(GRAPH)["dipole"], parent(GRAPH)["dipole"])
+    assert moved.heads == {"dipole": "dipole"}
+
+
+def test_messages_without_products_start_anew_and_so_do_the_heads() -> None:
+    """Radial functions of other paths have no weights in common."""
+    parent = model_of(ENERGY, ELEMENTS, correlation=1)
+    model = model_of(ENERGY | TENSORS, ELEMENTS, correlation=1)
+    moved = transfer(parent, model)
+    assert any("radial" in name for name in moved.layers)
+    assert moved.anew["energy"] == "as it reads what the network finds anew"
+    assert not torch.allclose(model(GRAPH)["energy"], parent(GRAPH)["energy"])
