@@ -44,6 +44,11 @@ class Property:
         """Whether this is an extensive scalar energy, with reference energies and float64 sums."""
         return self.extensive and self.per == "structure" and self.shape == () and self.unit == "eV"
 
+    @property
+    def is_potential_energy(self) -> bool:
+        """Whether this is a total energy that holds the bonds, unlike the zero-point energy."""
+        return self.is_total_energy and self.name != "zpve"
+
 
 def _energy(name: str, meaning: str) -> Property:
     return Property(name, "eV", extensive=True, shown_in="meV", meaning=meaning)

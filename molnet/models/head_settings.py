@@ -57,7 +57,7 @@ class HeadSettings:
         totals = [
             name
             for name, kind in classes.items()
-            if issubclass(kind, Extensive) and properties[name].is_total_energy
+            if issubclass(kind, Extensive) and properties[name].is_potential_energy
         ]
         return HeadSettings(
             classes,

@@ -74,3 +74,20 @@ def test_messages_without_products_start_anew_and_so_do_the_heads() -> None:
     assert any("radial" in name for name in moved.layers)
     assert moved.anew["energy"] == "as it reads what the network finds anew"
     assert not torch.allclose(model(GRAPH)["energy"], parent(GRAPH)["energy"])
+
+
+def test_every_energy_of_the_bonds_goes_on_from_the_energy() -> None:
+    names = ("u0", "h", "zpve", "alpha")
+    parent = model_of(ENERGY, ELEMENTS, repulsion=True)
+    model = model_of({name: {"kind": "extensive"} for name in names}, ELEMENTS, repulsion=True)
+    moved = transfer(parent, model)
+    assert moved.heads == {"u0": "energy", "h": "energy"}
+    outputs = model(GRAPH)
+    torch.testing.assert_close(outputs["u0"], outputs["h"])
+
+
+def test_vibrations_are_not_repelled_as_nuclei_are() -> None:
+    heads = {"zpve": {"kind": "extensive"}}
+    assert model_of(heads, ELEMENTS, repulsion=True).total_energy is None
+    both = heads | {"u0": {"kind": "extensive"}}
+    assert model_of(both, ELEMENTS, repulsion=True).total_energy == "u0"
