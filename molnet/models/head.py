@@ -26,18 +26,24 @@ def sum_over_structures(values: Tensor, graph: Graph) -> Tensor:
 
 
 def softmax_over_structures(logits: Tensor, graph: Graph) -> Tensor:
-    """Positive weights ``[N]`` of the atoms that add up to one in each structure."""
-    largest = logits.new_zeros(len(graph.ptr) - 1).scatter_reduce(
-        0, graph.batch, logits.detach(), "amax", include_self=False
+    """Positive weights ``[N, K]`` of the atoms that add up to one in each structure."""
+    of_atoms = graph.batch.unsqueeze(1).expand_as(logits)
+    largest = logits.new_zeros(len(graph.ptr) - 1, logits.shape[1]).scatter_reduce(
+        0, of_atoms, logits.detach(), "amax", include_self=False
     )
     weights = (logits - largest.index_select(0, graph.batch)).exp()
     return weights / sum_over_structures(weights, graph).index_select(0, graph.batch)
 
 
-def readout(num_scalars: int, num_out: int) -> nn.Sequential:
-    """A small network that reads ``num_out`` numbers from the invariants of an atom."""
-    hidden = max(num_scalars // 2, 16)
-    return nn.Sequential(nn.Linear(num_scalars, hidden), nn.SiLU(), nn.Linear(hidden, num_out))
+def readout(num_in: int, num_out: int, hidden: int | None = None) -> nn.Sequential:
+    """A small network that reads ``num_out`` numbers from ``num_in`` invariants.
+
+    Args:
+        num_in, num_out: how many.
+        hidden: width of its one hidden layer; None for half of what comes in, but 16 at least.
+    """
+    width = max(num_in // 2, 16) if hidden is None else hidden
+    return nn.Sequential(nn.Linear(num_in, width), nn.SiLU(), nn.Linear(width, num_out))
 
 
 def positions_from_centre(graph: Graph, dtype: torch.dtype) -> Tensor:

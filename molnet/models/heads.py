@@ -112,19 +112,24 @@ class Extensive(Head):
 class Intensive(Head):
     r"""A scalar of the whole structure that does not grow with it, such as an orbital energy.
 
-    .. math:: y = \bar y + s \sum_i a_i\, y_\theta(\text{scalars}_i), \quad
-              a = \mathrm{softmax}_i\, a_\theta(\text{scalars}_i)
+    .. math:: y = \bar y + s\, f_\theta(p), \quad
+              p_k = \sum_i a_{ik}\, v_{\theta,k}(\text{scalars}_i), \quad
+              a_{ik} = \mathrm{softmax}_i\, l_{\theta,k}(\text{scalars}_i)
 
-    The weights let a few atoms decide, as frontier orbitals are localised.
+    Weights of their own let each channel :math:`k` look at a few atoms, as frontier orbitals are
+    localised, and :math:`f` combines what the channels see: a gap lies between two orbitals.
 
     Args:
         statistics: ``mean`` and ``scale``.
     """
 
+    CHANNELS = 16
+
     def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
         super().__init__(num_scalars, irreps_in, statistics)
         self.mean = float(statistics.get("mean", 0.0))
-        self.readout = readout(num_scalars, 2)
+        self.of_atoms = readout(num_scalars, 2 * self.CHANNELS)
+        self.of_structure = readout(self.CHANNELS, 1, hidden=4 * self.CHANNELS)
 
     @staticmethod
     def predicts(**options: Any) -> Predicted:
@@ -132,9 +137,10 @@ class Intensive(Head):
 
     def forward(self, features: Features, graph: Graph) -> Tensor:
         """Values ``[G]``."""
-        value, logit = self.readout(features.scalars).unbind(1)
-        weight = softmax_over_structures(logit, graph)
-        return self.mean + self.scale * sum_over_structures(weight * value, graph)
+        values, logits = self.of_atoms(features.scalars).chunk(2, 1)  # [N, K] each
+        weights = softmax_over_structures(logits, graph)
+        pooled = sum_over_structures(weights * values, graph)
+        return self.mean + self.scale * self.of_structure(pooled).squeeze(1)
 
 
 class Charges(Head):

@@ -113,6 +113,28 @@ def test_far_apart_molecules_add_up(model: Model, ethanol: Atoms) -> None:
     )
 
 
+def test_an_orbital_energy_is_that_of_one_molecule_and_of_two_copies(
+    make_model: Callable[..., Model], ethanol: Atoms
+) -> None:
+    copy, water = ethanol.copy(), molecule("H2O")
+    copy.positions += 50.0
+    water.positions += 50.0
+    model = make_model({"homo": HEADS["homo"], "u0": HEADS["u0"]})
+    one, two, mixed = model.predict([ethanol, ethanol + copy, ethanol + water])
+    np.testing.assert_allclose(two["homo"], one["homo"], rtol=1e-13)
+    np.testing.assert_allclose(two["u0"], 2 * one["u0"], rtol=1e-13)
+    assert abs(mixed["homo"] - one["homo"]) > 1e-4
+
+
+def test_company_in_a_batch_changes_no_head(
+    make_model: Callable[..., Model], ethanol: Atoms
+) -> None:
+    model, water = make_model(HEADS), molecule("H2O")
+    for name, alone in model.predict(ethanol).items():
+        beside = model.predict([water, ethanol, water])[1][name]
+        np.testing.assert_allclose(beside, alone, rtol=1e-12, atol=1e-11, err_msg=name)
+
+
 def test_company_in_a_batch_changes_nothing(model: Model, ethanol: Atoms, crystal: Atoms) -> None:
     together = model.predict([crystal, ethanol, crystal])
     for alone, result in zip(
