@@ -110,6 +110,12 @@ def _structures(table: Table, path: Path, name: str) -> Iterator[Atoms]:
             f"{path}: expected {numbers} [{shape[1]}] or [{shape[0]}, {shape[1]}], as {positions} "
             f"has, got {list(of_species.shape)}"
         )
+    for key, values in table.items():
+        if len(values.shape) == 3 and values.shape[1:] == shape[1:] and values.shape != shape:
+            raise StructureFileError(
+                f"{path}: expected {key} {list(shape)}, as {positions} has, got "
+                f"{list(values.shape)}: which structures are these of?"
+            )
     cell = next((key for key in CELLS if key in table), None)
     others = [
         key

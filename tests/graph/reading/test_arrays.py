@@ -73,6 +73,10 @@ def test_units_that_sgdml_declares(tmp_path: Path) -> None:
         ({"z": np.ones(3), "R": np.zeros((2, 3, 2))}, r"expected R \[structures, atoms, 3\]"),
         ({"z": np.array(["C", "Q"]), "R": np.zeros((2, 2, 3))}, "'Q' is no element"),
         ({"z": np.array([1.5]), "R": np.zeros((2, 1, 3))}, "whole atomic numbers"),
+        (
+            {"z": np.ones(2), "R": np.zeros((4, 2, 3)), "F": np.zeros((3, 2, 3))},
+            r"expected F \[4, 2, 3\], as R has, got \[3, 2, 3\]",
+        ),
         ({"z": np.array([{}]), "R": np.zeros((2, 1, 3))}, "pickled Python objects"),
     ],
 )
