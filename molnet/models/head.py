@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from molnet.graph.container import Graph
-from molnet.graph.elements import MASSES
 from molnet.graph.images import unwrapped
 from molnet.models.network import Features
 from molnet.o3.irreps import Irreps
@@ -46,16 +45,21 @@ def readout(num_in: int, num_out: int, hidden: int | None = None) -> nn.Sequenti
     return nn.Sequential(nn.Linear(num_in, width), nn.SiLU(), nn.Linear(width, num_out))
 
 
-def positions_from_centre(graph: Graph, dtype: torch.dtype) -> Tensor:
-    """Positions relative to the centre of mass of their structure, ``[N, 3]``, Å.
+def positions_from_centre(graph: Graph, weights: Tensor, dtype: torch.dtype) -> Tensor:
+    """Positions relative to a weighted mean of those of their structure, ``[N, 3]``, Å.
+
+    Args:
+        graph: N atoms.
+        weights: of the atoms ``[N]``, such as their masses.
+        dtype: of the result.
 
     Raises:
         StructureError: for a periodic structure that is no molecule, see
             :func:`molnet.graph.unwrapped`.
     """
     positions = unwrapped(graph)
-    masses = torch.tensor(MASSES).to(positions)[graph.species].unsqueeze(1)
-    centres = sum_over_structures(masses * positions, graph) / sum_over_structures(masses, graph)
+    weights = weights.to(positions).unsqueeze(1)
+    centres = sum_over_structures(weights * positions, graph) / sum_over_structures(weights, graph)
     return (positions - centres[graph.batch]).to(dtype)
 
 

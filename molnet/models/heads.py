@@ -211,26 +211,37 @@ class Dipole(Head):
         """Dipoles ``[G, 3]``, or their norms ``[G]``, in e·Å."""
         charges = self.charges(features, graph).unsqueeze(1)
         atomic = self.scale * self.atomic(features.tensors)
-        dipole = sum_over_structures(
-            charges * positions_from_centre(graph, atomic.dtype) + atomic, graph
-        )
+        device = graph.species.device
+        masses = torch.tensor(MASSES, dtype=exact_dtype(device), device=device)[graph.species]
+        positions = positions_from_centre(graph, masses, atomic.dtype)
+        dipole = sum_over_structures(charges * positions + atomic, graph)
         return torch.linalg.vector_norm(dipole, dim=1) if self.magnitude else dipole
 
 
 class SpatialExtent(Head):
-    r"""Electronic spatial extent :math:`\langle R^2 \rangle` about the centre of mass.
+    r"""Electronic spatial extent :math:`\langle R^2 \rangle` about the centre of nuclear charge.
 
-    .. math:: R^2 = \sum_i \bigl( (Z_i + a_i)\, |\mathbf r_i - \mathbf r_{cm}|^2 + b_i \bigr)
+    .. math:: R^2 = \sum_i \bigl( (Z_i - q_i)\, |\mathbf r_i - \mathbf r_c|^2
+              + 2\, \mathbf d_i \cdot (\mathbf r_i - \mathbf r_c) + b_i \bigr), \qquad
+              \mathbf r_c = \frac{\sum_i Z_i \mathbf r_i}{\sum_i Z_i}, \quad \sum_i q_i = Q
 
-    Neutral atoms carry about :math:`Z_i` electrons, so the learned :math:`a_i` and :math:`b_i`
-    only correct for bonding and for the size of the atoms.
+    This is :math:`\int \rho\, r^2` of a density that is a sum over atoms: each has its electrons,
+    by :class:`Charges` q, their first moment d and their own extent b. The centre of nuclear charge
+    is the origin in Gaussian, and so in QM9.
     """
 
+    uses_charge = True
     uses_positions = True
 
     def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
         super().__init__(num_scalars, irreps_in, statistics)
-        self.readout = readout(num_scalars, 2)
+        self.charges = Charges(num_scalars, irreps_in, {})
+        self.moment = Linear(irreps_in, "1o", layout="ir_mul")
+        self.size = readout(num_scalars, 1)
+
+    @staticmethod
+    def l_required(**options: Any) -> int:
+        return 1
 
     @staticmethod
     def predicts(**options: Any) -> Predicted:
@@ -238,10 +249,11 @@ class SpatialExtent(Head):
 
     def forward(self, features: Features, graph: Graph) -> Tensor:
         """Extents ``[G]`` in Å²."""
-        electrons, size = self.readout(features.scalars).unbind(1)
-        distances2 = positions_from_centre(graph, size.dtype).square().sum(1)
-        extent = (graph.species + electrons) * distances2 + size
-        return sum_over_structures(extent, graph)
+        electrons = graph.species - self.charges(features, graph)
+        moments = self.moment(features.tensors)
+        positions = positions_from_centre(graph, graph.species, moments.dtype)
+        extent = electrons * positions.square().sum(1) + 2 * (moments * positions).sum(1)
+        return sum_over_structures(extent + self.size(features.scalars).squeeze(1), graph)
 
 
 HEADS: dict[str, type[Head]] = {
