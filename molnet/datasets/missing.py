@@ -9,9 +9,6 @@ from molnet.datasets.survey import Key, Survey, survey
 from molnet.graph.frames import ReadingOptions, count_frames
 from molnet.properties import PROPERTIES, Property
 
-PLACEHOLDERS = ("KEY", "UNIT")
-"""What stands in the settings where only the user knows the value."""
-
 TEXTS_SHOWN = 3
 KEYS_SHOWN = 30
 

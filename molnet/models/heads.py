@@ -85,6 +85,12 @@ class Extensive(Head):
         with torch.no_grad():
             self.offset.fill_(per_atom / self.scale)
 
+    def multiply(self, factor: float) -> None:
+        """Multiply what the atoms add to their references."""
+        with torch.no_grad():
+            for parameter in self._layers[1].parameters():
+                parameter.mul_(factor)
+
     @property
     def offset(self) -> nn.Parameter:
         """What all atoms have in common, in units of the scale."""

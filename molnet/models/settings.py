@@ -224,20 +224,30 @@ def check_features(network: Mapping[str, Any], heads: Mapping[str, Any]) -> None
         irreps = tensor_irreps(**{key: head[key] for key in OF_IRREPS if key in head})
         missing = [str(ir) for _, ir in irreps if ir not in features]
         if missing:
-            remedy = "raise model.num_layers" if network["parity"] else "set model.parity=true"
+            if not network["parity"]:
+                remedy = "set model.parity=true"
+            elif _features({**network, "l_features": None}).issuperset(ir for _, ir in irreps):
+                remedy = f"raise model.l_features={network['l_features']}"
+            else:
+                remedy = "raise model.num_layers"
             raise ValueError(f"{name} needs features {', '.join(missing)}: {remedy}")
 
 
 def _features(network: Mapping[str, Any]) -> set[Irrep]:
     """Irreps of the last layer: each layer multiplies by harmonics."""
     harmonics = Irreps.spherical_harmonics(network["l_max"])
+    highest = network["l_max"]
+    between = network.get("l_features")
+    between = highest if between is None else between
     features = {Irrep("0e")}
-    for _ in range(network["num_layers"]):
+    for layer in range(1, network["num_layers"] + 1):
         products = {out for ir in features for _, harmonic in harmonics for out in ir * harmonic}
-        features |= {
+        last = layer == network["num_layers"]
+        features = {
             out
-            for out in products
-            if out.l <= network["l_max"] and (network["parity"] or out.p == (-1) ** out.l)
+            for out in features | products
+            if out.l <= (highest if last else between)
+            and (network["parity"] or out.p == (-1) ** out.l)
         }
     return features
 

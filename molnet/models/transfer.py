@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from molnet.graph.elements import group_of
+from molnet.models.heads import Extensive
 from molnet.models.model import Model
 from molnet.models.settings import OF_ENERGY
 from molnet.nn.species_linear import SpeciesLinear
@@ -24,6 +25,7 @@ class Transfer:
 
     Attributes:
         heads: heads with the weights of the other model's head of that name.
+        rescaled: those of them that keep their own scale, and predict the same nevertheless.
         anew: heads that start anew, with the reason.
         layers: weights of the network that start anew; then so do all heads, which read them.
         widened: weights of the network that are taken as far as the other model has them. The rest
@@ -35,6 +37,7 @@ class Transfer:
     """
 
     heads: dict[str, str]
+    rescaled: tuple[str, ...]
     anew: dict[str, str]
     layers: tuple[str, ...]
     widened: tuple[str, ...]
@@ -72,7 +75,9 @@ def transfer(parent: Model, model: Model) -> Transfer:
     layers = [name for name, number in common.items() if number == 0]
     sizes = {name: weight.numel() for name, weight in model.network.state_dict().items()}
     widened = [name for name, number in common.items() if 0 < number < sizes[name]]
-    heads, anew = {}, {}
+    heads: dict[str, str] = {}
+    anew: dict[str, str] = {}
+    rescaled = []
     for name, head in model.heads.items():
         other, reason = _head_of(parent, model, name)
         if not reason and layers:
@@ -81,10 +86,16 @@ def transfer(parent: Model, model: Model) -> Transfer:
             # Of one kind, with equal options, on networks of one width, so that all fits.
             loaded += _load(head, parent.heads[other].state_dict())[0]
             heads[name] = other
+            if type(head) is Extensive:
+                # A step of the optimizer moves predictions in proportion to the scale: that of
+                # labels with forces, some eV, is far too large for relaxed structures.
+                head.multiply(cast(Extensive, parent.heads[other]).scale / head.scale)
+                rescaled.append(name)
         else:
             anew[name] = reason
     return Transfer(
         heads,
+        tuple(rescaled),
         anew,
         tuple(layers),
         tuple(widened),

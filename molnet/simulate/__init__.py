@@ -1,4 +1,4 @@
-"""Using trained models: ASE's calculator, and predictions for structure files."""
+"""Using trained models: calculator, predictions, relaxation, dynamics, vibrations, scans, paths."""
 
 from molnet.simulate.calculator import Calculator
 from molnet.simulate.predict import predict_files

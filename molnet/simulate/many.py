@@ -24,7 +24,6 @@ class Many:
         structures: as given.
         counts: [G], atoms of each structure.
         first: [G], the first atom of each structure.
-        owner: [N], the structure of each atom.
         numbers: [N], atomic numbers.
         positions: [N, 3], Å.
         cells: [G, 3, 3], Å.
@@ -43,7 +42,6 @@ class Many:
             empty = int(np.flatnonzero(self.counts == 0)[0])
             raise StructureError("the structure has no atoms. Leave it out.", empty)
         self.first = np.cumsum(self.counts) - self.counts
-        self.owner = np.repeat(np.arange(len(self.counts)), self.counts)
         self.numbers = np.concatenate([atoms.numbers for atoms in structures])
         self.positions = np.concatenate([atoms.positions for atoms in structures])
         self.cells = np.stack([atoms.cell.array for atoms in structures])

@@ -54,7 +54,7 @@ def model_hessians(many: Many) -> list[csr_array]:
         many: the structures.
     """
     found = find_neighbours_of_many(many.positions, many.counts, many.cells, many.pbc, REACH)
-    owner = np.repeat(np.arange(len(many)), found.counts)
+    owner = np.repeat(np.arange(len(many)), found.counts)  # of the edges
     ends = np.stack([found.senders, found.receivers]) + many.first[owner]
     vectors = many.positions[ends[0]] - many.positions[ends[1]]
     vectors += np.einsum("ex,exy->ey", found.shifts.astype(np.float64), many.cells[owner])

@@ -39,7 +39,7 @@ AT_REST = 0.01
 WAVENUMBER = 1e12 / (units._c * 100)
 """cm⁻¹ of 1 THz."""
 
-KJ_PER_MOL = units.kJ / units.mol
+EV_PER_KJ_PER_MOL = units.kJ / units.mol
 
 
 class MissingPhonopyError(ValueError):
@@ -139,7 +139,7 @@ class Phonons:
         )
         found = self.calculation.thermal_properties
         columns = (found.free_energy, found.entropy / 1000, found.heat_capacity / 1000)
-        return np.stack(columns, axis=1) * self._cells * KJ_PER_MOL
+        return np.stack(columns, axis=1) * self._cells * EV_PER_KJ_PER_MOL
 
     @property
     def _cells(self) -> float:

@@ -94,7 +94,7 @@ def initial_model(settings: TrainConfig, data: DataModule) -> Model:
             )
     else:
         start = started_from(parent, fresh, statistics, data)
-        model, notes = start.model, notes_on(start, parent, notes)
+        model, notes = start.model, notes_on(start, notes)
     for note in notes:
         log.info("note: %s", note)
     if parent is not None:

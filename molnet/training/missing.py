@@ -13,6 +13,7 @@ from molnet.training.invocation import command
 from molnet.training.overrides import readable
 
 CHOSEN_BY_USER = ("KEY", "UNIT")
+"""What stands in the settings where only the user knows the value."""
 
 
 @contextmanager

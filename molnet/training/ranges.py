@@ -43,8 +43,6 @@ def check_ranges(settings: Any) -> None:
     """
     for key, value in _numbers(vars(settings)):
         low, high = LOWEST.get(key, -math.inf), HIGHEST.get(key, math.inf)
-        if key.startswith("target.losses.") and key.endswith(".weight"):
-            low = 0
         if not (low <= value <= high and math.isfinite(value)):
             bounds = f" from {low}" * math.isfinite(low) + f" to {high}" * math.isfinite(high)
             raise ConfigError(f"{key}={typed(value)}: expected a finite number{bounds}")

@@ -1,8 +1,8 @@
 """What a fine-tuning starts from: the weights of a model, with references of the new labels.
 
-Heads that the model has go on with its weights and scales, so that these keep their meaning. What
-the new level of theory adds for each atom is fitted to the training part and becomes part of the
-reference energies: the training starts from what the model knows of bonds.
+Heads that the model has go on with its weights and predict the same. What the new level of theory
+adds for each atom is fitted to the training part and becomes part of the reference energies: the
+training starts from what the model knows of bonds.
 """
 
 import copy
@@ -88,12 +88,11 @@ def started_from(
     return Start(with_weights(statistics), moved, shifts)
 
 
-def notes_on(start: Start, parent: Parent, notes: list[str]) -> list[str]:
+def notes_on(start: Start, notes: list[str]) -> list[str]:
     """The notes on the training part that hold for a fine-tuning, and its own.
 
     Args:
         start: what it starts from.
-        parent: the trained model.
         notes: as for a training from scratch.
     """
     # Those on fitted references are not about these.
@@ -177,15 +176,18 @@ def _with_scales_of(
     statistics = copy.deepcopy(statistics) | {"mean_neighbours": theirs["mean_neighbours"]}
     targets = statistics["targets"]
     for name, other in moved.heads.items():
-        target = copy.deepcopy(theirs["targets"][other])
-        targets[name] = {key: target[key] for key in ("scale", "mean") if key in target}
-        if "references" in target:
-            known = target["references"]
+        known = theirs["targets"][other]
+        scale = targets[name]["scale"] if name in moved.rescaled else known["scale"]
+        targets[name] = {"scale": scale}
+        if "mean" in known:
+            targets[name]["mean"] = known["mean"]
+        if "references" in known:
             symbols = [SYMBOLS[z] for z in model.species]
-            targets[name]["references"] = {symbol: known.get(symbol, 0.0) for symbol in symbols}
+            energies = {symbol: known["references"].get(symbol, 0.0) for symbol in symbols}
+            targets[name]["references"] = energies
         if name == model.energy:  # as in every training
             for derived in {"forces", "stress"} & targets.keys():
-                targets[derived] = {"scale": target["scale"]}
+                targets[derived] = {"scale": scale}
     return statistics
 
 

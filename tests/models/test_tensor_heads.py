@@ -174,12 +174,18 @@ def test_features_that_a_network_lacks() -> None:
     with pytest.raises(ValueError, match=r"sigma needs features of degree 2: set model.l_max=2"):
         check_features(NETWORK | {"l_max": 1}, heads)
     check_features(NETWORK | {"parity": False}, {"sigma": {"kind": "tensor", "cartesian": "ij=ji"}})
+    with pytest.raises(ValueError, match=r"sigma needs features 1e: raise model.l_features=0"):
+        check_features(NETWORK | {"l_features": 0}, heads)
 
 
-@pytest.mark.parametrize("network", [NETWORK | {"num_layers": n, "parity": p} for n in (1, 2, 3)
-                                     for p in (True, False)])  # fmt: skip
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize("parity", [True, False])
+@pytest.mark.parametrize("l_features", [None, 0, 1])
 @pytest.mark.parametrize("irreps", ["0e", "0o", "1o", "1e", "2o", "2e", "3e"])
-def test_features_are_those_of_the_network(network: dict[str, Any], irreps: str) -> None:
+def test_features_are_those_of_the_network(
+    num_layers: int, parity: bool, l_features: int | None, irreps: str
+) -> None:
+    network = NETWORK | {"num_layers": num_layers, "parity": parity, "l_features": l_features}
     head = {"kind": "tensor", "irreps": irreps}
     predicted = sigma(predicted_by(head).shape)
     outcomes = []

@@ -61,8 +61,6 @@ DATABASES = ("db", "json", "aselmdb")
 BEYOND_ASE = ("npz", "hdf5", "aselmdb")
 """Formats that are read without a reader of ASE, or with one of a package beside ASE."""
 
-LAMMPS_DUMPS = ("lammps-dump-text", "lammps-dump-binary")
-
 
 def format_of(path: Path, options: ReadingOptions) -> str:
     """ASE's name of a file's format.
