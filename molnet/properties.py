@@ -46,8 +46,8 @@ class Property:
 
     @property
     def is_potential_energy(self) -> bool:
-        """Whether this is a total energy that holds the bonds, unlike the zero-point energy."""
-        return self.is_total_energy and self.name != "zpve"
+        """Whether this is an energy that nuclei feel: with bonds, unlike the zero-point energy."""
+        return self.is_total_energy and self.name in ("energy", "u0", "u", "h", "g")
 
 
 def _energy(name: str, meaning: str) -> Property:

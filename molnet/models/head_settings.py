@@ -11,7 +11,7 @@ from molnet.models.heads import Extensive
 from molnet.models.kinds import head_class
 from molnet.models.settings import OF_ENERGY
 from molnet.o3.irreps import Irreps
-from molnet.properties import Property, get_property
+from molnet.properties import PROPERTIES, Property, get_property
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class HeadSettings:
         options: of each class.
         properties: that are predicted, by heads or as derivatives.
         energy: name of the head whose gradients are the forces; None where none are predicted.
-        total_energy: the same, or else the only head of a total energy; None if there is not one.
+        potential_energies: names of the heads of energies that nuclei feel, and so the repulsion:
+            ``energy``, and those that the built-in table has; or else the only total energy that it
+            does not have.
         stress: whether stress is a target, too.
         relative: whether derivatives alone are trained, so that the zero of the energy is open.
     """
@@ -32,7 +34,7 @@ class HeadSettings:
     options: Mapping[str, Mapping[str, Any]]
     properties: Mapping[str, Property]
     energy: str | None
-    total_energy: str | None
+    potential_energies: tuple[str, ...]
     stress: bool
     relative: bool
 
@@ -57,8 +59,10 @@ class HeadSettings:
         totals = [
             name
             for name, kind in classes.items()
-            if issubclass(kind, Extensive) and properties[name].is_potential_energy
+            if issubclass(kind, Extensive) and properties[name].is_total_energy
         ]
+        felt = [n for n in totals if n == energy or properties[n].is_potential_energy]
+        own = [name for name in totals if name not in PROPERTIES]
         return HeadSettings(
             classes,
             {
@@ -67,7 +71,7 @@ class HeadSettings:
             },
             properties,
             energy,
-            energy or (totals[0] if len(totals) == 1 else None),
+            tuple(felt or (own if len(own) == 1 else [])),
             stress,
             any(settings.get("relative") for settings in heads.values()),
         )

@@ -129,7 +129,7 @@ class Intensive(Head):
         statistics: ``mean`` and ``scale``.
     """
 
-    CHANNELS = 16
+    CHANNELS = 32
 
     def __init__(self, num_scalars: int, irreps_in: Irreps, statistics: dict[str, Any]) -> None:
         super().__init__(num_scalars, irreps_in, statistics)

@@ -61,8 +61,8 @@ class Model(nn.Module):
     Args:
         network: settings of :class:`~molnet.models.network.Network` (``channels``, ``l_max`` ...);
             what is left out has the default that is stated there. With ``repulsion: true``
-            :attr:`total_energy` contains the :class:`~molnet.nn.Repulsion` of the nuclei, and the
-            network does not tell distances that are too short from each other.
+            :attr:`potential_energies` contain the :class:`~molnet.nn.Repulsion` of the nuclei, and
+            the network does not tell distances that are too short from each other.
         heads: for each predicted property its ``kind`` (a key of
             :data:`~molnet.models.heads.HEADS`, or MODULE.CLASS of a head of one's own, whose module
             is imported) and that head's options. An ``extensive`` energy may
@@ -78,7 +78,8 @@ class Model(nn.Module):
 
     Attributes:
         energy: name of the head whose gradients are the forces; None where none are predicted.
-        total_energy: the same, or else the only head of a total energy; None if there is not one.
+        potential_energies: names of the heads of energies that nuclei feel, all of which contain
+            the repulsion: ``energy``, and U0, U, H and G; or else the only other total energy.
         domain: the distance to the training set; None where it is not known. See
             ``molnet.training.domain.fit_domain``.
 
@@ -112,7 +113,7 @@ class Model(nn.Module):
 
         found = HeadSettings.of(heads, properties)
         self.properties = dict(found.properties)
-        self.energy, self.total_energy = found.energy, found.total_energy
+        self.energy, self.potential_energies = found.energy, found.potential_energies
         self.energy_is_relative, self.trained_on_stress = found.relative, found.stress
         self.network = Network(
             len(self.species),
@@ -311,7 +312,7 @@ class Model(nn.Module):
         """
         head = cast(Extensive, self.heads[name])
         shares = head.of_atoms(self.features(graph, bound), graph)
-        if name == self.total_energy and self.repulsion is not None:
+        if name in self.potential_energies and self.repulsion is not None:
             species, vectors = self._species_indices(graph), edge_vectors(graph).to(self.dtype)
             pairs, _ = self.repulsion(species, vectors, *graph.edge_index)
             shares = shares + pairs.to(shares.dtype)
@@ -326,8 +327,9 @@ class Model(nn.Module):
         return outputs
 
     def _add(self, pairs: Tensor | None, outputs: dict[str, Tensor], graph: Graph) -> None:
-        if pairs is not None and self.total_energy is not None:
-            outputs[self.total_energy] = _plus(outputs[self.total_energy], pairs, graph)
+        if pairs is not None:
+            for name in self.potential_energies:
+                outputs[name] = _plus(outputs[name], pairs, graph)
 
     def _predicted(
         self, graph: Graph, species: Tensor, vectors: Tensor, bound: BoundProgram | None

@@ -116,9 +116,9 @@ def _head_of(parent: Model, model: Model, name: str) -> tuple[str, str]:
     """The parent's head that a head continues, and otherwise the reason why there is none."""
     other: str | None = name
     if name not in parent.heads:
-        # All total energies hold the same bonds: U0, U, H and G, and one whose zero is not known.
-        alike = name == model.total_energy or model.properties[name].is_potential_energy
-        other = parent.total_energy if alike else None
+        # The zero of an energy may be known to one of the two alone, and so its name differs.
+        only = model.potential_energies == (name,)
+        other = parent.energy or next(iter(parent.potential_energies), None) if only else None
     if other is None:
         return "", "which the model does not have"
     ours, theirs = (

@@ -85,12 +85,12 @@ def initial_model(settings: TrainConfig, data: DataModule) -> Model:
 
     if parent is None:
         model = fresh(statistics)
-        if model.repulsion is not None and model.total_energy is None:
+        if model.repulsion is not None and not model.potential_energies:
             raise ConfigError(
-                "model.repulsion=true is part of a total energy, and the target has none, or "
-                f"several ({', '.join(heads)}). Choose another target, give one energy its forces "
-                "(+target.heads.NAME.forces=true, for which no labels are needed), or leave the "
-                "repulsion out."
+                "model.repulsion=true is part of an energy that nuclei feel, and the target has "
+                f"none ({', '.join(heads)}), or several of unknown meaning. Choose another target, "
+                "give one energy its forces (+target.heads.NAME.forces=true, for which no labels "
+                "are needed), or leave the repulsion out."
             )
     else:
         start = started_from(parent, fresh, statistics, data)

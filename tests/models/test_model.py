@@ -195,7 +195,7 @@ def test_an_energy_without_forces_has_the_same_repulsion() -> None:
         models.append(make({"u0": head, "alpha": {"kind": "extensive"}}, repulsion=True).double())
     alone, with_forces = models
     assert alone.energy is None
-    assert alone.total_energy == with_forces.total_energy == "u0"
+    assert alone.potential_energies == with_forces.potential_energies == ("u0",)
     graph = from_atoms([Atoms("OHH", [[0, 0, 0], [0, 0, 0.4], [0.9, 0, 0.2]])], 4.0, torch.float64)
     for recorded in (False, True):
         with torch.set_grad_enabled(recorded):
@@ -214,7 +214,7 @@ def test_without_one_energy_only_the_network_knows_of_the_repulsion() -> None:
     """A fine-tuned network keeps the distances that it was trained with."""
     torch.manual_seed(0)
     model = make({"homo": {"kind": "intensive"}}, repulsion=True).double()
-    assert model.total_energy is None
+    assert model.potential_energies == ()
     found = [model.predict(Atoms("OH", [[0, 0, 0], [0, 0, r]]))["homo"] for r in (0.2, 0.3, 0.9)]
     assert found[0] == pytest.approx(found[1], rel=1e-12)
     assert found[0] != pytest.approx(found[2], rel=1e-3)

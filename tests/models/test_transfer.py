@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from ase import Atoms
 from ase.build import molecule
 
 from molnet.graph import from_atoms
@@ -76,18 +77,31 @@ def test_messages_without_products_start_anew_and_so_do_the_heads() -> None:
     assert not torch.allclose(model(GRAPH)["energy"], parent(GRAPH)["energy"])
 
 
-def test_every_energy_of_the_bonds_goes_on_from_the_energy() -> None:
-    names = ("u0", "h", "zpve", "alpha")
+def test_an_energy_goes_on_under_another_name_if_it_is_the_only_one() -> None:
     parent = model_of(ENERGY, ELEMENTS, repulsion=True)
+    one, several = (
+        model_of({name: {"kind": "extensive"} for name in names}, ELEMENTS, repulsion=True)
+        for names in (("u0", "zpve"), ("u0", "h"))
+    )
+    assert transfer(parent, one).heads == {"u0": "energy"}
+    torch.testing.assert_close(one(GRAPH)["u0"], parent(GRAPH)["energy"])
+    assert transfer(parent, several).heads == {}
+
+
+def test_all_energies_that_nuclei_feel_have_the_repulsion() -> None:
+    names = ("u0", "h", "zpve", "alpha")
     model = model_of({name: {"kind": "extensive"} for name in names}, ELEMENTS, repulsion=True)
-    moved = transfer(parent, model)
-    assert moved.heads == {"u0": "energy", "h": "energy"}
-    outputs = model(GRAPH)
-    torch.testing.assert_close(outputs["u0"], outputs["h"])
+    assert model.potential_energies == ("u0", "h")
+    pairs = [Atoms("OO", [[0, 0, 0], [0, 0, d]]) for d in (0.3, 0.4)]
+    outputs = model(from_atoms(pairs, 4.0, dtype=torch.float64))
+    u0, h, zpve, _ = (outputs[name].diff().item() for name in names)
+    assert u0 == pytest.approx(h) != 0
+    assert u0 < -10
+    assert zpve == pytest.approx(0, abs=1e-9)
 
 
 def test_vibrations_are_not_repelled_as_nuclei_are() -> None:
     heads = {"zpve": {"kind": "extensive"}}
-    assert model_of(heads, ELEMENTS, repulsion=True).total_energy is None
+    assert model_of(heads, ELEMENTS, repulsion=True).potential_energies == ()
     both = heads | {"u0": {"kind": "extensive"}}
-    assert model_of(both, ELEMENTS, repulsion=True).total_energy == "u0"
+    assert model_of(both, ELEMENTS, repulsion=True).potential_energies == ("u0",)
