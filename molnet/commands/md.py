@@ -79,6 +79,7 @@ def md(config: "DictConfig", chosen: set[str]) -> None:
     with importing():
         from molnet.graph.frames import resolve_paths
         from molnet.kernels.allocator import reuse_freed_memory
+        from molnet.simulate.inputs import default_name
         from molnet.simulate.molecular_dynamics import (
             model_of_run,
             resume_dynamics,
@@ -110,7 +111,7 @@ def md(config: "DictConfig", chosen: set[str]) -> None:
         raise ConfigError("input is not set: molnet md FILE")
     input = file_names("input", settings.input)
     files = resolve_paths(input)  # a missing file is told before the model is loaded
-    name = f"{files[0].name.partition('.')[0]}.md" if len(files) == 1 else "dynamics.md"
+    name = default_name(files, "md", "dynamics.md")
     output = file_name("output", settings.output) if settings.output else name
     how, reading = _dynamics_settings(settings), settings.reading
     folder = model_folder("model", settings.model)

@@ -83,8 +83,7 @@ def with_folders(
         StructureFileError: as :func:`molnet.graph.frames.read_frames`.
     """
     files = resolve_paths(input)
-    named = f"{files[0].name.partition('.')[0]}.{done}" if len(files) == 1 else of_several
-    folder = Path(named if output is None else output)
+    folder = Path(default_name(files, done, of_several) if output is None else output)
     for file, of_file in zip(files, distinct_names(files), strict=True):
         frames = list(frames_of(file, reading or ReadingOptions()))
         for frame in frames:
@@ -94,17 +93,25 @@ def with_folders(
             yield Named(frame, name, folder if alone else folder / own)
 
 
-def default_output(files: Sequence[Path], done: str, of_several: str) -> Path:
-    """The default name of an output, in the working folder.
+def default_name(files: Sequence[Path], done: str, of_several: str) -> str:
+    """The default name of a result, in the working folder.
 
     Args:
         files: the inputs.
-        done: what was done with them: ``NAME.DONE.extxyz``.
-        of_several: the name for several inputs, without ``.extxyz``.
+        done: what was done with them: ``NAME.DONE``.
+        of_several: the name for several inputs.
+
+    >>> default_name([Path("runs/water.300K.xyz.gz")], "md", "dynamics.md")
+    'water.300K.md'
     """
     if len(files) > 1:
-        return Path(f"{of_several}.extxyz")
+        return of_several
     name = files[0].name
     for compression in (".gz", ".bz2", ".xz"):
         name = name.removesuffix(compression)
-    return Path(f"{Path(name).stem}.{done}.extxyz")
+    return f"{Path(name).stem}.{done}"
+
+
+def default_output(files: Sequence[Path], done: str, of_several: str) -> Path:
+    """The same of a file with structures: ``NAME.DONE.extxyz``."""
+    return Path(f"{default_name(files, done, of_several)}.extxyz")

@@ -31,7 +31,7 @@ from molnet.models.domain import Outside
 from molnet.progress import progress
 from molnet.simulate.beforehand import outside_of, relaxed_first
 from molnet.simulate.changes import bond_changes, displacements
-from molnet.simulate.inputs import frames_of
+from molnet.simulate.inputs import default_name, frames_of
 from molnet.simulate.motion import fixed_atoms, free_atoms
 from molnet.simulate.neb import MinimumEnergyPath, interpolated, minimum_energy_path
 from molnet.simulate.vibrations import Vibrations, vibrations
@@ -223,7 +223,7 @@ def path_between_files(
     """
     settings = settings or PathSettings()
     files = resolve_paths(input)
-    folder = Path(f"{files[0].name.partition('.')[0]}.neb" if output is None else output)
+    folder = Path(default_name(files[:1], "neb", "") if output is None else output)
     if (folder / "path.csv").exists():
         raise ValueError(f"{folder} holds a path already: choose another folder with output=FOLDER")
     frames = [frame for file in files for frame in frames_of(file, reading)]
