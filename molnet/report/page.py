@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 import molnet
 from molnet.report.block import Block
+from molnet.stored import write_whole
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -89,9 +90,7 @@ def write(
             f"NumPy {np.__version__}, ASE {ase.__version__}"
         ),
     )
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)
+    write_whole(path, text)
     return path
 
 

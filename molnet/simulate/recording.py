@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from molnet.simulate.dynamics import Dynamics
+from molnet.stored import write_whole
 
 COLUMNS = (
     "time (fs)",
@@ -73,7 +74,7 @@ class Recording:
         From now on the folder holds a run, which can be continued, and is not overwritten.
         """
         with self._explained():
-            _replace(self.folder / "settings.json", json.dumps(settings, indent=2).encode())
+            write_whole(self.folder / "settings.json", json.dumps(settings, indent=2).encode())
 
     def add(
         self,
@@ -134,7 +135,7 @@ class Recording:
         data = io.BytesIO()
         np.savez(data, plain=np.array(json.dumps({**plain, "lengths": lengths})), **arrays)
         with self._explained():
-            _replace(self._state, data.getvalue())
+            write_whole(self._state, data.getvalue())
 
     def restore(self, dynamics: Dynamics) -> None:
         """Brings dynamics and files to the last saved state.
@@ -233,17 +234,3 @@ class Recording:
                 )
             message = f"cannot write here ({error.strerror}). {then}"
             raise OSError(error.errno, message, str(error.filename or self.folder)) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file whole, or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)  # it would take the room that is missing
-        raise

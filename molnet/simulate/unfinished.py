@@ -15,6 +15,7 @@ from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 
 from molnet.simulate.relaxation import Relaxed
 from molnet.simulate.writing import explained_place
+from molnet.stored import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +49,7 @@ class Unfinished:
             if known is None:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 path.unlink(missing_ok=True)
-                partial = self.folder / "settings.json.partial"
-                partial.write_text(json.dumps(dict(settings), indent=2), encoding="utf-8")
-                partial.replace(self.folder / "settings.json")
+                write_whole(self.folder / "settings.json", json.dumps(dict(settings), indent=2))
             else:
                 self._check(known, settings)
                 self._take_in(path)

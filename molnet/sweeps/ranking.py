@@ -1,14 +1,15 @@
 """The comparison of a sweep's trainings: a table, a CSV file, and the command of the best."""
 
 import csv
+import io
 import math
-import os
 import shlex
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from molnet.stored import write_whole
 from molnet.sweeps.best import FILE, NAME, write_experiment
 from molnet.sweeps.trials import (
     COMPLETE,
@@ -107,18 +108,17 @@ def ranking_table(trials: Sequence[Trial]) -> str:
 def write_csv(path: Path, trials: Sequence[Trial]) -> None:
     """Write all trials in their order to a CSV file, whole or not at all."""
     keys = swept(trials)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        more = ["objective", "value", "unit", "best_epoch", "epochs", "seconds", "folder", "error"]
-        writer.writerow(["rank", "trial", "state", *keys, *more])
-        for place, trial in enumerate(trials, 1):
-            rank = place if trial.state == COMPLETE else ""
-            of_trial = [trial.objective, trial.value, trial.unit, trial.best_epoch, trial.epochs]
-            settings = [trial.settings.get(key, "") for key in keys]
-            rest = [*of_trial, trial.seconds, trial.folder, trial.error]
-            writer.writerow([rank, trial.number, trial.state, *settings, *rest])
-    partial.replace(path)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    more = ["objective", "value", "unit", "best_epoch", "epochs", "seconds", "folder", "error"]
+    writer.writerow(["rank", "trial", "state", *keys, *more])
+    for place, trial in enumerate(trials, 1):
+        rank = place if trial.state == COMPLETE else ""
+        of_trial = [trial.objective, trial.value, trial.unit, trial.best_epoch, trial.epochs]
+        settings = [trial.settings.get(key, "") for key in keys]
+        rest = [*of_trial, trial.seconds, trial.folder, trial.error]
+        writer.writerow([rank, trial.number, trial.state, *settings, *rest])
+    write_whole(path, text.getvalue())
 
 
 def _short(value: str) -> str:

@@ -1,13 +1,12 @@
 """One training of a sweep: what it was given, and what came out of it."""
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from molnet.stored import read_object
+from molnet.stored import read_object, write_whole
 
 FOLDER = "trials"
 
@@ -73,9 +72,7 @@ class Trial:
         """Write it to a sweep's folder, whole or not at all."""
         path = file_of(sweep, self.number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        partial.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
-        partial.replace(path)
+        write_whole(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
 
     @staticmethod
     def remove(sweep: Path, number: int) -> None:

@@ -1,13 +1,14 @@
 """Callbacks of the training: learning rate, waiting times, the table of epochs."""
 
 import csv
-import os
+import io
 import time
 from pathlib import Path
 from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from molnet.stored import write_whole
 from molnet.training.budget import Budget
 from molnet.training.data import DataModule
 from molnet.training.module import RATE, TrainingModule
@@ -126,14 +127,13 @@ class History(Callback):
             | {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         )
         if trainer.is_global_zero:
-            partial = self.path.with_suffix(".partial")
-            with partial.open("w", newline="") as file:
-                # A run of an earlier version, resumed, has rows with fewer columns.
-                columns = dict.fromkeys(name for row in self.rows for name in row)
-                writer = csv.DictWriter(file, fieldnames=[*columns])
-                writer.writeheader()
-                writer.writerows(self.rows)
-            os.replace(partial, self.path)
+            text = io.StringIO()
+            # A run of an earlier version, resumed, has rows with fewer columns.
+            columns = dict.fromkeys(name for row in self.rows for name in row)
+            writer = csv.DictWriter(text, fieldnames=[*columns])
+            writer.writeheader()
+            writer.writerows(self.rows)
+            write_whole(self.path, text.getvalue())
 
     def state_dict(self) -> dict[str, Any]:
         """The rows."""

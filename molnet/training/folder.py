@@ -18,15 +18,7 @@ LOCK = ".lock"
 RESULTS = ("metrics.json", "model/config.json", "checkpoints/last.ckpt")
 """Results, which no other run may overwrite. A folder without these may be used again."""
 
-LEFTOVERS = (
-    "checkpoints/*.partial",
-    "history.partial",
-    "metrics.partial",
-    "report.html.partial",
-    "split.json.*.partial",
-    "*_predictions.extxyz.partial",
-    ".model-*",
-)
+LEFTOVERS = (".*.partial", "checkpoints/*.partial", "*_predictions.extxyz.partial")
 """Half-written files of a process that was killed."""
 
 

@@ -11,7 +11,7 @@ from torch_geometric.data import Batch
 
 from molnet.datasets.dataset import GraphDataset
 from molnet.models import Model
-from molnet.stored import read_object
+from molnet.stored import read_object, write_whole
 from molnet.training.comparison import Comparison, compare
 from molnet.training.metrics import ErrorSummary
 from molnet.training.plots import plot_parity
@@ -98,9 +98,7 @@ class Results:
         }
         metrics |= more | {"versions": versions()}
         text = json.dumps(metrics, indent=2, ensure_ascii=False)
-        partial = self.folder / "metrics.partial"
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(self.folder / METRICS)
+        write_whole(self.folder / METRICS, text + "\n")
         return metrics
 
     def by_name(self) -> dict[str, float]:

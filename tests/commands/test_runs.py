@@ -148,7 +148,7 @@ def test_auto_begins_goes_on_and_ends(run: Run, small: list[str]) -> None:
     command = [*small, "resume=auto", "hydra.run.dir=run"]
     assert run("train.py", *command)[0] == 0
     unfinished(Path("run"))
-    for leftover in ("checkpoints/last.partial", "history.partial", "split.json.7.partial"):
+    for leftover in ("checkpoints/last.partial", ".history.csv.host.7.2a.partial"):
         (Path("run") / leftover).write_bytes(b"half")  # of a process that was killed
     Path("run/mine.partial").touch()
     status, _, errors = run("train.py", *command, "trainer.max_epochs=3")
