@@ -1,11 +1,11 @@
 """Structure files by name: found, or refused with what to do, before anything is loaded."""
 
-import difflib
 import glob
 from collections.abc import Iterable
 from pathlib import Path
 
 from molnet.cache import from_home
+from molnet.nearest import nearest
 
 
 class StructureFileError(ValueError):
@@ -48,6 +48,6 @@ def _not_found(given: Path) -> str:
     if not folder.is_dir():
         return f"no structure file {given}: there is no folder {folder}"
     names = [entry.name for entry in folder.iterdir()]
-    nearest = difflib.get_close_matches(given.name, names, n=1, cutoff=0.75)
-    hint = f" Did you mean {str(folder / nearest[0])!r}?" if nearest else ""
-    return f"no structure file {given} (working folder: {Path.cwd()}).{hint}"
+    found = nearest(given.name, names, cutoff=0.75)
+    meant = "" if found is None else f" Did you mean {str(folder / found)!r}?"
+    return f"no structure file {given} (working folder: {Path.cwd()}).{meant}"

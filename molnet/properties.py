@@ -5,10 +5,11 @@ internal unit, whether there is one value for each atom or for each structure, t
 whether it adds up over separate molecules, and the unit in which people expect to read errors.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from molnet.nearest import hint
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,8 @@ def get_property(name: str, declared: Mapping[str, Property] | None = None) -> P
     known = {**PROPERTIES, **(declared or {})}
     if name in known:
         return known[name]
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     raise KeyError(
-        f"unknown property {name!r}.{hint} Known: {', '.join(sorted(known))}. "
+        f"unknown property {name!r}.{hint(name, known)} Known: {', '.join(sorted(known))}. "
         "Declare others with their unit, e.g. "
         "target.properties.NAME={unit: eV, per: structure, shape: []}."
     )

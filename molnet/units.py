@@ -12,13 +12,14 @@ Where an energy is asked for, ``cm^-1`` is the spectroscopists' wavenumber, E = 
 is one over a length.
 """
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ase import units as codata
+
+from molnet.nearest import hint
 
 _BASE = ("eV", "Å", "e", "time", "K")
 """What a dimension is made of. Mass is eV·time²/Å²: no base of its own is needed."""
@@ -296,7 +297,5 @@ def _parse_factor(tokens: list[str], text: str) -> Unit:
         return Unit(float(token))
     if token in _ANSWERS:
         raise UnitError(f"{token!r} in the unit {text!r} {_ANSWERS[token]}.")
-    other_case = [name for name in UNITS if name.lower() == token.lower()]
-    nearest = other_case or difflib.get_close_matches(token, UNITS, n=1, cutoff=0.4)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise UnitError(f"unknown unit {token!r} in {text!r}.{hint} Known: {', '.join(UNITS)}.")
+    meant = hint(token, UNITS, cutoff=0.4)
+    raise UnitError(f"unknown unit {token!r} in {text!r}.{meant} Known: {', '.join(UNITS)}.")

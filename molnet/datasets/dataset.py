@@ -1,6 +1,5 @@
 """A part of a store as batches of graphs."""
 
-import difflib
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ from torch_geometric.data import Batch
 
 from molnet.datasets.store import ArrayStore
 from molnet.graph.batch import collate
+from molnet.nearest import hint
 
 
 class GraphDataset(Dataset[Batch]):
@@ -129,10 +129,8 @@ def rows_of(offsets: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _absent(name: str, store: ArrayStore) -> str:
-    nearest = difflib.get_close_matches(name, store.labels, n=1)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return (
-        f"the data set {store.path} has no labels for {name!r}.{hint} It has: "
+        f"the data set {store.path} has no labels for {name!r}.{hint(name, store.labels)} It has: "
         f"{', '.join(store.labels) or 'none'}. Choose another target or, with structure files, "
         f"declare the label's key: dataset.labels.{name}={{key: ..., unit: ...}}."
     )

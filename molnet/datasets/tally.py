@@ -1,6 +1,5 @@
 """What is counted while structure files are read: labels, charges, spins, isolated atoms."""
 
-import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from ase.data import chemical_symbols
 from molnet.datasets.labels import LabelKey, places
 from molnet.graph.charge import stated_spin, total_charge
 from molnet.graph.frames import StructureFileError
+from molnet.nearest import hint
 
 LOOKED_AT_FIRST = 1000
 """A key that none of this many first frames has is taken for a wrong key."""
@@ -210,11 +210,8 @@ class Tally:
             if name in self.seen:
                 continue
             present = sorted(self.keys_seen - {"numbers", "positions"})
-            other_case = [other for other in present if other.lower() == key.key.lower()]
-            nearest = other_case or difflib.get_close_matches(key.key, present, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
             raise LabelNotFoundError(
                 f"none of the {self.frames} frames read has {key.key!r}, the key given for "
-                f"{key.name}.{hint} Keys found: {', '.join(present) or 'none'}. Correct "
-                f"labels.{key.name}.key, or leave this label out."
+                f"{key.name}.{hint(key.key, present)} Keys found: {', '.join(present) or 'none'}. "
+                f"Correct labels.{key.name}.key, or leave this label out."
             )

@@ -4,12 +4,12 @@ Nothing is imported because a saved model names it. A head of one's own is found
 of the running program, so its module has to be imported before the model is loaded.
 """
 
-import difflib
 from collections.abc import Iterator
 from typing import Any
 
 from molnet.models.head import Head
 from molnet.models.heads import HEADS
+from molnet.nearest import nearest
 
 
 class NotImportedError(ValueError):
@@ -35,9 +35,9 @@ def head_class(kind: object) -> type[Head]:
             f"{module} first (on the command line imports=[{module}]), if you trust it. Nothing "
             "that a model names is imported by itself"
         )
-    similar = difflib.get_close_matches(str(kind), HEADS, n=1)
-    hint = f"did you mean {similar[0]!r}?" if similar else f"known are {', '.join(HEADS)}"
-    raise ValueError(f"unknown kind {kind!r}, {hint}")
+    found = nearest(str(kind), HEADS)
+    meant = f"known are {', '.join(HEADS)}" if found is None else f"did you mean {found!r}?"
+    raise ValueError(f"unknown kind {kind!r}, {meant}")
 
 
 def _subclasses(base: type[Any]) -> Iterator[type[Any]]:

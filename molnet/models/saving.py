@@ -13,7 +13,6 @@ between, or after a save that was killed there, finds under one of the two names
 the configuration belongs to.
 """
 
-import difflib
 import hashlib
 import json
 import os
@@ -36,6 +35,7 @@ from molnet.models.kinds import NotImportedError
 from molnet.models.model import Model
 from molnet.models.schema import check_config
 from molnet.models.settings import LATER, fewest_weights
+from molnet.nearest import hint
 from molnet.properties import Property
 from molnet.stored import (
     check_seal,
@@ -249,9 +249,8 @@ def _no_model(folder: Path, missing: str) -> str:
         found = f"expected a saved model in {folder}, but it has no {missing}"
     else:
         found = f"there is no model {folder}, neither a folder nor one that comes with molnet"
-    nearest = difflib.get_close_matches(str(folder), bundled_models(), n=1)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest and not folder.is_dir() else ""
-    return f"{found}. Give the folder model/ of a run, or the run's own folder.{hint}"
+    meant = "" if folder.is_dir() else hint(str(folder), bundled_models())
+    return f"{found}. Give the folder model/ of a run, or the run's own folder.{meant}"
 
 
 def _build(folder: Path, config: dict[str, Any], numbers: int) -> Model:

@@ -1,7 +1,6 @@
 """What the settings of a network and of heads may be, for training and for saved models alike."""
 
 import copy
-import difflib
 import inspect
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from molnet.models.heads import Extensive, Intensive
 from molnet.models.kinds import NotImportedError, head_class
 from molnet.models.network import AGGREGATIONS
 from molnet.models.tensor_heads import OF_IRREPS, tensor_irreps
+from molnet.nearest import nearest
 from molnet.nn.radial import BASES, ENVELOPES
 from molnet.o3.irrep import Irrep
 from molnet.o3.irreps import Irreps
@@ -291,7 +291,7 @@ def check_keys(
     prefix = f"{where}." if where else ""
     for key in settings:
         if key not in required and key not in optional:
-            raise ValueError(f"unknown {prefix}{key}: {nearest(key, [*required, *optional])}")
+            raise ValueError(f"unknown {prefix}{key}: {_meant(key, [*required, *optional])}")
     for key in required:
         if key not in settings:
             raise ValueError(f"{prefix}{key} is missing")
@@ -305,9 +305,9 @@ def expect(sound: bool, where: str, what: str, value: object) -> None:
         raise ValueError(f"{where}: expected {what}, got {shown}")
 
 
-def nearest(name: str, known: Collection[str]) -> str:
+def _meant(name: str, known: Collection[str]) -> str:
     """Words that point to the known name nearest to ``name``."""
-    similar = difflib.get_close_matches(name, known, n=1)
-    if similar:
-        return f"did you mean {similar[0]!r}?"
+    found = nearest(name, known)
+    if found is not None:
+        return f"did you mean {found!r}?"
     return f"known are {', '.join(known)}" if len(known) <= MOST_LISTED else "there is none like it"

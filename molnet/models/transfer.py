@@ -58,7 +58,8 @@ def transfer(parent: Model, model: Model) -> Transfer:
         parent: is not changed.
         model: with fresh weights.
     """
-    sources = {z: z if z in parent.species else nearest(z, parent.species) for z in model.species}
+    known = parent.species
+    sources = {z: z if z in known else nearest_element(z, known) for z in model.species}
     rows = torch.tensor([parent.species.index(sources[z]) for z in model.species])
     of_species = {
         f"{name}.weight"
@@ -105,7 +106,7 @@ def transfer(parent: Model, model: Model) -> Transfer:
     )
 
 
-def nearest(number: int, known: list[int]) -> int:
+def nearest_element(number: int, known: list[int]) -> int:
     """The element most alike: of the same group and the nearest period, or else the nearest."""
     group = group_of(number)
     alike = [z for z in known if group is not None and group_of(z) == group]

@@ -1,8 +1,9 @@
 """Errors in the settings, and the wording of their messages."""
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
+
+from molnet.nearest import nearest
 
 
 class ConfigError(ValueError):
@@ -12,8 +13,8 @@ class ConfigError(ValueError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence that names the known word nearest to ``name``, or else all of them."""
     known = sorted(known)
-    nearest = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(known)}"
+    found = nearest(name, known)
+    return f"expected one of {', '.join(known)}" if found is None else f"did you mean {found!r}?"
 
 
 def typed(value: Any) -> str:

@@ -1,6 +1,5 @@
 """The format of a structure file: from the user, else from its suffix, its name or its content."""
 
-import difflib
 import re
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from molnet.graph.reading.errors import StructureFileError
 from molnet.graph.reading.options import ReadingOptions
 from molnet.graph.reading.text import decompressing, open_text, without_compression
+from molnet.nearest import hint
 
 SUFFIXES = {
     "xyz": "extxyz",
@@ -97,9 +97,8 @@ def known_format(name: str) -> str:
     for format in (ALIASES.get(plain), plain, SUFFIXES.get(plain)):
         if is_readable(format):
             return str(format)
-    nearest = difflib.get_close_matches(plain, [*readable(), *ALIASES, *SUFFIXES], n=1)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise StructureFileError(f"unknown format={name}.{hint} {_formats()}")
+    meant = hint(plain, [*readable(), *ALIASES, *SUFFIXES])
+    raise StructureFileError(f"unknown format={name}.{meant} {_formats()}")
 
 
 def is_readable(format: str | None) -> bool:
