@@ -17,10 +17,18 @@ from molnet.bundled import CONF, bundled_models
 
 FLAGS = ("--help", "--config-dir", "--multirun")
 VALUES = {
+    "aggregation": ["root", "mean"],
+    "cell": ["fixed", "volume", "hydrostatic", "full"],
     "device": ["cpu", "cuda", "mps"],
+    "disorder": ["majority"],
     "dtype": ["float32", "float64"],
     "ensemble": ["langevin", "bussi", "nve", "npt"],
+    "envelope": ["polynomial", "cosine"],
+    "function": ["huber", "mse", "mae"],
+    "matmul_precision": ["highest", "high"],
+    "radial_basis": ["bessel", "gaussian"],
     "split": ["train", "validation", "test", "all"],
+    "strategy": ["auto", "ddp"],
 }
 """Settings with a few possible values, which ``conf/`` lists in comments only."""
 

@@ -13,7 +13,11 @@ import pytest
 from molnet.bundled import CONF
 from molnet.commands.complete import VALUES, candidates
 from molnet.commands.console import COMMANDS, overview
+from molnet.graph.reading.options import DISORDER
+from molnet.models.settings import CHOICES
+from molnet.simulate.coordinates import CellMotion
 from molnet.simulate.integrators import Ensemble
+from molnet.training.losses import FUNCTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -111,7 +115,15 @@ def test_the_users_own_choices(folder: Path) -> None:
 
 
 def test_listed_values_are_those_that_are_accepted() -> None:
-    assert set(VALUES["ensemble"]) == set(get_args(Ensemble))
+    accepted = {
+        **CHOICES,
+        "cell": get_args(CellMotion),
+        "disorder": DISORDER,
+        "ensemble": get_args(Ensemble),
+        "function": FUNCTIONS,
+    }
+    for key, words in accepted.items():
+        assert set(VALUES[key]) == set(words)
     for name in ("predict", "md", "evaluate"):
         text = (CONF / f"{name}.yaml").read_text()
         for key, values in VALUES.items():
