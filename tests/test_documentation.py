@@ -101,7 +101,7 @@ def test_links(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page}: {target}"
 
 
-def test_the_first_two_commands_are_those_of_continuous_integration() -> None:
+def test_the_first_two_commands_run_the_main_job_and_the_tests() -> None:
     lines = [line.strip() for line in (ROOT / "README.md").read_text().splitlines()]
     commands = [line for line in lines if line.startswith("pip install")]
     assert commands[:2] == [

@@ -41,6 +41,11 @@ class FrozenModel:
             # By the original, which may know its steps already; the copy would trace them anew.
             self.bound = model.network.bind(copied=True)
 
+    @classmethod
+    def of(cls, model: "Model | FrozenModel") -> "FrozenModel":
+        """A frozen copy, or the model itself if it is one."""
+        return model if isinstance(model, FrozenModel) else cls(model)
+
     def __call__(self, graph: Graph, measure: bool = False) -> dict[str, Tensor]:
         """What :meth:`molnet.models.Model.forward` returns, in evaluation."""
         return self.model(graph, self.bound, measure)

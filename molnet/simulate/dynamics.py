@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms, units
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from molnet.graph import StructureError
@@ -142,12 +140,7 @@ class Dynamics:
         atoms.positions = self.state.positions[part]
         atoms.set_momenta(self.state.momenta[part])
         atoms.set_constraint(self.structures[place].constraints)
-        evaluation = self.state.evaluation
-        results = {"energy": float(evaluation.energies[row]), "forces": evaluation.forces[part]}
-        stresses = evaluation.stresses
-        if stresses is not None and np.isfinite(stresses[row]).all():
-            results["stress"] = full_3x3_to_voigt_6_stress(stresses[row])
-        atoms.calc = SinglePointCalculator(atoms, **results)
+        self.state.evaluation.attach(atoms, row, part)
         return atoms
 
     def saved(self) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def derivatives(
     Returns:
         [components, N, 3] in the property's unit per Å.
     """
-    frozen = model if isinstance(model, FrozenModel) else FrozenModel(model)
+    frozen = FrozenModel.of(model)
     check_predicted(frozen.model, name)
     at_once = max(1, MAX_ATOMS // max(len(atoms), 1))
     parts = [

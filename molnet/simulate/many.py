@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from molnet.graph import DEFAULT_SKIN, MovingGraphs, StructureError
@@ -65,6 +67,19 @@ class Evaluation(NamedTuple):
     """[N, 3], eV/Å."""
     stresses: NDArray[np.float64] | None
     """[G, 3, 3], eV/Å³, tension positive; NaN for structures without a volume, None if all are."""
+
+    def attach(self, atoms: Atoms, place: int, part: slice) -> None:
+        """Give one structure its results, as ASE keeps them.
+
+        Args:
+            atoms: the structure, as it was evaluated.
+            place: among the G structures.
+            part: its rows among the N atoms.
+        """
+        results = {"energy": float(self.energies[place]), "forces": self.forces[part].copy()}
+        if self.stresses is not None and np.isfinite(self.stresses[place]).all():
+            results["stress"] = full_3x3_to_voigt_6_stress(self.stresses[place])
+        atoms.calc = SinglePointCalculator(atoms, **results)
 
 
 class Potential:

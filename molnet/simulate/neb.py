@@ -144,7 +144,7 @@ def minimum_energy_path(
             f"expected 3 images or more, fmax > 0 and steps >= 0, received {len(images)} images, "
             f"fmax={fmax:g} and steps={steps}"
         )
-    frozen = model if isinstance(model, FrozenModel) else FrozenModel(model)
+    frozen = FrozenModel.of(model)
     path = [image.copy() for image in images]
     Band(frozen, path)
     done = 0

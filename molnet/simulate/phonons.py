@@ -179,7 +179,7 @@ def phonons(
 
     if not atoms.pbc.all() or atoms.cell.rank < 3:
         raise ValueError("expected a crystal, periodic in three directions")
-    frozen = model if isinstance(model, FrozenModel) else FrozenModel(model)
+    frozen = FrozenModel.of(model)
     check_predicted(frozen.model, "forces")
     (prediction,) = frozen.predict([atoms])
     multiples = multiples_of(atoms.cell, supercell)

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from ase import Atoms, units
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from molnet.graph import StructureError
@@ -87,7 +85,7 @@ def relax(
             f"expected fmax > 0, smax > 0, steps >= 0 and max_atoms >= 1, received {fmax}, {smax}, "
             f"{steps} and {max_atoms}"
         )
-    frozen = model if isinstance(model, FrozenModel) else FrozenModel(model)
+    frozen = FrozenModel.of(model)
     batch = _Batch(frozen, cell, pressure * units.GPa, frames)
     waiting = enumerate(structures)
     newcomer = next(waiting, None)
@@ -224,15 +222,8 @@ class _Batch:
         return atoms
 
     def _with_results(self, place: int, evaluation: Evaluation) -> Atoms:
-        part, atoms = self._moving.many.atoms_of(place), self._at_present(place)
-        results = {
-            "energy": float(evaluation.energies[place]),
-            "forces": evaluation.forces[part].copy(),
-        }
-        stresses = evaluation.stresses
-        if stresses is not None and np.isfinite(stresses[place]).all():
-            results["stress"] = full_3x3_to_voigt_6_stress(stresses[place])
-        atoms.calc = SinglePointCalculator(atoms, **results)
+        atoms = self._at_present(place)
+        evaluation.attach(atoms, place, self._moving.many.atoms_of(place))
         return atoms
 
 

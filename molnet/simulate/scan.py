@@ -134,7 +134,7 @@ def scan(
         raise CoordinateError(
             f"all atoms of the {coordinate.name(atoms)} are fixed by a constraint of the file"
         )
-    frozen = model if isinstance(model, FrozenModel) else FrozenModel(model)
+    frozen = FrozenModel.of(model)
     known: dict[int, Relaxed] = {}
     move, starts = _starts(atoms, coordinate, places, relaxed)
     if relaxed:

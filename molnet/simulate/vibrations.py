@@ -139,7 +139,7 @@ def vibrations(
         StructureError: the structure cannot be evaluated.
         IndexError: ``indices`` are not those of atoms.
     """
-    frozen = model if isinstance(model, FrozenModel) else FrozenModel(model)
+    frozen = FrozenModel.of(model)
     force_constants = hessian(frozen, atoms, indices)
     chosen = np.arange(len(atoms)) if indices is None else np.asarray(indices)
     frequencies, modes = normal_modes(force_constants, atoms, chosen)
