@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import splu
 
 from molnet.graph.neighbours_of_many import find_neighbours_of_many
+from molnet.simulate.internal_coordinate import derivatives_of
 from molnet.simulate.lbfgs import Solve
 from molnet.simulate.many import Many
 
@@ -101,23 +102,16 @@ def _bends(ends: Rows, vectors: Array, fading: Array) -> list[Part]:
     atoms = np.stack([ends[0, first], ends[1, first], ends[0, second]], axis=1)
     u, v = vectors[first], vectors[second]
     constants = BEND * units.Hartree * fading[first] * fading[second]
-    cosine = np.einsum("ex,ex->e", _unit(u), _unit(v))[:, None]
-    sine = np.sqrt(np.maximum(1 - cosine**2, 0.0))
-    straight = sine[:, 0] < STRAIGHT
-    safe = np.where(sine < STRAIGHT, 1.0, sine)
-    of_first = (cosine * _unit(u) - _unit(v)) / safe / _length(u)
-    of_second = (cosine * _unit(v) - _unit(u)) / safe / _length(v)
-    parts = [_angle(atoms, of_first, of_second, constants, ~straight)]
+    cosine = np.einsum("ex,ex->e", _unit(u), _unit(v))
+    straight = 1 - cosine**2 < STRAIGHT**2
+    bent = derivatives_of(np.stack([-u, v], axis=1)[~straight])
+    parts = [(atoms[~straight], np.radians(bent), constants[~straight])]
+    atoms, u, v, constants = atoms[straight], u[straight], v[straight], constants[straight]
     across = _across(u)
     for direction in (across, np.cross(_unit(u), across)):
-        of_both = direction / _length(u), direction / _length(v)
-        parts.append(_angle(atoms, *of_both, constants, straight))
+        of_u, of_v = direction / _length(u), direction / _length(v)
+        parts.append((atoms, np.stack([of_u, -of_u - of_v, of_v], axis=1), constants))
     return parts
-
-
-def _angle(atoms: Rows, first: Array, second: Array, constants: Array, which: Rows) -> Part:
-    derivatives = np.stack([first, -first - second, second], axis=1)
-    return atoms[which], derivatives[which], constants[which]
 
 
 def _torsions(ends: Rows, vectors: Array, fading: Array) -> Part:
@@ -126,27 +120,14 @@ def _torsions(ends: Rows, vectors: Array, fading: Array) -> Part:
     bond, at_j = _pairs(ends[1, middle], ends[1])
     again, at_k = _pairs(ends[0, middle[bond]], ends[1])
     bond, at_j = middle[bond[again]], at_j[again]
-    f, g, h = vectors[at_j], -vectors[bond], vectors[at_k]
-    a, b = np.cross(f, g), np.cross(h, g)
-    length = _length(g)
-    bent = [
-        (_length(cross) > STRAIGHT * _length(arm) * length)[:, 0] for cross, arm in ((a, f), (b, h))
-    ]
-    keep = bent[0] & bent[1] & (ends[0, at_j] != ends[0, at_k])
-    f, g, h, a, b, length = (part[keep] for part in (f, g, h, a, b, length))
-    bond, at_j, at_k = bond[keep], at_j[keep], at_k[keep]
-    a_by, b_by = a / _length(a) ** 2, b / _length(b) ** 2
-    along_f = np.einsum("ex,ex->e", f, g)[:, None] / length * a_by
-    along_h = np.einsum("ex,ex->e", h, g)[:, None] / length * b_by
-    derivatives = [
-        -length * a_by,
-        length * a_by + along_f - along_h,
-        along_h - along_f - length * b_by,
-        length * b_by,
-    ]
+    steps = np.stack([-vectors[at_j], vectors[bond], vectors[at_k]], axis=1)
+    unit = steps / np.linalg.norm(steps, axis=2, keepdims=True)
+    sines = np.linalg.norm(np.cross(unit[:, :-1], unit[:, 1:]), axis=2)
+    keep = (sines > STRAIGHT).all(axis=1) & (ends[0, at_j] != ends[0, at_k])
+    bond, at_j, at_k, steps = bond[keep], at_j[keep], at_k[keep], steps[keep]
     atoms = np.stack([ends[0, at_j], ends[1, bond], ends[0, bond], ends[0, at_k]], axis=1)
     constants = TORSION * units.Hartree * fading[bond] * fading[at_j] * fading[at_k]
-    return atoms, np.stack(derivatives, axis=1), constants
+    return atoms, np.radians(derivatives_of(steps)), constants
 
 
 def _pairs(atoms: Rows, of_edges: Rows) -> tuple[Rows, Rows]:
