@@ -30,24 +30,24 @@ class MDConfig(ReadingConfig):
     :class:`molnet.simulate.molecular_dynamics.DynamicsSettings`.
     """
 
-    model: str = "organic"
-    input: Any = None
-    output: str | None = None
-    resume: str | None = None
-    ensemble: str = "langevin"
-    temperature: Any = 300.0
-    time: float = 10.0
-    timestep: float = 0.5
-    interval: int = 100
-    replicas: int = 1
-    thermostat_time: float = 100.0
-    pressure: float = 0.0
-    barostat_time: float = 1000.0
-    compressibility: float = 0.457
-    seed: int = 0
-    stop_distance: float | None = 5.0
-    device: str | None = None
-    dtype: str | None = None
+    model: str
+    input: Any
+    output: str | None
+    resume: str | None
+    ensemble: str
+    temperature: Any
+    time: float
+    timestep: float
+    interval: int
+    replicas: int
+    thermostat_time: float
+    pressure: float
+    barostat_time: float
+    compressibility: float
+    seed: int
+    stop_distance: float | None
+    device: str | None
+    dtype: str | None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

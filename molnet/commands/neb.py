@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import MISSING
-
 from molnet.commands.importing import importing
 from molnet.commands.predict import inputs
 from molnet.commands.reading import ReadingConfig
@@ -26,17 +24,17 @@ NOT_CONVERGED = 2
 class NEBConfig(ReadingConfig):
     """All settings of ``conf/neb.yaml``, see :class:`molnet.simulate.neb_files.PathSettings`."""
 
-    model: str = MISSING
-    input: Any = MISSING
-    output: str | None = None
-    images: int | None = None
-    ends_fmax: float | None = 0.01
-    fmax: float = 0.03
-    steps: int = 500
-    climb: bool = True
-    frequencies: bool = True
-    device: str | None = None
-    dtype: str | None = "float64"
+    model: str
+    input: Any
+    output: str | None
+    images: int | None
+    ends_fmax: float | None
+    fmax: float
+    steps: int
+    climb: bool
+    frequencies: bool
+    device: str | None
+    dtype: str | None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,16 +6,31 @@ Files are plain arguments, ``input=[a.xyz,b.cif]``, or a glob in quotes, ``'inpu
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from molnet.bundled import name_of_bundled
 from molnet.commands.importing import importing
+from molnet.commands.reading import ReadingConfig
 from molnet.commands.running import run_on_files
 from molnet.inputs import resolve_paths
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+
+@dataclass
+class PredictConfig(ReadingConfig):
+    """All settings of ``conf/predict.yaml``, see :func:`molnet.simulate.predict_files`."""
+
+    model: str
+    input: Any
+    output: str | None
+    batch_size: int
+    max_atoms: int
+    device: str | None
+    dtype: str | None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,9 +73,7 @@ def is_model(name: str) -> bool:
 
 def predict(config: "DictConfig") -> None:
     """Predict as the settings of ``conf/predict.yaml`` say, and print a summary."""
-    from molnet.training.config import checked_predict
-
-    settings = checked_predict(config)
+    settings = _checked(config)
     check_files(settings.input)  # before torch is loaded, which takes its time
     with importing():
         from molnet.kernels.allocator import reuse_freed_memory
@@ -70,6 +83,20 @@ def predict(config: "DictConfig") -> None:
     summary = predict_files(**vars(settings))
     level = summary.model.provenance.get("level_of_theory") or "level of theory not stated"
     print(f"model {name_of_bundled(settings.model) or settings.model}, {level}\n{summary}")
+
+
+def _checked(config: "DictConfig") -> PredictConfig:
+    from molnet.training.config import after_imports, conform
+    from molnet.training.paths import file_name, file_names, model_folder
+    from molnet.training.ranges import check_ranges
+
+    checked = conform(after_imports(config), PredictConfig)
+    checked.model = model_folder("model", checked.model)
+    checked.input = file_names("input", checked.input)
+    if checked.output is not None:
+        checked.output = file_name("output", checked.output)
+    check_ranges(checked)
+    return checked
 
 
 def check_files(names: str | list[str]) -> None:

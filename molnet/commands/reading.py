@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 class ReadingConfig:
     """Settings that all commands on structure files have, see
     :class:`molnet.graph.frames.ReadingOptions`.
+
+    The values of all settings of a command stand in its file of ``conf/``.
     """
 
-    format: str | None = None
-    elements: Any = None
-    positions_unit: str | None = None
-    disorder: str | None = None
+    format: str | None
+    elements: Any
+    positions_unit: str | None
+    disorder: str | None
 
     @property
     def reading(self) -> "ReadingOptions":

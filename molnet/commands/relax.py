@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 class RelaxConfig(ReadingConfig):
     """All settings of ``conf/relax.yaml``, see :func:`molnet.simulate.relax_files.relax_files`."""
 
-    model: str = "organic"
-    input: Any = None
-    output: str | None = None
-    fmax: float = 0.01
-    steps: int = 500
-    cell: str = "fixed"
-    pressure: float = 0.0
-    smax: float = 0.1
-    resume: bool = True
-    max_atoms: int = 4000
-    device: str | None = None
-    dtype: str | None = None
+    model: str
+    input: Any
+    output: str | None
+    fmax: float
+    steps: int
+    cell: str
+    pressure: float
+    smax: float
+    resume: bool
+    max_atoms: int
+    device: str | None
+    dtype: str | None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import MISSING
-
 from molnet.commands.importing import importing
 from molnet.commands.predict import inputs
 from molnet.commands.reading import ReadingConfig
@@ -26,17 +24,17 @@ if TYPE_CHECKING:
 class ScanConfig(ReadingConfig):
     """All settings of ``conf/scan.yaml`` but ``from`` and ``to``, which Python reserves."""
 
-    model: str = MISSING
-    input: Any = MISSING
-    output: str | None = None
-    coordinate: Any = None
-    steps: int = 36
-    relax: bool = True
-    fmax: float = 0.01
-    max_steps: int = 500
-    max_atoms: int = 4000
-    device: str | None = None
-    dtype: str | None = None
+    model: str
+    input: Any
+    output: str | None
+    coordinate: Any
+    steps: int
+    relax: bool
+    fmax: float
+    max_steps: int
+    max_atoms: int
+    device: str | None
+    dtype: str | None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 class VibrationsConfig(ReadingConfig):
     """All settings of ``conf/vibrations.yaml``."""
 
-    model: str = "organic"
-    input: Any = None
-    output: str | None = None
-    fmax: float | None = 1e-3
-    indices: list[int] | None = None
-    temperature: float = 298.15
-    pressure: float = 1.0
-    symmetry_number: int = 1
-    spin: float = 0.0
-    supercell: Any = 10.0
-    symprec: float = 1e-5
-    device: str | None = None
-    dtype: str | None = "float64"
+    model: str
+    input: Any
+    output: str | None
+    fmax: float | None
+    indices: list[int] | None
+    temperature: float
+    pressure: float
+    symmetry_number: int
+    spin: float
+    supercell: Any
+    symprec: float
+    device: str | None
+    dtype: str | None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -20,7 +20,7 @@ from molnet.properties import Property
 from molnet.training.calls import check_call
 from molnet.training.durations import parse_duration
 from molnet.training.errors import ConfigError, did_you_mean, typed
-from molnet.training.paths import file_name, file_names, model_folder
+from molnet.training.paths import model_folder
 from molnet.training.ranges import check_ranges, checked_references
 
 
@@ -170,23 +170,6 @@ class EvaluateConfig:
     run_folder: str = MISSING
 
 
-@dataclass
-class PredictConfig:
-    """All settings of ``scripts/predict.py``, see :func:`molnet.simulate.predict_files`."""
-
-    model: str = MISSING
-    input: Any = MISSING
-    output: str | None = None
-    batch_size: int = 64
-    max_atoms: int = 2000
-    device: str | None = None
-    dtype: str | None = None
-    format: str | None = None
-    elements: Any = None
-    positions_unit: str | None = None
-    disorder: str | None = None
-
-
 def checked_train(config: DictConfig) -> TrainConfig:
     """The settings of a training run.
 
@@ -248,21 +231,6 @@ def checked_evaluate(config: DictConfig) -> EvaluateConfig:
         checked.dataset = checked_data_set(checked.dataset)
     check_ranges(checked)
     check_choice("split", checked.split, ("auto", "all", "train", "validation", "test"))
-    return checked
-
-
-def checked_predict(config: DictConfig) -> PredictConfig:
-    """The settings of predictions for files.
-
-    Raises:
-        ConfigError: as :func:`checked_train`.
-    """
-    checked = conform(after_imports(config), PredictConfig)
-    checked.model = model_folder("model", checked.model)
-    checked.input = file_names("input", checked.input)
-    if checked.output is not None:
-        checked.output = file_name("output", checked.output)
-    check_ranges(checked)
     return checked
 
 
