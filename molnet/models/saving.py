@@ -46,7 +46,7 @@ from molnet.stored import (
     write_durably,
 )
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 OLDEST_VERSION = 3
 """Before, there were no hashes."""
 
@@ -58,14 +58,32 @@ NEXT_CONFIG = "config.next.json"
 READINGS = 3
 """How often a model is read until its two files belong together: it may be saved meanwhile."""
 
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    3: dict,  # which had no domain, and need none
-}
-"""For each old format version the function that turns its config into that of the next one."""
-
 
 class ModelFormatError(ValueError):
     """A folder does not hold a model that this version can read."""
+
+
+CHANGED_SINCE_4 = ("intensive", "spatial_extent")
+"""Kinds of heads that have other weights since."""
+
+
+def _from_4(config: dict[str, Any]) -> dict[str, Any]:
+    heads = config.get("heads")  # not checked yet
+    for name, head in heads.items() if isinstance(heads, dict) else ():
+        kind = head.get("kind") if isinstance(head, dict) else None
+        if kind in CHANGED_SINCE_4:
+            raise ModelFormatError(
+                f"its head {name} ({kind}) is of an earlier molnet and cannot be read any more: "
+                "train the model again"
+            )
+    return config
+
+
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    3: dict,  # which had no domain, and need none
+    4: _from_4,
+}
+"""For each old format version the function that turns its config into that of the next one."""
 
 
 def save_model(model: Model, folder: str | Path) -> Path:
@@ -237,7 +255,7 @@ def _read_config(path: Path) -> dict[str, Any]:
             config = UPGRADES[version](config)
             version += 1
         check_config(config)
-    except NotImportedError as error:
+    except (ModelFormatError, NotImportedError) as error:
         raise ModelFormatError(f"{path}: {error}") from error
     except ValueError as error:
         raise _damaged(path, str(error)) from error

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 import molnet
 from molnet.models import Model, ModelFormatError, load_model, save_model, saving
 from molnet.properties import Property
+from molnet.stored import sealed
 
 DECLARED = Property("spin_density", "e", per="atom", shape=(3,), shown_in="e")
 
@@ -99,8 +100,23 @@ def test_missing_device(folder: Path) -> None:
 def test_older_format(folder: Path) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 1}))
-    with pytest.raises(ModelFormatError, match=r"version 1.*reads 3 to 4: train the model again"):
+    with pytest.raises(ModelFormatError, match=r"version 1.*reads 3 to 5: train the model again"):
         load_model(folder)
+
+
+@pytest.mark.parametrize(("kind", "readable"), [("extensive", True), ("intensive", False)])
+def test_heads_that_have_changed_since_are_refused(
+    kind: str, readable: bool, tmp_path: Path
+) -> None:
+    network = {"channels": 4, "l_max": 1, "num_layers": 1}
+    model = Model(network, {"homo": {"kind": kind}}, [1, 8], {"mean_neighbours": 2.0})
+    path = save_model(model, tmp_path / "model") / "config.json"
+    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | {"format_version": 4})))
+    if readable:
+        assert load_model(path.parent).heads.keys() == {"homo"}
+    else:
+        with pytest.raises(ModelFormatError, match=r"homo \(intensive\).*train the model again"):
+            load_model(path.parent)
 
 
 def test_newer_format(folder: Path) -> None:
