@@ -22,11 +22,11 @@ from molnet.commands.arguments import known_keys, parse
 from molnet.commands.explained import explanation
 from molnet.commands.train import data, with_network
 from molnet.models import Model, load_model
+from molnet.training.arguments import resumed_arguments
 from molnet.training.errors import ConfigError
 from molnet.training.folder import discard_empty_folders
 from molnet.training.interruption import RunInterrupted
 from molnet.training.overrides import quoted, readable
-from molnet.training.resume import resumed_arguments
 from molnet.training.run import train as run_training
 from molnet.training.trainer import process_left_alone
 

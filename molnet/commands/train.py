@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given = with_network(settings_of("train", given, data))
         if any(argument.startswith("resume=") for argument in given):
             with importing():
-                from molnet.training.resume import resumed_arguments
+                from molnet.training.arguments import resumed_arguments
 
             given, settings = resumed_arguments(given)
     run_command("train", train, given, settings)

@@ -13,9 +13,9 @@ from omegaconf import DictConfig
 
 from molnet.commands.explained import explanation
 from molnet.sweeps.trials import COMPLETE, FAILED, INTERRUPTED, PRUNED, Trial
+from molnet.training.arguments import given_arguments
 from molnet.training.interruption import RunInterrupted
 from molnet.training.objective import Judge, TrainingPruned
-from molnet.training.resume import given_arguments
 
 
 def in_sweep() -> bool:

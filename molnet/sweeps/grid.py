@@ -8,8 +8,8 @@ from hydra._internal.core_plugins import basic_sweeper
 
 from molnet.sweeps.ranking import how_to_go_on, rank
 from molnet.sweeps.trials import FAILED, FOLDER, NOT_RUN, Trial
+from molnet.training.arguments import given_arguments
 from molnet.training.errors import ConfigError
-from molnet.training.resume import given_arguments
 
 
 class TrialsFailedError(ValueError):

@@ -31,8 +31,8 @@ from molnet.sweeps.study import (
 )
 from molnet.sweeps.trials import FAILED, INTERRUPTED
 from molnet.sweeps.trials import Trial as Record
+from molnet.training.arguments import given_arguments
 from molnet.training.errors import ConfigError
-from molnet.training.resume import given_arguments
 
 log = logging.getLogger(__name__)
 

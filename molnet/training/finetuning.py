@@ -15,11 +15,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from molnet.models import Model, load_model
 from molnet.models.saving import CONFIG, folder_of_model
 from molnet.stored import read_object
+from molnet.training.checkpoint_file import read_checkpoint
 from molnet.training.config import ConfigError, TrainConfig
 from molnet.training.errors import typed
 from molnet.training.model_settings import named_heads
 from molnet.training.paths import model_folder
-from molnet.training.resume import checkpoint_of, read_checkpoint
+from molnet.training.resume import checkpoint_of
 
 NETWORK_OF_PARENT = "parent"
 """The option of ``model`` whose settings are those of the model that is fine-tuned."""

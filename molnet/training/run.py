@@ -20,7 +20,9 @@ from molnet.datasets.splits import Split, save_split
 from molnet.models import Model
 from molnet.models.saving import model_of
 from molnet.training import loggers
+from molnet.training.arguments import given_arguments
 from molnet.training.calls import made
+from molnet.training.checkpoint_file import read_checkpoint
 from molnet.training.config import TrainConfig, checked_train
 from molnet.training.data import DataModule, in_order
 from molnet.training.data_checks import (
@@ -51,8 +53,6 @@ from molnet.training.resume import (
     checkpoint_of,
     copy_best,
     finished,
-    given_arguments,
-    read_checkpoint,
 )
 from molnet.training.sources import draw_split
 from molnet.training.trainer import RunTrainer, make_trainer, products_in, quiet_lightning

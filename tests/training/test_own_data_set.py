@@ -11,11 +11,11 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from molnet.commands.command_line import run_command
+from molnet.training.arguments import resumed_arguments
 from molnet.training.checkpoint_file import PARTS, read_checkpoint, seal
 from molnet.training.config import ConfigError
 from molnet.training.data_set_settings import checked_data_set, plain_data_set
 from molnet.training.evaluate import evaluate
-from molnet.training.resume import resumed_arguments
 from molnet.training.run import train
 
 MODULE = '''

@@ -11,12 +11,13 @@ import torch
 from omegaconf import DictConfig
 from torch_geometric.data import Batch
 
+from molnet.training.arguments import resumed_arguments
 from molnet.training.budget import Budget
 from molnet.training.checkpoint_file import PARTS, CheckpointError, seal
 from molnet.training.config import ConfigError
 from molnet.training.interruption import RunInterrupted
 from molnet.training.module import EpochSums, TrainingModule
-from molnet.training.resume import check_resumable, resumed_arguments
+from molnet.training.resume import check_resumable
 from molnet.training.run import train
 
 Settings = Callable[..., DictConfig]
