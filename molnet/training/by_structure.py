@@ -10,7 +10,6 @@ from torch_geometric.data import Batch
 
 from molnet.models.domain import DISTANCES
 from molnet.properties import Property
-from molnet.training.domain import largest_of_atoms
 from molnet.units import conversion_factor
 
 
@@ -60,7 +59,7 @@ class ErrorsByStructure:
             mean = sums[0] / sums[1]  # NaN for 0 / 0
             self._rows[entry.name].append(torch.stack([mean, largest]))
         if DISTANCES in predictions:
-            self._distances.append(largest_of_atoms(predictions[DISTANCES], graph).cpu())
+            self._distances.append(_largest_of_atoms(predictions[DISTANCES], graph).cpu())
 
     def compute(self) -> StructureErrors:
         """All that was added."""
@@ -72,3 +71,9 @@ class ErrorsByStructure:
             )
         distances = torch.cat(self._distances).numpy() if self._distances else None
         return StructureErrors(mean, largest, distances)
+
+
+def _largest_of_atoms(values: Tensor, graph: Batch) -> Tensor:
+    """The largest value of each structure's atoms; NaN if one of them is."""
+    largest = values.new_full((graph.num_graphs,), -torch.inf)
+    return largest.scatter_reduce(0, graph.batch, values, "amax")

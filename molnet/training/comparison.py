@@ -17,7 +17,7 @@ from molnet.models import FrozenModel, Model, PredictionError, check_finite
 from molnet.progress import progress
 from molnet.properties import Property
 from molnet.training.by_structure import ErrorsByStructure, StructureErrors
-from molnet.training.domain import DomainErrors, DomainFigures
+from molnet.training.domain import DomainFigures, domain_figures
 from molnet.training.metrics import Errors, ErrorsByColumn, ErrorsByElement, ErrorSummary
 from molnet.training.predictions import PredictionWriter
 from molnet.units import conversion_factor
@@ -81,7 +81,7 @@ def compare(
         column: ErrorsByColumn(properties, most) for column in (GROUPING if by is None else [by])
     }
     samples = {entry.name: _Sample(entry, part, model) for entry in properties}
-    by_structure, domain = ErrorsByStructure(properties), DomainErrors(part.properties)
+    by_structure = ErrorsByStructure(properties)
     evaluated = FrozenModel(model)
     seen = 0
     with (
@@ -101,7 +101,6 @@ def compare(
             if "stress" in part.properties and "stress" not in predictions:
                 predictions["stress"] = torch.full_like(graph.stress, torch.nan)  # no volume
             errors.update(predictions, graph)
-            domain.add(predictions, graph)
             by_element.update(predictions, graph)
             by_structure.update(predictions, graph)
             for column, of_values in by_column.items():
@@ -111,14 +110,15 @@ def compare(
             if writer is not None:
                 writer.write(graph, predictions)
             shown.advance(graph.num_graphs)
+    of_structures = by_structure.compute()
     return Comparison(
         errors.summaries(),
         by_element.compute(),
         {name: found for name, of in by_column.items() if len(found := of.compute()) > 1},
         {name: sample.pairs() for name, sample in samples.items()},
         {name: sample.rows() for name, sample in samples.items()},
-        by_structure.compute(),
-        domain.compute(),
+        of_structures,
+        domain_figures(of_structures, part.properties),
     )
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch_geometric.data import Batch
 
 from molnet.datasets.base import DataSet
 from molnet.datasets.dataset import GraphDataset, rows_of
 from molnet.models import Model, load_model, save_model
-from molnet.models.domain import DISTANCES, Domain, sampled
+from molnet.models.domain import Domain, sampled
 from molnet.properties import Property
+from molnet.training.by_structure import StructureErrors
 from molnet.training.data import in_order
 
 ATOMS = 50_000
@@ -128,53 +127,32 @@ class DomainFigures:
         )
 
 
-class DomainErrors:
-    """Distances to the training set beside errors: of forces, or else of the first property.
+def domain_figures(
+    errors: StructureErrors, properties: Mapping[str, Property]
+) -> DomainFigures | None:
+    """What distances to the training set tell of the errors of forces, or of the first property.
 
     Args:
-        properties: those that are compared.
+        errors: of all structures of a part; those without labels do not count.
+        properties: those that were compared.
+
+    Returns:
+        None where no distances were measured.
     """
+    # Imported here, as it takes a while.
+    from scipy.stats import spearmanr
 
-    def __init__(self, properties: Mapping[str, Property]) -> None:
-        self.property = properties.get("forces") or next(iter(properties.values()))
-        self._rows: list[Tensor] = []
-
-    def add(self, predictions: Mapping[str, Tensor], graph: Batch) -> None:
-        """Add a batch; nothing happens where no distances were measured."""
-        if DISTANCES not in predictions:
-            return
-        name, atoms = self.property.name, graph.ptr.diff()
-        errors = (predictions[name] - graph[name]).abs().flatten(1 if graph[name].ndim > 1 else 0)
-        errors = errors.amax(1) if errors.ndim > 1 else errors
-        if self.property.per == "atom":
-            errors = largest_of_atoms(errors, graph)
-        elif self.property.extensive:
-            errors = errors / atoms
-        distances = largest_of_atoms(predictions[DISTANCES], graph)
-        self._rows.append(torch.stack([distances.double().cpu(), errors.double().cpu()]))
-
-    def compute(self) -> DomainFigures | None:
-        """The figures of all structures with labels; None where no distances were measured."""
-        # Imported here, as it takes a while.
-        from scipy.stats import spearmanr
-
-        if not self._rows:
-            return None
-        distances, errors = torch.cat(self._rows, dim=1).numpy()
-        labelled = np.isfinite(errors)
-        distances, errors = distances[labelled], errors[labelled]
-        rank = math.nan
-        if len(errors) > 2 and np.ptp(distances) > 0 and np.ptp(errors) > 0:
-            rank = float(spearmanr(distances, errors).statistic)
-        return DomainFigures(
-            self.property.name,
-            None if math.isnan(rank) else round(rank, 4),
-            int((distances > 1).sum()),
-            len(distances),
-        )
-
-
-def largest_of_atoms(values: Tensor, graph: Batch) -> Tensor:
-    """The largest value of each structure's atoms; NaN if one of them is."""
-    largest = values.new_full((graph.num_graphs,), -torch.inf)
-    return largest.scatter_reduce(0, graph.batch, values, "amax")
+    if errors.distances is None:
+        return None
+    name = "forces" if "forces" in properties else next(iter(properties))
+    labelled = np.isfinite(errors.mean[name])
+    distances, largest = errors.distances[labelled], errors.largest[name][labelled]
+    rank = math.nan
+    if len(largest) > 2 and np.ptp(distances) > 0 and np.ptp(largest) > 0:
+        rank = float(spearmanr(distances, largest).statistic)
+    return DomainFigures(
+        name,
+        None if math.isnan(rank) else round(rank, 4),
+        int((distances > 1).sum()),
+        len(distances),
+    )

@@ -16,9 +16,10 @@ from molnet.datasets.dataset import GraphDataset
 from molnet.datasets.splits import load_split
 from molnet.models import load_model
 from molnet.training import domain as fitting
+from molnet.training.by_structure import ErrorsByStructure
 from molnet.training.config import checked_train
 from molnet.training.data import in_order
-from molnet.training.domain import DomainErrors, chosen, store_domain
+from molnet.training.domain import chosen, domain_figures, store_domain
 from molnet.training.run import train
 
 Settings = Callable[..., DictConfig]
@@ -111,15 +112,15 @@ def test_figures_of_the_errors(settings: Settings, tmp_path: Path) -> None:
     parts, dataset = parts_of(tmp_path / "run", settings())
     model = load_model(tmp_path / "run", device="cpu")
     part = parts["test"]
-    errors = DomainErrors(part.properties)
+    errors = ErrorsByStructure(part.properties.values())
     for batch in in_order(part, dataset):
         with torch.no_grad():
             predictions = model(batch, measure=True)
         # Errors that rank as the distances do.
         predictions["forces"] = batch.forces.clone()
         predictions["forces"][:, 1] -= predictions["domain_distances"]
-        errors.add(predictions, batch)
-    figures = errors.compute()
+        errors.update(predictions, batch)
+    figures = domain_figures(errors.compute(), part.properties)
     assert figures is not None
     assert figures.rank_correlation == pytest.approx(1.0)
     assert figures.structures == len(part)
