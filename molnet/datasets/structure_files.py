@@ -1,5 +1,6 @@
 """Structure files as a data set that users choose: ``dataset=structures``."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -11,6 +12,8 @@ from molnet.datasets.structures import open_structures
 from molnet.datasets.tally import LabelNotFoundError
 from molnet.graph.frames import ReadingOptions, resolve_paths, units_in_files
 from molnet.properties import Property, get_property
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -77,6 +80,13 @@ class StructureFiles(DataSet):
             wanted["virial" if is_virial else name] = get_property(name, declared)
         if not wanted.keys() <= self._known().keys():
             raise self._missing(wanted)
+        unused = [n for n, label in self.labels.items() if label.unit and n not in wanted]
+        if unused:
+            logger.info(
+                "note: labels of %s are given, but not learned: the target has only %s",
+                ", ".join(unused),
+                ", ".join(wanted),
+            )
         labels = {
             name: {"key": self.labels[name].key, "unit": self.labels[name].unit or ""}
             for name in wanted

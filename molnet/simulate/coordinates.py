@@ -44,6 +44,11 @@ class Coordinates:
     def __init__(self, many: Many, cell: CellMotion = "fixed", pressure: float = 0.0) -> None:
         if cell not in get_args(CellMotion):
             raise ValueError(f"expected cell={'|'.join(get_args(CellMotion))}, received {cell!r}")
+        if pressure and cell not in ("hydrostatic", "full"):
+            raise ValueError(
+                f"pressure={pressure:g} needs cell=hydrostatic or full, received cell={cell}, "
+                "which keeps the volume"
+            )
         self.many, self.cell, self.pressure = many, cell, pressure
         self._cells = many.cells.copy()
         moves = cell != "fixed"

@@ -40,6 +40,7 @@ class Dynamics:
     Args:
         model: with an energy and forces; with stress for ``ensemble="npt"``.
         structures: with their constraints; momenta are theirs, or drawn at the first temperature.
+            Motion and rotation of the whole are taken out for ``bussi`` and ``npt``.
         ensemble: ``nve``; ``langevin`` (BAOAB); ``bussi`` (stochastic velocity rescaling); ``npt``
             (the same with stochastic rescaling of the cell).
         temperatures: K, at equal distances in time from the first step to the last; linear between.
@@ -89,6 +90,8 @@ class Dynamics:
         for place, atoms in enumerate(self.structures):
             if atoms.has("momenta"):
                 momenta[many.atoms_of(place)] = atoms.get_momenta()
+        if ensemble in ("bussi", "npt"):  # which scale all motion, and count none of the whole
+            momenta = self.integrator.at_rest(many.positions, momenta)
         evaluation = self._potential(many.positions, many.cells)
         self.state = State(many.positions.copy(), momenta, many.cells.copy(), evaluation)
 
@@ -124,6 +127,8 @@ class Dynamics:
 
     def distances(self) -> Array | None:
         """[G'], of the running structures, see :meth:`Potential.distances`."""
+        if not len(self.running):
+            return np.empty(0)
         return self._potential.distances(self.state.positions, self.state.cells)
 
     def atoms(self, place: int) -> Atoms:

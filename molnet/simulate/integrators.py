@@ -88,6 +88,11 @@ class Integrator:
             if not 0 < value < np.inf:
                 unit = "1/GPa" if name == "compressibility" else "fs"
                 raise ValueError(f"expected {name} > 0 {unit}, received {value}")
+        if pressure and ensemble != "npt":
+            raise ValueError(
+                f"pressure={pressure:g} needs ensemble=npt, received ensemble={ensemble}, which "
+                "keeps the cell as it is"
+            )
         self.many, self.ensemble = many, ensemble
         self.constraints = Constraints(many)
         self.timestep = timestep * units.fs
@@ -137,15 +142,20 @@ class Integrator:
         kinetic = 2 * self.kinetic_energies(state.momenta) / (3 * _volumes(state.cells))
         return np.asarray(kinetic - trace / 3)
 
-    def thermal_momenta(self, positions: Array, temperature: float) -> Array:
-        """[N, 3], drawn at a temperature in K, without motion or rotation of each whole."""
-        momenta = self._normal() * np.sqrt(self.masses * units.kB * temperature)
+    def at_rest(self, positions: Array, momenta: Array) -> Array:
+        """[N, 3], momenta without motion or rotation of each whole, as constraints allow them."""
         momenta = self.constraints.momenta(positions, momenta)
         for place in range(len(self.many)):
             if not self.constraints.removed[place]:
                 part = self.many.atoms_of(place)
                 turns = not self.many.pbc[place].any()
                 momenta[part] = _at_rest(positions[part], momenta[part], self.masses[part], turns)
+        return momenta
+
+    def thermal_momenta(self, positions: Array, temperature: float) -> Array:
+        """[N, 3], drawn at a temperature in K, without motion or rotation of each whole."""
+        momenta = self._normal() * np.sqrt(self.masses * units.kB * temperature)
+        momenta = self.at_rest(positions, momenta)
         found = self.temperatures(momenta)
         scale = np.sqrt(np.divide(temperature, found, where=found > 0, out=np.zeros_like(found)))
         return momenta * self._spread(scale)

@@ -17,6 +17,9 @@ Array = NDArray[np.float64]
 FREQUENCY = units._hbar * 1e10 / np.sqrt(units._e * units._amu) / units.invcm
 """cm⁻¹ of the angular frequency √(1 eV/Å²/amu)."""
 
+LINEAR = 0.05
+"""Å. A molecule whose atoms are all nearer than this to one axis is linear, a little unrelaxed."""
+
 KM_PER_MOL = 974.8801
 """km/mol of the infrared intensity of |∂μ/∂Q|² = 1 e²/amu."""
 
@@ -132,7 +135,7 @@ def vibrations(
     Args:
         model: with an energy and forces; a dipole gives infrared intensities.
         atoms: the structure.
-        indices: atoms that vibrate while the others are held; by default all.
+        indices: atoms that vibrate while the others are held, in any order; by default all.
 
     Raises:
         ValueError: the model predicts no forces.
@@ -140,8 +143,8 @@ def vibrations(
         IndexError: ``indices`` are not those of atoms.
     """
     frozen = FrozenModel.of(model)
-    force_constants = hessian(frozen, atoms, indices)
-    chosen = np.arange(len(atoms)) if indices is None else np.asarray(indices)
+    chosen = np.arange(len(atoms)) if indices is None else np.unique(indices)
+    force_constants = hessian(frozen, atoms, chosen.tolist())
     frequencies, modes = normal_modes(force_constants, atoms, chosen)
     intensities = None
     if "dipole" in frozen.model.properties:
@@ -168,7 +171,7 @@ def normal_modes(
     Args:
         force_constants: [n, 3, n, 3], eV/Å².
         atoms: the structure.
-        indices: [n], atoms that vibrate; by default all.
+        indices: [n], atoms that vibrate, ascending; by default all.
     """
     chosen = np.arange(len(atoms)) if indices is None else indices
     weights = np.repeat(1 / np.sqrt(atoms.get_masses()[chosen]), 3)
@@ -186,7 +189,10 @@ def _internal(atoms: Atoms) -> Array:
     from_centre = atoms.positions - atoms.get_center_of_mass()
     rigid = [np.tile(axis, (len(atoms), 1)) for axis in np.eye(3)]
     if not atoms.pbc.any():
-        rigid += [np.cross(axis, from_centre) for axis in np.eye(3)]
+        axes = np.linalg.eigh(from_centre.T @ from_centre)[1].T  # it extends most along the last
+        off_axis = from_centre - np.outer(from_centre @ axes[2], axes[2])
+        linear = np.linalg.norm(off_axis, axis=1).max() < LINEAR
+        rigid += [np.cross(axis, from_centre) for axis in (axes[:2] if linear else axes)]
     basis = np.array([(roots * motion).ravel() for motion in rigid]).T
     left, sizes, _ = np.linalg.svd(basis, full_matrices=True)
     return np.asarray(left[:, int((sizes > 1e-4 * sizes.max()).sum()) :])

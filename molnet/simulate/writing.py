@@ -171,6 +171,7 @@ class CSVWriter(TextWriter):
             )
         self.rows = csv.writer(self.file, lineterminator="\n")
         self.kept: list[str] = []
+        self.told: set[str] = set()
 
     def _write(self, frame: Frame, prediction: Prediction) -> None:
         atoms = without_labels(frame.atoms, prediction)
@@ -183,6 +184,7 @@ class CSVWriter(TextWriter):
         if not self.structures:
             self.kept = [name for name in columns_of(atoms) if name not in origin]
             self.rows.writerow([*origin, *self.kept, *self.columns])
+        self._tell_of(set(columns_of(atoms)) - {*origin, *self.kept})
         row: list[Any] = [*origin.values(), *(atoms.info.get(name, "") for name in self.kept)]
         for property in self.model.properties.values():
             names = _column_names(property)
@@ -195,6 +197,15 @@ class CSVWriter(TextWriter):
         if self.model.domain is not None:
             row.append(prediction[DISTANCE].item())
         self.rows.writerow(row)
+
+    def _tell_of(self, left_out: set[str]) -> None:
+        if new := sorted(left_out - self.told):
+            logger.warning(
+                "the first structure has no %s, so that CSV has no column for it: write .extxyz or "
+                ".json to keep it",
+                ", ".join(new),
+            )
+            self.told |= left_out
 
 
 class JSONWriter(TextWriter):

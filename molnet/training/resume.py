@@ -24,6 +24,7 @@ FIXED = (
     "dataset.batch_size",
     "dataset.max_atoms",
     "dataset.max_edges",
+    "dataset.isolated_atoms",
     "dataset_checksum",
     "target",
     "model",

@@ -82,6 +82,17 @@ def test_a_database_can_be_searched_and_declares_its_units(tmp_path: Path) -> No
     assert units_in_files(path) == {"energy": "eV", "forces": "eV/Ang"}
 
 
+def test_a_database_holds_numbers_that_cannot_be_searched_for(tmp_path: Path) -> None:
+    atoms = water()
+    atoms.info |= {"charge": np.int64(0), "mol-id": np.int64(4), "T-max": np.float64(1.5)}
+    file = Database(tmp_path / "out.db", {})
+    file.write(atoms)
+    file.close()
+    with ase.db.connect(tmp_path / "out.db") as database:
+        data = next(database.select()).data
+    assert (data["charge"], data["mol-id"], data["T-max"]) == (0, 4, 1.5)
+
+
 def test_compressed_extended_xyz(tmp_path: Path) -> None:
     file = ExtendedXYZ(tmp_path / "out.xyz.gz", {}, compressed=True)
     file.write(water())

@@ -29,7 +29,8 @@ def strained_crystals() -> list[Atoms]:
 @pytest.mark.parametrize("cell", ["full", "volume"])
 def test_forces_are_gradients_of_the_enthalpy(make_model: MakeModel, cell: str) -> None:
     many = Many(strained_crystals())
-    coordinates = Coordinates(many, cell, pressure=0.1)  # type: ignore[arg-type]
+    pressure = 0.1 if cell == "full" else 0.0
+    coordinates = Coordinates(many, cell, pressure)  # type: ignore[arg-type]
     potential = Potential(FrozenModel(make_model()), many)
     generator = np.random.default_rng(1)
     rows = coordinates.start()
@@ -90,3 +91,9 @@ def test_only_crystals_have_cells_to_relax() -> None:
         ValueError, match=r"cell=fixed\|volume\|hydrostatic\|full, received 'shape'"
     ):
         Coordinates(Many([bulk("Cu")]), "shape")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cell", ["fixed", "volume"])
+def test_a_pressure_needs_a_volume_that_changes(cell: str) -> None:
+    with pytest.raises(ValueError, match=f"pressure=50 needs .*received cell={cell}"):
+        Coordinates(Many(strained_crystals()), cell, pressure=50.0)  # type: ignore[arg-type]

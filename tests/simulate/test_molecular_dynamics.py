@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io import read, write
 
+from molnet import load
 from molnet.graph.frames import StructureFileError
 from molnet.models import Model
 from molnet.simulate import molecular_dynamics
@@ -177,6 +178,14 @@ def test_an_explosion_is_reported(
     assert "two 0 ended at step" in str(summary)
     assert "two 0 ended at step" in caplog.text
     assert summary.rows[1][0] == pytest.approx(0.08)
+
+
+def test_the_last_structure_may_end_at_a_step_that_is_recorded(tmp_path: Path) -> None:
+    write(tmp_path / "water.xyz", molecule("H2O"))
+    settings = DynamicsSettings(time=0.1, timestep=20.0, interval=1)
+    summary = run_dynamics(load("organic"), tmp_path / "water.xyz", tmp_path / "run", settings)
+    assert [end.place for end in summary.ended] == [0]
+    assert "exploded" in summary.ended[0].reason
 
 
 def test_what_leaves_the_domain_ends(

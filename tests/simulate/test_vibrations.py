@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms, units
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.calculators.lj import LennardJones
 from ase.vibrations import VibrationsData
 
+from molnet import load
 from molnet.models import Model
 from molnet.simulate.hessian import hessian
 from molnet.simulate.relaxation import relax
@@ -129,6 +130,28 @@ def test_infrared_intensities(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(found, Vibrations)
 
 
+def test_the_order_of_the_atoms_that_vibrate_changes_nothing() -> None:
+    model, ethanol = load("organic").double(), molecule("CH3CH2OH")
+    expected = vibrations(model, ethanol)
+    found = vibrations(model, ethanol, [*range(8, -1, -1), 0])
+    assert found.free
+    np.testing.assert_allclose(found.frequencies, expected.frequencies, atol=1e-6)
+    some = vibrations(model, ethanol, [5, 2, 8])
+    np.testing.assert_allclose(
+        some.frequencies, vibrations(model, ethanol, [2, 5, 8]).frequencies, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("off_axis", [0.0, 5e-4, 0.01])
+def test_a_linear_molecule_is_one_when_not_quite_relaxed(off_axis: float) -> None:
+    """Both bends are there."""
+    model, molecule_ = load("organic").double(), molecule("CO2")
+    molecule_.positions[0, 0] += off_axis
+    frequencies = vibrations(model, molecule_).frequencies
+    assert len(frequencies) == 4
+    assert frequencies[0] == pytest.approx(frequencies[1], abs=1.0)
+
+
 class _StandIn:
     """What :func:`vibrations` asks of a model, besides its derivatives."""
 
@@ -136,6 +159,10 @@ class _StandIn:
         self.model = self
         self.properties = ("energy", "dipole")
         self.energy = "energy"
+
+    @staticmethod
+    def of(model: "_StandIn") -> "_StandIn":
+        return model
 
     def predict(self, structures: list[Atoms]) -> list[dict[str, float]]:
         return [{"energy": -1.0} for _ in structures]

@@ -151,6 +151,8 @@ def test_other_settings_are_refused_or_reported(settings: Settings, tmp_path: Pa
         train(settings("model.channels=8", last))
     with pytest.raises(ConfigError, match=r"dataset\.train_size: 12 -> 13"):
         train(settings("dataset.train_size=13", last))
+    with pytest.raises(ConfigError, match=r"dataset\.isolated_atoms: auto -> .*atoms\.xyz"):
+        train(settings("dataset.isolated_atoms=atoms.xyz", last))
     config = {"trainer": {"max_epochs": 7}}
     path = tmp_path / "some.ckpt"
     torch.save({**dict.fromkeys(PARTS), "config": {"trainer": {"max_epochs": 5}}}, path)

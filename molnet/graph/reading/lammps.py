@@ -32,6 +32,17 @@ UNITS = {
 }
 """The units of LAMMPS's unit styles, for files that name their style."""
 
+VELOCITIES = {
+    "metal": 1.0,
+    "real": 1e3,
+    "electron": 0.529177210903 / 1.03275e-3,
+    "si": 1e-2,
+    "cgs": 1e-4,
+    "nano": 1e-2,
+    "micro": 1e-2,
+}
+"""Å/ps of one unit of velocity; ASE takes all for those of ``metal``."""
+
 COORDINATES = ("", "s", "u", "su")
 """After x, y, z: wrapped, scaled, unwrapped, scaled and unwrapped."""
 
@@ -45,11 +56,7 @@ def units_of_lammps(path: Path) -> dict[str, str]:
     Raises:
         StructureFileError: the units are of another kind (lj), or not known.
     """
-    with decompressing(path), open_text(path) as file:
-        lines = [line.strip() for line in islice(file, 2)]
-    style = lines[1] if lines[:1] == ["ITEM: UNITS"] else None
-    if named := re.search(r"\bunits = (\w+)", lines[0] if lines else ""):
-        style = named[1]
+    style = _style(path)
     if style is None:
         return {}
     if style not in UNITS:
@@ -60,13 +67,30 @@ def units_of_lammps(path: Path) -> dict[str, str]:
     return UNITS[style]
 
 
+def _style(path: Path) -> str | None:
+    """LAMMPS's style of units, if the file names it."""
+    with decompressing(path), open_text(path) as file:
+        lines = [line.strip() for line in islice(file, 2)]
+    if named := re.search(r"\bunits = (\w+)", lines[0] if lines else ""):
+        return named[1]
+    return lines[1] if lines[:1] == ["ITEM: UNITS"] else None
+
+
+def _with_velocities(atoms: Atoms, style: str | None) -> Atoms:
+    """The structure with velocities of a style of units, read as if they were in Å/ps."""
+    factor = VELOCITIES.get(style or "metal", 1.0)
+    if factor != 1 and atoms.has("momenta"):
+        atoms.arrays["momenta"] *= factor
+    return atoms
+
+
 def read_dump(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
     """Every frame of a text dump. A dump has forces, but no energy.
 
     Raises:
         StructureFileError: the elements are not known, or a frame ends before its last atom.
     """
-    symbols = Symbols(options)
+    symbols, style = Symbols(options), _style(path)
     with decompressing(path), open_text(path) as file:
         for frame, block in enumerate(_dump_frames(file)):
             place = frame_name(path, frame)
@@ -74,7 +98,7 @@ def read_dump(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
                 atoms = read_lammps_dump_text(io.StringIO(_with_elements(block, symbols)), index=0)
             except _DumpError as error:
                 raise StructureFileError(f"{place}: {error}.") from error
-            yield without_energy(atoms)
+            yield _with_velocities(without_energy(atoms), style)
 
 
 def read_binary_dump(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
@@ -128,7 +152,8 @@ def read_data(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
     except (_DumpError, ValueError) as error:
         raise StructureFileError(f"{place}: {error}.") from error
     numbers = {type: ATOMIC_NUMBERS[symbol] for type, symbol in zip(types, elements, strict=True)}
-    yield read_lammps_data(io.StringIO(text), Z_of_type=numbers)
+    atoms = read_lammps_data(io.StringIO(text), Z_of_type=numbers)
+    yield _with_velocities(atoms, _style(path))
 
 
 def without_energy(atoms: Atoms) -> Atoms:

@@ -5,7 +5,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
-from ase import Atoms
+from ase import Atoms, units
 from ase.build import molecule
 
 from molnet.graph.frames import ReadingOptions, StructureFileError, read_frames, units_in_files
@@ -92,6 +92,27 @@ def test_units_that_a_dump_declares(tmp_path: Path, style: str, factor: float, u
     assert np.allclose(atoms.cell.lengths(), 20 * factor)
     assert np.allclose(atoms.positions[0], 10 * factor)
     assert units_in_files(path) == {"forces": unit}
+
+
+@pytest.mark.parametrize(
+    ("style", "unit"),
+    [
+        ("metal", units.Ang / (1000 * units.fs)),
+        ("real", units.Ang / units.fs),
+        ("electron", units.Bohr / (1.03275 * units.fs)),
+        ("si", units.m / units.second),
+    ],
+)
+def test_velocities_are_in_the_units_of_the_style(tmp_path: Path, style: str, unit: float) -> None:
+    text = (
+        f"ITEM: UNITS\n{style}\nITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n1\n"
+        "ITEM: BOX BOUNDS pp pp pp\n0 20\n0 20\n0 20\n"
+        "ITEM: ATOMS id element x y z vx vy vz\n1 H 1 2 3 0.5 -0.25 2\n"
+    )
+    (atoms,) = read(tmp_path / "a.lammpstrj", text)
+    np.testing.assert_allclose(
+        atoms.get_velocities()[0], np.array([0.5, -0.25, 2.0]) * unit, rtol=1e-6
+    )
 
 
 def test_units_without_a_meaning(tmp_path: Path) -> None:
