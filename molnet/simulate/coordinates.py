@@ -46,7 +46,7 @@ class Coordinates:
             raise ValueError(f"expected cell={'|'.join(get_args(CellMotion))}, received {cell!r}")
         if pressure and cell not in ("hydrostatic", "full"):
             raise ValueError(
-                f"pressure={pressure:g} needs cell=hydrostatic or full, received cell={cell}, "
+                f"a pressure needs cell=hydrostatic or full, received cell={cell}, "
                 "which keeps the volume"
             )
         self.many, self.cell, self.pressure = many, cell, pressure
