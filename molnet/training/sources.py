@@ -1,5 +1,8 @@
 """From a data set and its store to its split, and the elements of its parts."""
 
+import logging
+from collections.abc import Iterable
+
 import numpy as np
 
 from molnet.datasets.base import DataSet
@@ -11,17 +14,23 @@ from molnet.graph.elements import SYMBOLS
 from molnet.training.config import ConfigError
 from molnet.training.data import DataModule
 
+log = logging.getLogger(__name__)
+
 
 def draw_split(store: ArrayStore, data_set: DataSet) -> Split:
     """The split of a data set: by its seed, by files of their own, or read from a file.
+
+    A number of structures in the settings that is not that of the split or of the file is told.
 
     Raises:
         SplitError: the split does not fit the data set.
     """
     if data_set.split is not None:
-        return load_split(
+        split = load_split(
             data_set.split, len(store), store.checksum, structures=store.structures_checksum
         )
+        _tell_of_sizes(data_set, split, split.parts, "dataset.split")
+        return split
     own = parts_of_files(store.manifest)  # they come last
     n = len(store) - sum(map(len, own.values()))
     drawn = random_split(
@@ -32,7 +41,19 @@ def draw_split(store: ArrayStore, data_set: DataSet) -> Split:
         data_set.split_seed,
         None if store.group is None else store.group[:n],
     )
-    return Split(**(drawn.parts | own), seed=drawn.seed)
+    split = Split(**(drawn.parts | own), seed=drawn.seed)
+    _tell_of_sizes(data_set, split, own, "the file of this part")
+    return split
+
+
+def _tell_of_sizes(data_set: DataSet, split: Split, parts: Iterable[str], decides: str) -> None:
+    for name in parts:
+        wanted, found = getattr(data_set, f"{name}_size"), len(split.parts[name])
+        if isinstance(wanted, int) and wanted != found:
+            log.info(
+                "note: dataset.%s_size=%d is not used: %s decides, with %d structures",
+                *(name, wanted, decides, found),
+            )
 
 
 def elements_of(part: GraphDataset) -> list[int]:

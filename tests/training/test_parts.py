@@ -145,3 +145,18 @@ def test_structures_in_two_parts_are_counted(
     )
     assert "1 of 5 test structures are also in the training part" in caplog.text
     assert "the validation part is empty, and the training part takes its place" in caplog.text
+
+
+@pytest.mark.parametrize(("size", "told"), [(3, True), (5, False), (None, False)])
+def test_a_size_that_the_file_of_a_part_overrules_is_told(
+    opened: Callable[..., tuple[ArrayStore, dict]],
+    files: dict[str, Path],
+    caplog: pytest.LogCaptureFixture,
+    size: int | None,
+    told: bool,
+) -> None:
+    caplog.set_level("INFO")
+    _, parts = opened(test_path=str(files["test"]), test_size=size)
+    assert len(parts["test"]) == 5
+    note = "dataset.test_size=3 is not used: the file of this part decides, with 5 structures"
+    assert (note in caplog.text) == told
