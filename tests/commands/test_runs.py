@@ -77,7 +77,7 @@ def test_a_plain_resume_takes_the_checkpoints_own_settings(
     """Even when the files in conf/ have changed meanwhile."""
     conf = tmp_path / "conf"
     subprocess.run(["cp", "-r", ROOT / "conf", conf], check=True)
-    for module in ("commands.command_line", "commands.arguments", "training.resume"):
+    for module in ("commands.command_line", "commands.arguments", "training.arguments"):
         monkeypatch.setattr(f"molnet.{module}.CONF", conf)
     run("train.py", *small, "hydra.run.dir=run", "optimizer.weight_decay=0.125")
     for group in ("model/small.yaml", "optimizer/adamw.yaml", "trainer/default.yaml"):
