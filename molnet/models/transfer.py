@@ -118,8 +118,8 @@ def _head_of(parent: Model, model: Model, name: str) -> tuple[str, str]:
     other: str | None = name
     if name not in parent.heads:
         # The zero of an energy may be known to one of the two alone, and so its name differs.
-        only = model.potential_energies == (name,)
-        other = parent.energy or next(iter(parent.potential_energies), None) if only else None
+        alike = name == model.energy or model.potential_energies == (name,)
+        other = parent.energy or next(iter(parent.potential_energies), None) if alike else None
     if other is None:
         return "", "which the model does not have"
     ours, theirs = (

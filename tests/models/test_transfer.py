@@ -105,3 +105,9 @@ def test_vibrations_are_not_repelled_as_nuclei_are() -> None:
     assert model_of(heads, ELEMENTS, repulsion=True).potential_energies == ()
     both = heads | {"u0": {"kind": "extensive"}}
     assert model_of(both, ELEMENTS, repulsion=True).potential_energies == ("u0",)
+
+
+def test_the_energy_with_forces_goes_on_beside_other_energies() -> None:
+    parent = model_of(ENERGY, ELEMENTS)
+    heads = {"u0": {"kind": "extensive", "forces": True}, "h": {"kind": "extensive"}}
+    assert transfer(parent, model_of(heads, ELEMENTS)).heads == {"u0": "energy"}
