@@ -107,10 +107,10 @@ class Database(StructureWriter):
         pairs: dict[str, Any] = {}
         data: dict[str, Any] = {}
         for name, value in _with_arrays_in_info(atoms).info.items():
-            # Arrays of words are not read back, numbers of NumPy's not written.
-            plain = isinstance(value, np.generic) or np.asarray(value).dtype.kind == "U"
+            words = isinstance(value, np.ndarray) and value.dtype.kind == "U"  # not read back
+            number = isinstance(value, np.generic)  # not written
             group = pairs if _is_pair(name, value) else data
-            group[name] = value.tolist() if plain and hasattr(value, "tolist") else value
+            group[name] = value.tolist() if words or number else value
         self._database.write(atoms, pairs, data)
 
     def close(self) -> None:

@@ -56,7 +56,8 @@ def units_of_lammps(path: Path) -> dict[str, str]:
     Raises:
         StructureFileError: the units are of another kind (lj), or not known.
     """
-    style = _style(path)
+    with decompressing(path), open_text(path) as file:
+        style = _style(file)
     if style is None:
         return {}
     if style not in UNITS:
@@ -67,10 +68,9 @@ def units_of_lammps(path: Path) -> dict[str, str]:
     return UNITS[style]
 
 
-def _style(path: Path) -> str | None:
-    """LAMMPS's style of units, if the file names it."""
-    with decompressing(path), open_text(path) as file:
-        lines = [line.strip() for line in islice(file, 2)]
+def _style(lines: Iterable[str]) -> str | None:
+    """LAMMPS's style of units, if the first lines of a file name it."""
+    lines = [line.strip() for line in islice(lines, 2)]
     if named := re.search(r"\bunits = (\w+)", lines[0] if lines else ""):
         return named[1]
     return lines[1] if lines[:1] == ["ITEM: UNITS"] else None
@@ -90,8 +90,10 @@ def read_dump(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
     Raises:
         StructureFileError: the elements are not known, or a frame ends before its last atom.
     """
-    symbols, style = Symbols(options), _style(path)
+    symbols = Symbols(options)
     with decompressing(path), open_text(path) as file:
+        style = _style(file)
+        file.seek(0)
         for frame, block in enumerate(_dump_frames(file)):
             place = frame_name(path, frame)
             try:
@@ -153,7 +155,7 @@ def read_data(path: Path, options: ReadingOptions) -> Iterator[Atoms]:
         raise StructureFileError(f"{place}: {error}.") from error
     numbers = {type: ATOMIC_NUMBERS[symbol] for type, symbol in zip(types, elements, strict=True)}
     atoms = read_lammps_data(io.StringIO(text), Z_of_type=numbers)
-    yield _with_velocities(atoms, _style(path))
+    yield _with_velocities(atoms, _style(text.splitlines()))
 
 
 def without_energy(atoms: Atoms) -> Atoms:
